@@ -1,0 +1,143 @@
+//! What an attempt came to, and what is done about it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::evidence::{Canceller, Limit};
+use super::id::{BudgetName, StageName};
+use super::outcome::{Outcome, Reason};
+use super::pipeline::Advance;
+use super::verdict::Unreadable;
+
+/// What an attempt came to: a verdict, an unreadable artifact, or a fault.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Settlement {
+    /// The gate said pass.
+    Passed,
+    /// The gate said fail; what a person or an agent should look at.
+    Failed(Vec<String>),
+    /// The artifact gives no verdict.
+    Unreadable(Unreadable),
+    /// One of our limits ended it.
+    TimedOut(Limit, Fault),
+    /// The environment is at fault for good.
+    PermanentEnv(Fault),
+    /// The infrastructure is at fault for now.
+    TransientInfra(Fault),
+    /// It was stopped on request; there is no outcome.
+    Cancelled(Canceller),
+}
+
+/// A fault of the environment, in words a person can act on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Fault {
+    /// Stable id of the cause.
+    pub reason: Reason,
+    /// One line: what was seen.
+    pub detail: String,
+}
+
+impl Fault {
+    /// The fault of an outcome without a verdict.
+    pub fn of(outcome: &Outcome) -> Self {
+        Self { reason: outcome.reason, detail: outcome.proof.detail.clone() }
+    }
+}
+
+/// What a task has used up. Rollbacks are counted for the task's life, rewrites for the current visit.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Spent {
+    /// Rollbacks charged to each budget.
+    pub budgets: BTreeMap<BudgetName, u32>,
+    /// Attempts of this visit that left an unreadable artifact and were given another try.
+    pub rewrites: u32,
+}
+
+impl Spent {
+    /// Rollbacks charged to one budget.
+    pub fn of(&self, budget: &BudgetName) -> u32 {
+        self.budgets.get(budget).copied().unwrap_or(0)
+    }
+}
+
+/// The move chosen for a settlement.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
+pub enum Decision {
+    /// On to what a pass leads to.
+    Advance(Advance),
+    /// Back to an earlier stage, charged to a budget.
+    Rollback {
+        /// The stage.
+        to: StageName,
+        /// Who pays.
+        charge: BudgetName,
+    },
+    /// The same stage once more, so that its producer can mend its artifact.
+    Rewrite,
+    /// The task waits, with a reason.
+    Hold(HoldReason),
+    /// The task ends as failed.
+    Fail,
+    /// The attempt counts for nothing; the task goes on at this stage later.
+    Interrupt,
+}
+
+/// Why a task waits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
+pub enum HoldReason {
+    /// The suite failed and the stage says `fail: hold`.
+    Failed,
+    /// The suite failed and the budget of its rollback is spent.
+    BudgetSpent {
+        /// The budget.
+        budget: BudgetName,
+        /// What it allows.
+        max: u32,
+    },
+    /// The artifact gives no verdict.
+    Unreadable(Unreadable),
+    /// One of our limits ended it.
+    TimedOut(Limit, Fault),
+    /// A permanent fault of the environment.
+    PermanentEnv(Fault),
+    /// A passing fault of the infrastructure.
+    TransientInfra(Fault),
+}
+
+impl HoldReason {
+    /// The word of documents.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::BudgetSpent { .. } => "budget-spent",
+            Self::Unreadable(_) => "unreadable",
+            Self::TimedOut(..) => "timed-out",
+            Self::PermanentEnv(_) => "permanent-env",
+            Self::TransientInfra(_) => "transient-infra",
+        }
+    }
+
+    /// One line for people.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Failed => "the suite failed, and the stage asks for a person (`fail: hold`)".to_owned(),
+            Self::BudgetSpent { budget, max } => {
+                format!("the suite failed, and the budget `{budget}` is spent ({max} rollbacks)")
+            }
+            Self::Unreadable(unreadable) => format!("the artifact gives no verdict: {unreadable}"),
+            Self::TimedOut(limit, fault) => format!("the {} limit ended the attempt: {}", limit.as_str(), fault.detail),
+            Self::PermanentEnv(fault) => {
+                format!("the environment is at fault ({}): {}", fault.reason.as_str(), fault.detail)
+            }
+            Self::TransientInfra(fault) => {
+                format!("the infrastructure is at fault ({}): {}", fault.reason.as_str(), fault.detail)
+            }
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! Floor 0: the nouns of orch and the laws they keep by themselves.
+//!
+//! Nothing here reads a file, a clock, the environment or a random number. A value of one of these types is
+//! valid from the moment it exists: names have passed their grammar, a [`pipeline::Pipeline`] has passed every
+//! law of its graph.
+
+pub mod artifact;
+pub mod decision;
+pub mod evidence;
+pub mod id;
+pub mod outcome;
+pub mod pipeline;
+mod pipeline_laws;
+pub mod plan;
+pub mod task;
+pub mod verdict;

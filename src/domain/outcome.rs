@@ -1,0 +1,306 @@
+//! What class an attempt's end is of, with its proof.
+
+use serde::{Deserialize, Serialize};
+
+use super::evidence::Counts;
+
+/// The class of an end, with what it rests on. Consumers switch on [`Outcome::conclusion`] only; reasons may grow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Outcome {
+    /// The class, and the suite's own answer where it ran.
+    pub conclusion: Conclusion,
+    /// Stable id of the cause.
+    pub reason: Reason,
+    /// The rule that decided.
+    pub rule: Rule,
+    /// What it rests on.
+    pub proof: Proof,
+}
+
+/// The three classes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Conclusion {
+    /// The suite really ran and answered.
+    SuiteRan(Ruling),
+    /// No verdict, and waiting will not help.
+    PermanentEnv,
+    /// No verdict, and it may pass by itself.
+    TransientInfra,
+}
+
+impl Conclusion {
+    /// The class without the answer, as documents write it.
+    pub const fn class(self) -> &'static str {
+        match self {
+            Self::SuiteRan(_) => "suite-ran",
+            Self::PermanentEnv => "permanent-env",
+            Self::TransientInfra => "transient-infra",
+        }
+    }
+
+    /// The answer, where the suite ran.
+    pub const fn ruling(self) -> Option<Ruling> {
+        match self {
+            Self::SuiteRan(ruling) => Some(ruling),
+            Self::PermanentEnv | Self::TransientInfra => None,
+        }
+    }
+}
+
+/// What a suite that ran says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ruling {
+    /// Everything that was executed passed.
+    Pass,
+    /// Something failed.
+    Fail,
+}
+
+impl Ruling {
+    /// The word of documents.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Fail => "fail",
+        }
+    }
+}
+
+/// The rules of the classifier, in the order they are asked (`docs/reference/classification.md`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rule {
+    /// 1: the command was never started.
+    SpawnErrno,
+    /// 2: a complete summary or report with failures.
+    RedEvidence,
+    /// 3: the code cannot be loaded or built, said by a known tool.
+    CodeFault,
+    /// 4: a running test crashed, named by its framework.
+    TestCrash,
+    /// 5: the channel to the command broke.
+    ChannelBroke,
+    /// 6: killed or timed out without a summary.
+    Killed,
+    /// 7: a complete green summary and exit 0.
+    GreenEvidence,
+    /// 7b: a green summary and the framework's own failing code.
+    SuiteExit,
+    /// 8: the evidence says that nothing ran.
+    NothingRan,
+    /// 9: a known infra text outside the suite's region.
+    Signature,
+    /// 10: the exit code alone.
+    CodeAlone,
+    /// 11: the declared exit map.
+    ExitMap,
+    /// 11: a control run at the base commit.
+    ControlRun,
+    /// 11: nothing proves anything.
+    NoProof,
+}
+
+impl Rule {
+    /// Every rule, in order.
+    pub const ALL: [Self; 14] = [
+        Self::SpawnErrno,
+        Self::RedEvidence,
+        Self::CodeFault,
+        Self::TestCrash,
+        Self::ChannelBroke,
+        Self::Killed,
+        Self::GreenEvidence,
+        Self::SuiteExit,
+        Self::NothingRan,
+        Self::Signature,
+        Self::CodeAlone,
+        Self::ExitMap,
+        Self::ControlRun,
+        Self::NoProof,
+    ];
+
+    /// The stable id of documents: number and name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::SpawnErrno => "1-spawn-errno",
+            Self::RedEvidence => "2-red-evidence",
+            Self::CodeFault => "3-code-fault",
+            Self::TestCrash => "4-test-crash",
+            Self::ChannelBroke => "5-channel-broke",
+            Self::Killed => "6-killed",
+            Self::GreenEvidence => "7-green-evidence",
+            Self::SuiteExit => "7b-suite-exit",
+            Self::NothingRan => "8-nothing-ran",
+            Self::Signature => "9-signature",
+            Self::CodeAlone => "10-code-alone",
+            Self::ExitMap => "11-exit-map",
+            Self::ControlRun => "11-control-run",
+            Self::NoProof => "11-no-proof",
+        }
+    }
+}
+
+/// Stable ids of causes. The list may grow; no consumer may fail on a new one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reason {
+    /// Everything passed.
+    TestsPassed,
+    /// Tests failed.
+    TestsFailed,
+    /// The code under test cannot be loaded or built.
+    CodeFault,
+    /// A test crashed its process.
+    TestCrash,
+    /// Green, and the framework's own exit code says no.
+    SuiteExitNonzero,
+    /// The declared exit map says pass.
+    ExitCodePass,
+    /// The declared exit map says fail.
+    ExitCodeFail,
+    /// The stage says that its total limit is part of its contract.
+    TimeoutFail,
+    /// The command could not be started, for good.
+    SpawnFailed,
+    /// The command could not be started for want of something that may come back.
+    SpawnResources,
+    /// The channel to the command broke.
+    ChannelBroke,
+    /// A signal ended it before a verdict.
+    Killed,
+    /// One of our limits ended it.
+    Timeout,
+    /// It gave no output for too long.
+    Stalled,
+    /// It did not begin in time.
+    StartTimeout,
+    /// Nobody saw how it ended.
+    Lost,
+    /// Nothing was executed.
+    NothingRan,
+    /// Fewer tests than declared were executed.
+    TooFewTests,
+    /// A known permanent fault of the environment.
+    EnvSignature,
+    /// A known passing fault of the infrastructure.
+    InfraSignature,
+    /// The shell could not find or start a command.
+    CommandNotFound,
+    /// The exit code asks to try again.
+    TryAgainCode,
+    /// It ended well and proved nothing.
+    NoEvidence,
+    /// A declared report is missing, old or broken.
+    ReportUnusable,
+    /// Part of the output was not kept, so that a red summary may be missing.
+    OutputIncomplete,
+    /// A green summary and a code that is not the framework's.
+    GreenButNonzero,
+    /// The suite changed files that stood in the worktree.
+    TreeChanged,
+    /// The base commit cannot run it either.
+    BaseCannotRun,
+    /// The base commit runs it; the change broke it.
+    ChangeBrokeRunner,
+    /// Nothing known; at most one more try.
+    Unclassified,
+    /// orch itself broke while it handled the attempt.
+    Internal,
+}
+
+impl Reason {
+    /// Every reason.
+    pub const ALL: [Self; 31] = [
+        Self::TestsPassed,
+        Self::TestsFailed,
+        Self::CodeFault,
+        Self::TestCrash,
+        Self::SuiteExitNonzero,
+        Self::ExitCodePass,
+        Self::ExitCodeFail,
+        Self::TimeoutFail,
+        Self::SpawnFailed,
+        Self::SpawnResources,
+        Self::ChannelBroke,
+        Self::Killed,
+        Self::Timeout,
+        Self::Stalled,
+        Self::StartTimeout,
+        Self::Lost,
+        Self::NothingRan,
+        Self::TooFewTests,
+        Self::EnvSignature,
+        Self::InfraSignature,
+        Self::CommandNotFound,
+        Self::TryAgainCode,
+        Self::NoEvidence,
+        Self::ReportUnusable,
+        Self::OutputIncomplete,
+        Self::GreenButNonzero,
+        Self::TreeChanged,
+        Self::BaseCannotRun,
+        Self::ChangeBrokeRunner,
+        Self::Unclassified,
+        Self::Internal,
+    ];
+
+    /// The word of documents.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TestsPassed => "tests-passed",
+            Self::TestsFailed => "tests-failed",
+            Self::CodeFault => "code-fault",
+            Self::TestCrash => "test-crash",
+            Self::SuiteExitNonzero => "suite-exit-nonzero",
+            Self::ExitCodePass => "exit-code-pass",
+            Self::ExitCodeFail => "exit-code-fail",
+            Self::TimeoutFail => "timeout-fail",
+            Self::SpawnFailed => "spawn-failed",
+            Self::SpawnResources => "spawn-resources",
+            Self::ChannelBroke => "channel-broke",
+            Self::Killed => "killed",
+            Self::Timeout => "timeout",
+            Self::Stalled => "stalled",
+            Self::StartTimeout => "start-timeout",
+            Self::Lost => "lost",
+            Self::NothingRan => "nothing-ran",
+            Self::TooFewTests => "too-few-tests",
+            Self::EnvSignature => "env-signature",
+            Self::InfraSignature => "infra-signature",
+            Self::CommandNotFound => "command-not-found",
+            Self::TryAgainCode => "try-again-code",
+            Self::NoEvidence => "no-evidence",
+            Self::ReportUnusable => "report-unusable",
+            Self::OutputIncomplete => "output-incomplete",
+            Self::GreenButNonzero => "green-but-nonzero",
+            Self::TreeChanged => "tree-changed",
+            Self::BaseCannotRun => "base-cannot-run",
+            Self::ChangeBrokeRunner => "change-broke-runner",
+            Self::Unclassified => "unclassified",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+/// What an outcome rests on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Proof {
+    /// One line for people.
+    pub detail: String,
+    /// Who said it: a tool, an adapter, `errno`, `wait`.
+    pub source: Option<String>,
+    /// The stream or report it stands in.
+    pub place: Option<String>,
+    /// Line there, from 1.
+    pub line: Option<u64>,
+    /// The matched text, at most 300 characters.
+    pub text: Option<String>,
+    /// Id of the signature that matched.
+    pub pattern: Option<String>,
+    /// Tests, where they were counted.
+    pub counts: Option<Counts>,
+}

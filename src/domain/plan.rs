@@ -1,0 +1,100 @@
+//! Everything one attempt needs, resolved before anything starts.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use super::evidence::Declared;
+use super::id::{AttemptId, Nonce, RunId, StageName, TaskName};
+use super::pipeline::{Argv, Limits, Ordinal, ProducerKind, ReportKind};
+
+/// One attempt, resolved: what is started, where, with what, and what is read afterwards.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttemptPlan {
+    /// Which attempt.
+    pub key: AttemptKey,
+    /// Ties the exit record to this plan; never given to the producer.
+    pub nonce: Nonce,
+    /// Kind of producer.
+    pub producer: ProducerKind,
+    /// Program and arguments.
+    pub argv: Argv,
+    /// Absolute working folder.
+    pub cwd: PathBuf,
+    /// The whole environment of the producer.
+    pub env: Environment,
+    /// Time limits.
+    pub limits: Limits,
+    /// What the stage declares about its end.
+    pub declared: Declared,
+    /// Report files to move away before the start and to read after the end.
+    pub reports: Vec<PlannedReport>,
+    /// Folder of this attempt alone; made only where a report stands in it.
+    pub attempt_dir: Option<PathBuf>,
+}
+
+/// Which attempt of which stage of which run of which task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttemptKey {
+    /// Its id.
+    pub attempt: AttemptId,
+    /// The task.
+    pub task: TaskName,
+    /// The run.
+    pub run: RunId,
+    /// The stage.
+    pub stage: StageName,
+    /// n-th entry of the task into the stage, from 1.
+    pub visit: Ordinal,
+    /// n-th launch in this visit, from 1.
+    pub number: Ordinal,
+}
+
+/// A report file with its absolute path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedReport {
+    /// Its format.
+    pub kind: ReportKind,
+    /// Where it will stand.
+    pub path: PathBuf,
+}
+
+/// Environment of a producer. Values may be secrets: `Debug` shows names only.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Environment(Vec<(String, String)>);
+
+impl Environment {
+    /// Takes pairs; a later pair with the same name replaces the earlier one.
+    pub fn new(pairs: impl IntoIterator<Item = (String, String)>) -> Self {
+        let mut all: Vec<(String, String)> = Vec::new();
+        for (name, value) in pairs {
+            match all.iter_mut().find(|(known, _)| *known == name) {
+                Some(pair) => pair.1 = value,
+                None => all.push((name, value)),
+            }
+        }
+        Self(all)
+    }
+
+    /// Every pair.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// One value.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.pairs().find(|(known, _)| *known == name).map(|(_, value)| value)
+    }
+
+    /// Every name, sorted.
+    pub fn names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.pairs().map(|(name, _)| name).collect();
+        names.sort_unstable();
+        names
+    }
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.names()).finish()
+    }
+}

@@ -1,0 +1,3 @@
+//! orch: a deterministic pipeline stage runner with gate contracts.
+
+pub mod domain;
