@@ -1,0 +1,110 @@
+//! libtest through `cargo test`: `running N tests` … `test result: …` for each test binary, on stdout.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use super::{Framework, number, summary};
+use crate::classify::line::Line;
+use crate::classify::reader::Notes;
+use crate::domain::evidence::{Counts, Sighting};
+use crate::domain::pipeline::Adapter;
+
+static RESULT: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"^test result: (?P<word>ok|FAILED)\. (?P<p>\d+) passed; (?P<f>\d+) failed; (?P<i>\d+) ignored; (?P<m>\d+) measured; (?P<x>\d+) filtered out(?:; finished in [0-9.]+s)?$")
+        .expect("a fixed pattern")
+});
+static RUNNING: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"^running \d+ tests?$").expect("a fixed pattern"));
+
+#[derive(Debug, Default)]
+pub(super) struct CargoTest {
+    open: Option<Sighting>,
+    on_stderr: Option<(u64, u64)>,
+}
+
+impl Framework for CargoTest {
+    fn line(&mut self, line: &Line<'_>, notes: &mut Notes) {
+        self.cargo(line, notes);
+        if line.text.starts_with("running ") && RUNNING.is_match(line.text) {
+            if let Some(open) = self.open.replace(line.sighting("cargo-test")) {
+                notes.region(open.stream, open.line, line.number);
+                notes.unfinished(open);
+            }
+            return;
+        }
+        if !line.text.starts_with("test result: ") {
+            return;
+        }
+        let Some(captures) = RESULT.captures(line.text) else { return };
+        let read = |group| number(&captures, group).unwrap_or(u64::MAX);
+        let mut counts = Counts {
+            passed: read("p").saturating_add(read("m")),
+            failed: read("f"),
+            errors: 0,
+            skipped: read("i").saturating_add(read("x")),
+        };
+        if captures.name("word").is_some_and(|word| word.as_str() == "FAILED") && !counts.red() {
+            counts.errors = 1;
+        }
+        let first = self.open.take().map_or(line.number, |open| open.line);
+        notes.region(line.stream, first, line.number);
+        notes.summary(summary(Adapter::CargoTest, counts, line.sighting("cargo-test")));
+    }
+
+    fn end(&mut self, notes: &mut Notes) {
+        if let Some(open) = self.open.take() {
+            notes.region(open.stream, open.line, u64::MAX);
+            notes.unfinished(open);
+        }
+        if let Some((first, last)) = self.on_stderr.take() {
+            notes.region(crate::domain::evidence::Stream::Stderr, first, last);
+        }
+    }
+}
+
+impl CargoTest {
+    /// cargo announces each test binary on stderr; what follows there until cargo speaks again is the binary's.
+    fn cargo(&mut self, line: &Line<'_>, notes: &mut Notes) {
+        let text = line.text.trim_start();
+        let announces = line.text.len() > text.len()
+            && (text.starts_with("Running ") && text.contains('(') || text.starts_with("Doc-tests "));
+        let cargo_again = text.starts_with("error: test failed, to rerun pass")
+            || text.starts_with("error: doctest failed, to rerun pass")
+            || line.text.len() > text.len() && (text.starts_with("Compiling ") || text.starts_with("Finished "));
+        match (&mut self.on_stderr, announces || cargo_again) {
+            (Some((first, last)), true) => {
+                notes.region(line.stream, *first, *last);
+                self.on_stderr = None;
+            }
+            (Some((_, last)), false) if line.stream == crate::domain::evidence::Stream::Stderr => *last = line.number,
+            (Some(_) | None, _) => {}
+        }
+        if announces {
+            self.on_stderr = Some((line.number + 1, line.number));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{counts, read};
+    use super::*;
+    use crate::domain::evidence::Stream;
+
+    const OK: &str = "test result: ok. 2 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s\n";
+    const RED: &str =
+        "test result: FAILED. 1 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s\n";
+
+    fn check(text: &str, summaries: &[Counts], unfinished: usize) {
+        assert_eq!(read(Adapter::CargoTest, Stream::Stdout, text), (summaries.to_vec(), unfinished), "{text}");
+    }
+
+    #[test]
+    fn closing_lines() {
+        check(&format!("running 3 tests\n{OK}"), &[counts(2, 0, 0, 1)], 0);
+        check(&format!("running 3 tests\n{OK}running 2 tests\n{RED}"), &[counts(2, 0, 0, 1), counts(1, 1, 0, 0)], 0);
+        check("running 3 tests\ntest a ... ok\n", &[], 1);
+        check(&format!("running 3 tests\ntest a ... ok\nrunning 3 tests\n{OK}"), &[counts(2, 0, 0, 1)], 1);
+        check("test result: great\n", &[], 0);
+    }
+}

@@ -1,0 +1,133 @@
+//! pytest: one closing line on stdout, framed by `=` unless `-q`.
+//!
+//! A session header opens a session and a closing line ends it. A session inside another one (a plugin's own
+//! tests) belongs to the outer one, provided that the outer one closes.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use super::{Framework, segments, summary};
+use crate::classify::line::Line;
+use crate::classify::reader::Notes;
+use crate::domain::evidence::{Counts, Sighting, Stream, Summary};
+use crate::domain::pipeline::Adapter;
+
+static HEADER: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"^={3,} test session starts ={3,}$").expect("a fixed pattern"));
+static CLOSING: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"^(?:=+ )?(?P<what>(?:\d+ [a-z]+(?: [a-z]+)?, )*(?:\d+ [a-z]+(?: [a-z]+)?|no tests ran|no tests collected(?: \(\d+ deselected\))?)) in \d+(?:\.\d+)?s(?: \([0-9:, a-z]+\))?(?: =+)?$")
+        .expect("a fixed pattern")
+});
+static PROGRESS: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"^[.FEsxXRp]+ +\[ *\d+%\]$").expect("a fixed pattern"));
+
+#[derive(Debug, Default)]
+pub(super) struct Pytest {
+    open: Vec<Session>,
+    progress: Option<Sighting>,
+}
+
+#[derive(Debug)]
+struct Session {
+    at: Sighting,
+    inner: Vec<Summary>,
+}
+
+impl Framework for Pytest {
+    fn line(&mut self, line: &Line<'_>, notes: &mut Notes) {
+        if line.text.starts_with('=') && HEADER.is_match(line.text) {
+            self.open.push(Session { at: line.sighting("pytest"), inner: Vec::new() });
+            return;
+        }
+        if line.text.ends_with("%]") && self.progress.is_none() && PROGRESS.is_match(line.text) {
+            self.progress = Some(line.sighting("pytest"));
+            return;
+        }
+        let Some(counts) = closing(line.text) else { return };
+        let summary = summary(Adapter::Pytest, counts, line.sighting("pytest"));
+        let session = if self.open.last().is_some_and(|session| session.at.stream == line.stream) {
+            self.open.pop()
+        } else {
+            None
+        };
+        let first = session.as_ref().map_or(1, |session| session.at.line);
+        notes.region(line.stream, first, line.number);
+        self.progress = None;
+        match self.open.last_mut() {
+            Some(outer) => outer.inner.push(summary),
+            None => notes.summary(summary),
+        }
+    }
+
+    fn end(&mut self, notes: &mut Notes) {
+        for session in self.open.drain(..) {
+            notes.region(session.at.stream, session.at.line, u64::MAX);
+            notes.unfinished(session.at);
+            for summary in session.inner {
+                notes.summary(summary);
+            }
+        }
+        if let Some(at) = self.progress.take() {
+            notes.region(Stream::Stdout, at.line, u64::MAX);
+            notes.unfinished(at);
+        }
+    }
+}
+
+fn closing(text: &str) -> Option<Counts> {
+    if !text.contains(" in ") {
+        return None;
+    }
+    let what = CLOSING.captures(text)?.name("what")?.as_str();
+    let mut counts = Counts::default();
+    if what.starts_with("no tests") {
+        return Some(counts);
+    }
+    for (number, word) in segments(what)? {
+        match word {
+            "passed" | "xfailed" | "xpassed" | "subtests passed" | "subtest passed" => counts.passed += number,
+            "failed" | "subtests failed" | "subtest failed" => counts.failed += number,
+            "error" | "errors" => counts.errors += number,
+            "skipped" | "deselected" | "subtests skipped" | "subtest skipped" => counts.skipped += number,
+            "warning" | "warnings" | "rerun" | "reruns" => {}
+            _ => return None,
+        }
+    }
+    Some(counts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{counts, read};
+    use super::*;
+
+    fn check(text: &str, summaries: &[Counts], unfinished: usize) {
+        assert_eq!(read(Adapter::Pytest, Stream::Stdout, text), (summaries.to_vec(), unfinished), "{text}");
+    }
+
+    #[test]
+    fn closing_lines() {
+        check("==== 1 failed, 2 passed, 1 skipped in 0.12s ====", &[counts(2, 1, 0, 1)], 0);
+        check("3 passed in 61.21s (0:01:01)", &[counts(3, 0, 0, 0)], 0);
+        check("==== 2 passed, 1 warning, 2 errors in 0.1s ====", &[counts(2, 0, 2, 0)], 0);
+        check("==== no tests ran in 0.01s ====", &[counts(0, 0, 0, 0)], 0);
+        check("==== 5 deselected in 0.01s ====", &[counts(0, 0, 0, 5)], 0);
+        check("1 xfailed, 1 xpassed in 0.01s", &[counts(2, 0, 0, 0)], 0);
+        check("finished 3 things in 0.12s", &[], 0);
+        check("3 passed, 1 exploded in 0.12s", &[], 0);
+    }
+
+    #[test]
+    fn a_session_without_closing_line_is_unfinished() {
+        check("===== test session starts =====\ncollected 3 items\n\ntest_a.py ..", &[], 1);
+        check("..F [ 10%]\n..", &[], 1);
+    }
+
+    #[test]
+    fn an_inner_session_belongs_to_the_outer_one() {
+        let inner = "===== test session starts =====\n==== 1 failed in 0.1s ====\n";
+        check(&format!("===== test session starts =====\n{inner}==== 3 passed in 1.0s ===="), &[counts(3, 0, 0, 0)], 0);
+        check(&format!("===== test session starts =====\n{inner}"), &[counts(0, 1, 0, 0)], 1);
+        check(&format!("{inner}{inner}"), &[counts(0, 1, 0, 0), counts(0, 1, 0, 0)], 0);
+    }
+}

@@ -1,0 +1,535 @@
+//! The ordered rules: evidence → outcome. The first that applies decides; each is one function with its number.
+//!
+//! Evidence stands above words, and words above bare exit codes. Without proof nothing is green and nothing is
+//! the code's fault.
+
+use crate::domain::evidence::{
+    Control, Counts, Evidence, Exit, FaultKind, Limit, ReportFacts, ReportFound, Sighting, Signature, SpawnStep,
+    Summary, SummarySource,
+};
+use crate::domain::outcome::{Conclusion, Outcome, Proof, Reason, Rule, Ruling};
+use crate::domain::pipeline::{Adapter, EvidenceKind, ExitMap, OnTimeout};
+
+use super::errno::{errno_name, may_pass, signal_name};
+use super::signatures::{is_cut_link, is_resource};
+
+const PASS: Conclusion = Conclusion::SuiteRan(Ruling::Pass);
+const FAIL: Conclusion = Conclusion::SuiteRan(Ruling::Fail);
+
+/// Classifies an attempt's end; `None` for one that was cancelled, which has no outcome (rule 0).
+pub fn classify(evidence: &Evidence) -> Option<Outcome> {
+    if matches!(evidence.exit, Exit::Cancelled { .. }) {
+        return None;
+    }
+    let case = Case::new(evidence);
+    let outcome = case
+        .spawn_errno()
+        .or_else(|| case.red_evidence())
+        .or_else(|| case.code_fault())
+        .or_else(|| case.test_crash())
+        .or_else(|| case.channel_broke())
+        .or_else(|| case.killed())
+        .or_else(|| case.green_evidence())
+        .or_else(|| case.suite_exit())
+        .or_else(|| case.nothing_ran())
+        .or_else(|| case.signature())
+        .or_else(|| case.code_alone())
+        .unwrap_or_else(|| case.no_proof());
+    Some(outcome)
+}
+
+/// The evidence with what several rules ask of it.
+struct Case<'a> {
+    evidence: &'a Evidence,
+    /// Most tests that any one source counts, and the sum of everything red.
+    counts: Option<Counts>,
+}
+
+impl<'a> Case<'a> {
+    fn new(evidence: &'a Evidence) -> Self {
+        Self { evidence, counts: counts(evidence) }
+    }
+
+    const fn code(&self) -> Option<u8> {
+        match self.evidence.exit {
+            Exit::Exited { code } => Some(code),
+            Exit::Signalled { .. }
+            | Exit::TimedOut { .. }
+            | Exit::Cancelled { .. }
+            | Exit::SpawnFailed(_)
+            | Exit::Lost { .. } => None,
+        }
+    }
+
+    fn exit_map(&self) -> Option<&'a ExitMap> {
+        match &self.evidence.declared.evidence {
+            EvidenceKind::ExitCode(map) => Some(map),
+            EvidenceKind::Auto | EvidenceKind::Adapter(_) | EvidenceKind::ClosingLine(_) => None,
+        }
+    }
+
+    /// Green, complete, and enough of it.
+    fn green(&self) -> Option<Counts> {
+        let counts = self.counts.filter(|counts| !counts.red() && counts.ran() >= self.evidence.declared.min_tests)?;
+        self.gaps().is_none().then_some(counts)
+    }
+
+    /// What keeps green evidence from being complete.
+    fn gaps(&self) -> Option<(Reason, String, Option<&'a Sighting>)> {
+        if let Some(report) = self.evidence.reports.iter().find_map(unusable) {
+            return Some((Reason::ReportUnusable, report, None));
+        }
+        if let Some(at) = self.evidence.output.unfinished.first() {
+            return Some((
+                Reason::NoEvidence,
+                format!("a part of the suite began and did not reach its end: `{}`", at.text),
+                Some(at),
+            ));
+        }
+        self.evidence.output.incomplete.then(|| {
+            (
+                Reason::OutputIncomplete,
+                "part of the output was not kept, so a failure may be missing from it".to_owned(),
+                None,
+            )
+        })
+    }
+
+    fn last_summary(&self) -> Option<&'a Summary> {
+        self.evidence.output.summaries.last()
+    }
+
+    // 1 ------------------------------------------------------------------------------------------------------
+    fn spawn_errno(&self) -> Option<Outcome> {
+        let Exit::SpawnFailed(failure) = &self.evidence.exit else { return None };
+        let cause = failure.errno.map_or_else(|| "not found".to_owned(), errno_name);
+        let step = match failure.step {
+            SpawnStep::Cwd => "the working folder cannot be used",
+            SpawnStep::Find => "the program cannot be found",
+            SpawnStep::Output => "its output cannot be connected",
+            SpawnStep::Fork => "no process could be made for it",
+            SpawnStep::Exec => "the program cannot be executed",
+            SpawnStep::Supervisor => "the supervisor cannot be started",
+        };
+        let (conclusion, reason) = match failure.errno.is_some_and(may_pass) {
+            true => (Conclusion::TransientInfra, Reason::SpawnResources),
+            false => (Conclusion::PermanentEnv, Reason::SpawnFailed),
+        };
+        let hint = match (failure.step, failure.errno) {
+            (SpawnStep::Exec, Some(2)) => "; the file is there, so the interpreter in its first line (`#!`) is missing",
+            (SpawnStep::Exec, Some(8)) => "; a script needs a first line such as `#!/bin/sh`",
+            _ => "",
+        };
+        let detail = format!("{step}: `{}`: {cause}{hint}", failure.subject);
+        Some(outcome(
+            conclusion,
+            reason,
+            Rule::SpawnErrno,
+            Proof { detail, source: Some("errno".to_owned()), ..Proof::default() },
+        ))
+    }
+
+    // 2 ------------------------------------------------------------------------------------------------------
+    fn red_evidence(&self) -> Option<Outcome> {
+        for report in &self.evidence.reports {
+            if let ReportFound::Read { counts, failing, .. } = &report.found {
+                if counts.red() {
+                    let named = failing.first().map(|name| format!(", first `{name}`")).unwrap_or_default();
+                    let proof = Proof {
+                        detail: format!("the report says {}{named}", told(*counts)),
+                        source: Some("junit".to_owned()),
+                        place: Some(report.path.clone()),
+                        counts: Some(*counts),
+                        ..Proof::default()
+                    };
+                    return Some(outcome(FAIL, Reason::TestsFailed, Rule::RedEvidence, proof));
+                }
+            }
+        }
+        let red = self.evidence.output.summaries.iter().find(|summary| summary.counts.red())?;
+        let detail = format!("{} says {}", source_name(&red.source), told(red.counts));
+        Some(outcome(
+            FAIL,
+            Reason::TestsFailed,
+            Rule::RedEvidence,
+            Proof { counts: Some(red.counts), ..seen(&red.at, detail) },
+        ))
+    }
+
+    // 3 ------------------------------------------------------------------------------------------------------
+    fn code_fault(&self) -> Option<Outcome> {
+        let fault = self.evidence.output.code_faults.last()?;
+        let starved = self.evidence.output.signatures.iter().any(is_resource);
+        // A declared contract that says pass, or a green suite with exit 0, knows better than a text it printed.
+        let contract = self.code().zip(self.exit_map()).is_some_and(|(code, map)| map.pass.contains(&code));
+        let passed = self.code() == Some(0) && self.green().is_some();
+        if starved || contract || passed {
+            return None;
+        }
+        let detail = format!("{} says that the code cannot be loaded or built: `{}`", fault.tool, fault.text);
+        Some(outcome(FAIL, Reason::CodeFault, Rule::CodeFault, seen(fault, detail)))
+    }
+
+    // 4 ------------------------------------------------------------------------------------------------------
+    fn test_crash(&self) -> Option<Outcome> {
+        let left_behind = self.evidence.reports.iter().find(|report| report.found == ReportFound::LeftBehind);
+        if let (Some(report), Some(code)) = (left_behind, self.code()) {
+            if !matches!(code, 124 | 137 | 143) {
+                let detail =
+                    format!("the suite left in the middle: its premature-exit file is still there, exit code {code}");
+                let proof = Proof {
+                    detail,
+                    source: Some("exit-file".to_owned()),
+                    place: Some(report.path.clone()),
+                    ..Proof::default()
+                };
+                return Some(outcome(FAIL, Reason::TestCrash, Rule::TestCrash, proof));
+            }
+        }
+        let crash = self.evidence.output.crashes.last()?;
+        let passed = self.code() == Some(0) && self.green().is_some();
+        let contract = self.code().zip(self.exit_map()).is_some_and(|(code, map)| map.pass.contains(&code));
+        (!passed && !contract).then(|| {
+            let detail = format!("a running test crashed: `{}`", crash.text);
+            outcome(FAIL, Reason::TestCrash, Rule::TestCrash, seen(crash, detail))
+        })
+    }
+
+    // 5 ------------------------------------------------------------------------------------------------------
+    fn channel_broke(&self) -> Option<Outcome> {
+        if self.code() != Some(255) {
+            return None;
+        }
+        let output = &self.evidence.output;
+        if let Some(cut) = output.signatures.iter().rev().find(|signature| is_cut_link(signature)) {
+            let detail = format!("the link to the command broke: `{}`", cut.at.text);
+            let proof = Proof { pattern: Some(cut.pattern.clone()), ..seen(&cut.at, detail) };
+            return Some(outcome(Conclusion::TransientInfra, Reason::ChannelBroke, Rule::ChannelBroke, proof));
+        }
+        (self.counts.is_none() && output.stderr_bytes == 0).then(|| {
+            let detail =
+                "exit code 255 without a word: the link or the engine that carried the command broke".to_owned();
+            outcome(
+                Conclusion::TransientInfra,
+                Reason::ChannelBroke,
+                Rule::ChannelBroke,
+                Proof { detail, ..Proof::default() },
+            )
+        })
+    }
+
+    // 6 ------------------------------------------------------------------------------------------------------
+    fn killed(&self) -> Option<Outcome> {
+        let infra = |reason, detail: String| {
+            let proof = Proof { detail, source: Some("wait".to_owned()), ..Proof::default() };
+            Some(outcome(Conclusion::TransientInfra, reason, Rule::Killed, proof))
+        };
+        match &self.evidence.exit {
+            Exit::TimedOut { limit: Limit::Total, after } if self.evidence.declared.on_timeout == OnTimeout::Fail => {
+                let detail = format!(
+                    "the total limit of {} ended it, which this stage declares as a fail",
+                    shown_duration(*after)
+                );
+                let proof = Proof { detail, source: Some("wait".to_owned()), ..Proof::default() };
+                Some(outcome(FAIL, Reason::TimeoutFail, Rule::Killed, proof))
+            }
+            Exit::TimedOut { limit, after } => {
+                let (reason, what) = match limit {
+                    Limit::Total => (Reason::Timeout, "it did not end within"),
+                    Limit::Idle => (Reason::Stalled, "it gave no output for"),
+                    Limit::Start => (Reason::StartTimeout, "it did not begin within"),
+                };
+                infra(reason, format!("{what} {} and was stopped by orch", shown_duration(*after)))
+            }
+            Exit::Signalled { signal, .. } => {
+                infra(Reason::Killed, format!("{} ended it before it gave a verdict", signal_name(*signal)))
+            }
+            Exit::Lost { reason } => infra(Reason::Lost, format!("nobody saw how it ended ({})", reason.as_str())),
+            Exit::Exited { code: code @ (124 | 137 | 143) }
+                if self.green().is_none() && self.exit_map().is_none_or(|map| !map.fail.contains(code)) =>
+            {
+                let meaning = match code {
+                    124 => "as timeout(1) says of a command that ran out of time",
+                    137 => "as a shell says of SIGKILL",
+                    _ => "as a shell says of SIGTERM",
+                };
+                infra(Reason::Killed, format!("exit code {code}, {meaning}, and no verdict"))
+            }
+            Exit::Exited { .. } | Exit::Cancelled { .. } | Exit::SpawnFailed(_) => None,
+        }
+    }
+
+    // 7 ------------------------------------------------------------------------------------------------------
+    fn green_evidence(&self) -> Option<Outcome> {
+        if self.code() != Some(0) {
+            return None;
+        }
+        let counts = self.green()?;
+        let proof = match (
+            self.last_summary(),
+            self.evidence.reports.iter().find(|report| matches!(report.found, ReportFound::Read { .. })),
+        ) {
+            (Some(summary), _) => {
+                let detail = format!("{} says {}, and the exit code is 0", source_name(&summary.source), told(counts));
+                Proof { counts: Some(counts), ..seen(&summary.at, detail) }
+            }
+            (None, Some(report)) => Proof {
+                detail: format!("the report says {}, and the exit code is 0", told(counts)),
+                source: Some("junit".to_owned()),
+                place: Some(report.path.clone()),
+                counts: Some(counts),
+                ..Proof::default()
+            },
+            (None, None) => return None,
+        };
+        Some(outcome(PASS, Reason::TestsPassed, Rule::GreenEvidence, proof))
+    }
+
+    // 7b -----------------------------------------------------------------------------------------------------
+    fn suite_exit(&self) -> Option<Outcome> {
+        let code = self.code().filter(|code| *code != 0)?;
+        let counts = self.counts.filter(|counts| !counts.red() && counts.ran() > 0)?;
+        self.gaps().is_none().then_some(())?;
+        let summary =
+            self.evidence.output.summaries.iter().rev().find(|summary| own_failing_code(&summary.source, code))?;
+        // Another program spoke after the suite on its own stream: the code may be that program's.
+        let spoke_after = |s: &Signature| s.at.stream == summary.at.stream && s.at.line > summary.at.line;
+        if self.evidence.output.signatures.iter().any(spoke_after) {
+            return None;
+        }
+        let detail = format!(
+            "{} says {}, and gave its own failing exit code {code} (coverage, warnings or leaks that it counts as failures)",
+            source_name(&summary.source),
+            told(counts)
+        );
+        Some(outcome(
+            FAIL,
+            Reason::SuiteExitNonzero,
+            Rule::SuiteExit,
+            Proof { counts: Some(counts), ..seen(&summary.at, detail) },
+        ))
+    }
+
+    // 8 ------------------------------------------------------------------------------------------------------
+    fn nothing_ran(&self) -> Option<Outcome> {
+        let counts = self.counts.filter(|counts| !counts.red())?;
+        let min = self.evidence.declared.min_tests;
+        if counts.ran() >= min.max(1)
+            || (min == 0 && self.code() != Some(0) && counts.ran() > 0)
+            || self.exit_map().is_some()
+        {
+            return None;
+        }
+        let (reason, detail) = match counts.ran() {
+            0 => (Reason::NothingRan, format!("no test was executed ({})", told(counts))),
+            ran => (Reason::TooFewTests, format!("{ran} tests were executed, at least {min} are wanted")),
+        };
+        let proof = match self.last_summary() {
+            Some(summary) => seen(&summary.at, detail),
+            None => Proof { detail, ..Proof::default() },
+        };
+        Some(outcome(Conclusion::PermanentEnv, reason, Rule::NothingRan, Proof { counts: Some(counts), ..proof }))
+    }
+
+    // 9 ------------------------------------------------------------------------------------------------------
+    fn signature(&self) -> Option<Outcome> {
+        let contract = self.code().zip(self.exit_map()).is_some_and(|(code, map)| map.pass.contains(&code));
+        // Exit 0 says that nothing stood in the way; what is missing then is evidence.
+        if contract || self.code() == Some(0) {
+            return None;
+        }
+        let signatures = &self.evidence.output.signatures;
+        let on = |stream| signatures.iter().rev().find(move |s| s.at.stream == stream);
+        let found =
+            on(crate::domain::evidence::Stream::Stderr).or_else(|| on(crate::domain::evidence::Stream::Stdout))?;
+        let (conclusion, reason) = match found.fault {
+            FaultKind::Permanent => (Conclusion::PermanentEnv, Reason::EnvSignature),
+            FaultKind::Transient => (Conclusion::TransientInfra, Reason::InfraSignature),
+        };
+        let detail = format!("a layer below the suite says: `{}`", found.at.text);
+        Some(outcome(
+            conclusion,
+            reason,
+            Rule::Signature,
+            Proof { pattern: Some(found.pattern.clone()), ..seen(&found.at, detail) },
+        ))
+    }
+
+    // 10 -----------------------------------------------------------------------------------------------------
+    fn code_alone(&self) -> Option<Outcome> {
+        let code = self.code()?;
+        let (conclusion, reason, meaning) = match code {
+            126 => (
+                Conclusion::PermanentEnv,
+                Reason::CommandNotFound,
+                "as a shell says of a command that cannot be executed",
+            ),
+            127 => {
+                (Conclusion::PermanentEnv, Reason::CommandNotFound, "as a shell says of a command that is not found")
+            }
+            75 => (Conclusion::TransientInfra, Reason::TryAgainCode, "EX_TEMPFAIL of sysexits.h: try again"),
+            255 => (Conclusion::TransientInfra, Reason::ChannelBroke, "as ssh says of a broken link"),
+            _ => return None,
+        };
+        let detail = format!("exit code {code}, {meaning}, and no verdict");
+        Some(outcome(conclusion, reason, Rule::CodeAlone, Proof { detail, ..Proof::default() }))
+    }
+
+    // 11 -----------------------------------------------------------------------------------------------------
+    fn no_proof(&self) -> Outcome {
+        let plain = |conclusion, reason, rule, detail: String| {
+            outcome(conclusion, reason, rule, Proof { detail, ..Proof::default() })
+        };
+        let code = self.code();
+        if let (Some(code), Some(map)) = (code, self.exit_map()) {
+            if map.pass.contains(&code) {
+                return match self.evidence.reports.iter().find_map(unusable) {
+                    Some(why) => plain(Conclusion::PermanentEnv, Reason::ReportUnusable, Rule::NoProof, why),
+                    None => plain(
+                        PASS,
+                        Reason::ExitCodePass,
+                        Rule::ExitMap,
+                        format!("exit code {code} is declared as pass"),
+                    ),
+                };
+            }
+            if map.fail.contains(&code) {
+                return plain(
+                    FAIL,
+                    Reason::ExitCodeFail,
+                    Rule::ExitMap,
+                    format!("exit code {code} is declared as fail"),
+                );
+            }
+        }
+        match self.evidence.control {
+            Some(Control::BaseCannotRun) if code != Some(0) => {
+                let detail = "the base commit cannot run it either, under the same conditions".to_owned();
+                return plain(Conclusion::PermanentEnv, Reason::BaseCannotRun, Rule::ControlRun, detail);
+            }
+            Some(Control::BaseRuns) if code != Some(0) => {
+                let detail = "the base commit runs it under the same conditions, so the change broke it".to_owned();
+                return plain(FAIL, Reason::ChangeBrokeRunner, Rule::ControlRun, detail);
+            }
+            Some(Control::BaseCannotRun | Control::BaseRuns | Control::Refused) | None => {}
+        }
+        if code == Some(0) {
+            if let Some((reason, detail, at)) = self.gaps() {
+                let proof = at.map_or_else(
+                    || Proof { detail: detail.clone(), ..Proof::default() },
+                    |at| seen(at, detail.clone()),
+                );
+                return outcome(Conclusion::PermanentEnv, reason, Rule::NoProof, proof);
+            }
+            let detail = "exit code 0, and nothing shows that a test was executed".to_owned();
+            return plain(Conclusion::PermanentEnv, Reason::NoEvidence, Rule::NoProof, detail);
+        }
+        let ended = code.map_or_else(|| "it ended".to_owned(), |code| format!("exit code {code}"));
+        match self.green() {
+            Some(counts) => {
+                let detail =
+                    format!("{ended} after a green summary ({}), and the code is not the suite's own", told(counts));
+                plain(Conclusion::TransientInfra, Reason::GreenButNonzero, Rule::NoProof, detail)
+            }
+            None => plain(
+                Conclusion::TransientInfra,
+                Reason::Unclassified,
+                Rule::NoProof,
+                format!("{ended}, and nothing says why"),
+            ),
+        }
+    }
+}
+
+fn outcome(conclusion: Conclusion, reason: Reason, rule: Rule, proof: Proof) -> Outcome {
+    Outcome { conclusion, reason, rule, proof }
+}
+
+fn seen(at: &Sighting, detail: String) -> Proof {
+    Proof {
+        detail,
+        source: Some(at.tool.clone()),
+        place: Some(at.stream.as_str().to_owned()),
+        line: Some(at.line),
+        text: Some(at.text.clone()),
+        ..Proof::default()
+    }
+}
+
+/// What is counted: a run that two sources tell of is not counted twice, so the source that counts most stands;
+/// everything red is kept.
+fn counts(evidence: &Evidence) -> Option<Counts> {
+    let mut sources: Vec<(Option<&SummarySource>, Counts)> = Vec::new();
+    for summary in &evidence.output.summaries {
+        match sources.iter_mut().find(|(source, _)| *source == Some(&summary.source)) {
+            Some((_, counts)) => *counts = counts.plus(summary.counts),
+            None => sources.push((Some(&summary.source), summary.counts)),
+        }
+    }
+    let reports = evidence.reports.iter().filter_map(|report| match &report.found {
+        ReportFound::Read { counts, .. } => Some(*counts),
+        ReportFound::Missing
+        | ReportFound::Stale
+        | ReportFound::Broken { .. }
+        | ReportFound::LeftBehind
+        | ReportFound::Removed => None,
+    });
+    let reported = reports.reduce(Counts::plus);
+    sources.extend(reported.map(|counts| (None, counts)));
+    let most = sources.iter().map(|(_, counts)| *counts).max_by_key(|counts| (counts.ran(), counts.skipped))?;
+    let red = sources.iter().fold(Counts::default(), |sum, (_, counts)| sum.plus(*counts));
+    Some(if red.red() { Counts { failed: red.failed, errors: red.errors, ..most } } else { most })
+}
+
+/// Why a declared report cannot count; `None` where it can.
+fn unusable(report: &ReportFacts) -> Option<String> {
+    let path = &report.path;
+    match &report.found {
+        ReportFound::Read { .. } | ReportFound::Removed => None,
+        ReportFound::Missing => Some(format!("the declared report `{path}` was not written")),
+        ReportFound::Stale => Some(format!("the declared report `{path}` is older than this attempt")),
+        ReportFound::Broken { why } => Some(format!("the declared report `{path}` cannot be read: {why}")),
+        ReportFound::LeftBehind => Some(format!("the premature-exit file `{path}` was left behind")),
+    }
+}
+
+/// Whether a code is how the framework itself says no (read off real runs; `CLASSIFICATION.md` §3).
+fn own_failing_code(source: &SummarySource, code: u8) -> bool {
+    let SummarySource::Adapter(adapter) = source else { return false };
+    match adapter {
+        Adapter::Pytest => matches!(code, 1 | 6),
+        Adapter::CargoTest => code == 101,
+        Adapter::Nextest => code == 100,
+        Adapter::Unittest | Adapter::GoTest | Adapter::Jest | Adapter::NodeTest | Adapter::Bats | Adapter::ExitFile => {
+            code == 1
+        }
+        Adapter::Tap | Adapter::Junit => false,
+    }
+}
+
+const fn source_name(source: &SummarySource) -> &'static str {
+    match source {
+        SummarySource::Adapter(adapter) => adapter.as_str(),
+        SummarySource::ClosingLine => "the closing line",
+    }
+}
+
+/// Counts in words: `3 passed, 1 failed`.
+fn told(counts: Counts) -> String {
+    let parts: Vec<String> =
+        [(counts.passed, "passed"), (counts.failed, "failed"), (counts.errors, "errors"), (counts.skipped, "skipped")]
+            .into_iter()
+            .filter(|(n, _)| *n > 0)
+            .map(|(n, word)| format!("{n} {word}"))
+            .collect();
+    if parts.is_empty() { "0 tests".to_owned() } else { parts.join(", ") }
+}
+
+fn shown_duration(duration: std::time::Duration) -> String {
+    let ms = duration.as_millis();
+    match ms {
+        0..1000 => format!("{ms} ms"),
+        _ if ms % 60_000 == 0 => format!("{} min", ms / 60_000),
+        _ => format!("{:.1} s", duration.as_secs_f64()),
+    }
+}
