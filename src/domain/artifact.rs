@@ -149,14 +149,14 @@ impl Artifact {
             (Work::Approval { .. }, Ruling::Pass) => "Approved",
             (Work::Approval { .. }, Ruling::Fail) => "Rejected",
         };
-        format!("**{word}.** {}", self.sentence())
+        format!("**{word}:** {}", self.sentence())
     }
 
     /// The reason as a sentence, with one full stop.
     fn sentence(&self) -> String {
         let reason = prose(self.reason.trim());
         let reason = reason.trim_end_matches('.');
-        if reason.is_empty() { "No reason was given.".to_owned() } else { format!("{reason}.") }
+        if reason.is_empty() { "no reason was given.".to_owned() } else { format!("{reason}.") }
     }
 
     fn facts(&self) -> String {

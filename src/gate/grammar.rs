@@ -135,8 +135,10 @@ fn entry<'a>(line: &'a str, number: Option<u32>, watched: &[(&str, String)]) -> 
         return Err(bad("comments are not allowed in the front matter"));
     }
     let (before, after) = line.split_once(':').ok_or_else(|| bad("not of the form `key: value`"))?;
-    let lookalike = watched.iter().find(|(key, folded)| before != *key && looks_like(before, folded));
-    if let Some((key, _)) = lookalike.filter(|_| before.trim_end() == before) {
+    // What starts with a mark is another kind of line (list, quote, quoted key), not another spelling of a key.
+    let spelled = before.starts_with(|c: char| !c.is_ascii_punctuation()) && before.trim_end() == before;
+    let lookalike = watched.iter().find(|(key, folded)| spelled && before != *key && looks_like(before, folded));
+    if let Some((key, _)) = lookalike {
         let detail = format!("the key {} looks like `{key}` and is not it", quoted(before));
         return Err(unreadable(UnreadableReason::LookalikeKey, number, detail));
     }
