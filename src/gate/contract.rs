@@ -34,7 +34,7 @@ pub(super) enum Companion {
     Zero(&'static str),
 }
 
-/// The counts that tools and agents write beside a verdict.
+/// A count that tools and agents write beside a verdict.
 pub(super) const fn zero(key: &'static str) -> Companion {
     Companion::Zero(key)
 }

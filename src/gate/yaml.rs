@@ -109,6 +109,25 @@ mod tests {
         assert!(read(&stairs.concat()).is_err());
     }
 
+    #[test]
+    fn another_map_than_the_grammar_saw_is_ambiguous() {
+        let seen = |block: &[&str], entries: &[(&'static str, &'static str)]| {
+            let entry = |(at, (key, value)): (usize, &(&'static str, &'static str))| Entry {
+                key,
+                value: (*value).into(),
+                quoted: false,
+                line: u32::try_from(at + 2).ok(),
+            };
+            let entries = entries.iter().enumerate().map(entry).collect();
+            agree(&FrontMatter { block, entries, body: &[], body_offset: 0 }).map_err(|why| (why.reason, why.line))
+        };
+        assert_eq!(seen(&["a: b", "c: d"], &[("a", "b"), ("c", "d")]), Ok(()));
+        assert_eq!(seen(&["a: b", "c: d"], &[("a", "b")]), Err((UnreadableReason::Ambiguous, Some(1))));
+        assert_eq!(seen(&["a: b"], &[("a", "b"), ("c", "d")]), Err((UnreadableReason::Ambiguous, Some(3))));
+        assert_eq!(seen(&["a: b # c"], &[("a", "b # c")]), Err((UnreadableReason::Ambiguous, Some(2))));
+        assert_eq!(seen(&["a: b", "a: c"], &[("a", "b")]), Err((UnreadableReason::Ambiguous, Some(3))));
+    }
+
     fn front_of(block: &str) -> Option<Result<(), Unreadable>> {
         let text = format!("---\n{block}\n---\n");
         let lines: Vec<&str> = text.split('\n').collect();
@@ -140,7 +159,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(4000))]
+        #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
         fn both_readers_see_the_same_map(values in proptest::collection::vec(value(), 1..5)) {
