@@ -3,3 +3,4 @@
 pub mod classify;
 pub mod domain;
 pub mod engine;
+pub mod gate;
