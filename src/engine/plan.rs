@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use crate::domain::evidence::Declared;
 use crate::domain::id::Nonce;
-use crate::domain::pipeline::{Argv, ArgvError, EnvSpec, Producer, ReportPlace, Stage, Suite};
-use crate::domain::plan::{AttemptKey, AttemptPlan, Environment, PlannedReport};
+use crate::domain::pipeline::{Argv, ArgvError, EnvSpec, Producer, Stage, Suite};
+use crate::domain::plan::{AttemptKey, AttemptPlan, Environment};
 
 /// Names that every producer finds from orch's own environment, where they are set; a `*` at the end stands for
 /// any rest. Everything else is passed only where `env: { pass: […] }` names it.
@@ -86,17 +86,6 @@ pub fn plan(
             return Err(PlanError::NotBuilt(producer.kind().as_str()));
         }
     };
-    let reports: Vec<PlannedReport> = suite
-        .reports
-        .iter()
-        .map(|report| {
-            let path = match &report.place {
-                ReportPlace::Worktree(path) => site.worktree.join(path.as_str()),
-                ReportPlace::Attempt(path) => site.attempt_dir.join(path.as_str()),
-            };
-            PlannedReport { kind: report.kind, path }
-        })
-        .collect();
     let attempt_dir: Option<PathBuf> = (!suite.reports.is_empty()).then(|| site.attempt_dir.to_owned());
     let env = environment(&suite.env, &key, site, attempt_dir.as_deref(), host);
     let argv = expand(&suite.command, &env)?;
@@ -110,7 +99,7 @@ pub fn plan(
         env,
         limits: stage.limits,
         declared: declared(stage, suite),
-        reports,
+        reports: suite.reports.clone(),
         attempt_dir,
     })
 }
