@@ -4,3 +4,4 @@ pub mod classify;
 pub mod domain;
 pub mod engine;
 pub mod gate;
+pub mod store;
