@@ -8,7 +8,9 @@ use crate::domain::artifact::{EXCERPT_LINES_MAX, Excerpt};
 use crate::domain::evidence::{Evidence, ExitRecord, LogSpan, ReportFacts, ReportFound, Stream, TreeFacts};
 use crate::domain::pipeline::{Report, ReportKind, ReportPlace};
 use crate::domain::plan::AttemptPlan;
-use crate::workspace::{LogPiece, REPORT_BYTES_MAX, Root, pieces, read_report, report};
+use crate::workspace::logs::{LogPart, Piece};
+use crate::workspace::report::{self, REPORT_BYTES_MAX, read_report};
+use crate::workspace::root::Root;
 
 /// Longest line that an excerpt keeps, in bytes.
 const EXCERPT_LINE_BYTES: usize = 400;
@@ -56,19 +58,28 @@ fn read_stream(reader: &mut Reader, run_dir: &Path, stream: Stream, span: &LogSp
     if span.bytes == 0 {
         return Ok(tail);
     }
-    for piece in pieces(run_dir, stream, span)? {
+    let part = LogPart::open(&run_dir.join(log_name(stream)), span)?;
+    for piece in part.pieces() {
         match piece? {
-            LogPiece::Bytes(bytes) => {
+            Piece::Bytes(bytes) => {
                 reader.feed(stream, &bytes);
                 tail.feed(&bytes);
             }
-            LogPiece::Gap(_) => {
+            Piece::Gap { .. } => {
                 reader.gap(stream);
                 tail.feed(b"\n");
             }
         }
     }
     Ok(tail)
+}
+
+/// Name of a stream's file in the run's folder.
+pub const fn log_name(stream: Stream) -> &'static str {
+    match stream {
+        Stream::Stdout => "stdout.log",
+        Stream::Stderr => "stderr.log",
+    }
 }
 
 fn read_declared(declared: &Report, plan: &AttemptPlan, record: &ExitRecord, root: &Root) -> ReportFacts {

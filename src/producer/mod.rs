@@ -13,5 +13,5 @@ mod gather;
 mod prepare;
 
 pub use compose::compose;
-pub use gather::{Gathered, gather};
+pub use gather::{Gathered, gather, log_name};
 pub use prepare::{PrepareError, prepare};

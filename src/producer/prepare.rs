@@ -5,7 +5,9 @@ use std::path::Path;
 use crate::domain::id::{Digest, RelPath};
 use crate::domain::pipeline::ReportPlace;
 use crate::domain::plan::AttemptPlan;
-use crate::workspace::{ArtifactError, ClearError, Root, Taken, clear_report, take_away};
+use crate::workspace::artifact::{ArtifactError, Taken, take_away};
+use crate::workspace::report::{ClearError, clear_report};
+use crate::workspace::root::Root;
 
 /// A place that could not be made ready; the attempt was not started.
 #[derive(Debug, thiserror::Error)]
