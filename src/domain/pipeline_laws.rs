@@ -162,8 +162,8 @@ fn artifacts(stages: &[Stage], flaws: &mut Flaws) {
         }
     }
     for (at, path) in all.iter().enumerate() {
-        let folders = path.iter().flat_map(|path| path.match_indices('/').filter_map(|(end, _)| path.get(..end)));
-        if let Some(file) = folders.filter_map(|folder| first.get(folder)).next() {
+        let mut folders = path.iter().flat_map(|path| path.match_indices('/').filter_map(|(end, _)| path.get(..end)));
+        if let Some(file) = folders.find_map(|folder| first.get(folder)) {
             flaws.add(Site::Artifact(at), FlawKind::ArtifactBelowArtifact(*file));
         }
     }
