@@ -4,4 +4,6 @@ pub mod classify;
 pub mod domain;
 pub mod engine;
 pub mod gate;
+pub mod spec;
 pub mod store;
+pub mod workspace;
