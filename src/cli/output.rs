@@ -30,16 +30,7 @@ impl Problem {
 
     /// A failure that `could not {error}` describes, with its causes.
     pub fn could_not(code: ExitCode, error: &dyn std::error::Error) -> Self {
-        let mut message = format!("could not {error}");
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            let text = error.to_string();
-            if !message.contains(&text) {
-                message = format!("{message}: {text}");
-            }
-            cause = error.source();
-        }
-        Self::new(code, message)
+        Self::new(code, format!("could not {}", chain(error)))
     }
 
     /// Tells it on stderr.
@@ -50,6 +41,20 @@ impl Problem {
         }
         self.code
     }
+}
+
+/// An error and its causes in one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut message = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !message.contains(&text) {
+            message = format!("{message}: {text}");
+        }
+        cause = error.source();
+    }
+    message
 }
 
 /// Writes data to stdout, with a line end. A reader that has gone is no error of orch.

@@ -1,5 +1,6 @@
 //! The loop of a run.
 
+use std::collections::BTreeMap;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
@@ -104,6 +105,8 @@ struct Course {
     base_commit: String,
     artifacts: PathBuf,
     tree: Snapshot,
+    /// What orch last published at each path, for this task.
+    published: BTreeMap<RelPath, Digest>,
 }
 
 impl Runner<'_> {
@@ -147,7 +150,8 @@ impl Runner<'_> {
         }))?;
         (self.notify)(Notice::RunStarted { task: &self.task, run, stage: &stage.name });
         let artifacts = self.worktree.toplevel().join(self.artifacts_folder(self.pipeline).as_str());
-        let mut course = Course { run, run_dir, commit, base_commit, artifacts, tree };
+        let published = self.published()?;
+        let mut course = Course { run, run_dir, commit, base_commit, artifacts, tree, published };
         let mut bench = Bench::default();
         let end = self.run_stages(&mut ledger, &mut course, &mut bench, wanted);
         bench.close();
@@ -212,7 +216,7 @@ impl Runner<'_> {
         let attempt = key.attempt;
         let plan = self.plan_of(stage, key, course)?;
         let artifact = self.artifact_path(self.pipeline, stage);
-        let published = artifact.as_ref().and_then(|path| self.last_published(ledger, path));
+        let published = artifact.as_ref().and_then(|path| course.published.get(path)).copied();
         let moved_dir = self.state.moved_dir(course.run, attempt);
         let taken = prepare(&plan, self.worktree.root(), artifact.as_ref().map(|path| (path, published.as_ref())), &moved_dir)
             .map_err(|source| RunError::Prepare { stage: stage.name.clone(), source })?;
@@ -256,6 +260,7 @@ impl Runner<'_> {
             artifact: artifact.as_ref(),
         };
         let judged = judge(scene, Some(tree));
+        course.published.extend(judged.artifact.as_ref().map(|(artifact, _)| (artifact.path.clone(), artifact.digest)));
         self.settle(ledger, self.pipeline, stage, record, judged)
     }
 
@@ -403,6 +408,7 @@ impl Runner<'_> {
             base_commit: start.base_commit.clone(),
             artifacts: self.worktree.toplevel().join(self.artifacts_folder(&pinned).as_str()),
             tree: self.snapshot(&pinned, None)?,
+            published: BTreeMap::new(),
         };
         let key = AttemptKey {
             attempt,
@@ -563,6 +569,7 @@ impl Runner<'_> {
             base_commit: self.worktree.base(self.git)?.commit.to_string(),
             artifacts: self.worktree.toplevel().join(self.artifacts_folder(self.pipeline).as_str()),
             tree,
+            published: BTreeMap::new(),
         };
         let one = std::num::NonZeroU32::MIN;
         let stages: Vec<Stage> = self.stages_from(&start, wanted.until.as_ref()).into_iter().cloned().collect();
@@ -605,17 +612,16 @@ impl Runner<'_> {
         RelPath::new(format!("{}/{name}", self.artifacts_folder(pipeline))).ok()
     }
 
-    /// Hash of what orch last published at a path for this task.
-    fn last_published(&self, _ledger: &Ledger, path: &RelPath) -> Option<Digest> {
+    /// Hashes of what orch last published for this task, by path.
+    fn published(&self) -> Result<BTreeMap<RelPath, Digest>, RunError> {
         let filter = RunFilter { task: Some(self.task.clone()), limit: Some(RUNS_LOOKED_AT) };
-        let runs = self.store.runs(&filter).ok()?;
-        runs.iter().find_map(|run| {
-            let attempts = self.store.attempts(run.start.run).ok()?;
-            attempts.iter().rev().find_map(|attempt| {
-                let artifact = attempt.decided.as_ref()?.artifact.as_ref()?;
-                (artifact.path == *path).then_some(artifact.digest)
-            })
-        })
+        let mut published = BTreeMap::new();
+        for run in self.store.runs(&filter)?.into_iter().rev() {
+            for attempt in self.store.attempts(run.start.run)? {
+                published.extend(attempt.decided.and_then(|decided| decided.artifact).map(|a| (a.path, a.digest)));
+            }
+        }
+        Ok(published)
     }
 
     fn tell_taken(&mut self, taken: &Taken) {
