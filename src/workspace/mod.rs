@@ -9,13 +9,17 @@
 //! anything, or reads orch's environment by itself.
 
 pub mod artifact;
+mod content;
 mod fetch;
 mod filesystem;
 pub mod git;
 pub mod holder;
+mod listing;
 pub mod lock;
 pub mod logs;
 pub mod report;
 pub mod root;
 pub mod state_dir;
+pub mod tree;
+mod watch;
 pub mod worktree;

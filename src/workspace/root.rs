@@ -47,11 +47,6 @@ impl Root {
         self.dir.as_fd()
     }
 
-    /// Opens what stands at a path below, without following anything on the way or at its end.
-    pub(super) fn open_below(&self, path: &OsStr, flags: OFlags) -> Result<OwnedFd, Errno> {
-        beneath(self.dir.as_fd(), path, flags)
-    }
-
     /// What stands at a path below; `None` where nothing does.
     pub(super) fn stat(&self, path: &RelPath) -> Result<Option<Stat>, Errno> {
         match self.parent(path) {
@@ -130,7 +125,7 @@ mod tests {
         symlink("plain", scratch.path().join("in")).unwrap();
         let root = Root::open(scratch.path()).unwrap();
         let check = |path: &str, expected: Result<(), Errno>| {
-            assert_eq!(root.open_below(OsStr::new(path), OFlags::RDONLY).map(drop), expected, "{path}");
+            assert_eq!(beneath(root.fd(), OsStr::new(path), OFlags::RDONLY).map(drop), expected, "{path}");
         };
         check("plain", Ok(()));
         check("out", Err(Errno::LOOP));

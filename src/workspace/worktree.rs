@@ -1,8 +1,8 @@
 //! A task's checkout: where it is, which commit it stands at, and whether it is still the one that was opened.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fmt;
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -374,7 +374,7 @@ fn pointer(path: &Path) -> std::io::Result<Vec<u8>> {
     Ok(text)
 }
 
-fn read_head(git: &Git<'_>, toplevel: &Path, place: &Place<'_>) -> Result<Head, GitError> {
+pub(super) fn read_head(git: &Git<'_>, toplevel: &Path, place: &Place<'_>) -> Result<Head, GitError> {
     let what = "read HEAD";
     let args = ["rev-parse", "HEAD", "--symbolic-full-name", "HEAD"].map(OsStr::new);
     let answer = git.ask(what, toplevel, place, &args)?;
@@ -408,11 +408,6 @@ fn name_in_url(url: &str) -> Option<String> {
     let name: String =
         name.strip_suffix(".git").unwrap_or(name).chars().filter(|c| !c.is_control()).take(100).collect();
     (!name.is_empty()).then_some(name)
-}
-
-/// A path from git's bytes.
-pub(super) fn os_string(bytes: &[u8]) -> OsString {
-    OsString::from_vec(bytes.to_vec())
 }
 
 #[cfg(test)]

@@ -5,3 +5,4 @@ mod git;
 mod lock;
 mod state_dir;
 mod support;
+mod tree;
