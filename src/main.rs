@@ -1,12 +1,14 @@
-//! The `orch` program.
+//! The `orch` program: arguments → command → exit code.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use orch::{cli, exec};
+
 fn main() -> ExitCode {
-    let args: Vec<OsString> = std::env::args_os().skip(1).collect();
-    match args.split_first() {
-        Some((first, rest)) if first == orch::exec::SUPERVISE => orch::exec::supervise(rest),
-        Some(_) | None => ExitCode::from(2),
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    match arguments.get(1) {
+        Some(first) if first == exec::SUPERVISE => exec::supervise(arguments.get(2..).unwrap_or_default()),
+        Some(_) | None => ExitCode::from(cli::main(arguments).code()),
     }
 }

@@ -31,9 +31,6 @@ pub(super) enum Command {
     Explain(ExplainArgs),
     /// Show an attempt's output
     Logs(LogsArgs),
-    /// The process that outlives the runner; started by orch itself
-    #[command(name = "__supervise", hide = true)]
-    Supervise(SuperviseArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -229,11 +226,4 @@ pub(super) struct LogsArgs {
     pub(super) stream: Option<String>,
     #[command(flatten)]
     pub(super) state: StateArgs,
-}
-
-#[derive(Debug, ClapArgs)]
-pub(super) struct SuperviseArgs {
-    /// Folder of the run
-    #[arg(value_name = "DIR")]
-    pub(super) run_dir: PathBuf,
 }

@@ -100,7 +100,8 @@ fn declared(options: &ClassifyArgs) -> Result<Declared, Problem> {
 
 fn unknown_evidence(word: &str) -> Problem {
     let names: Vec<&str> = Adapter::ALL.iter().map(|adapter| adapter.as_str()).collect();
-    usage(format!("no evidence is called `{word}`")).help(format!("one of: auto, exit-code, closing-line, {}", names.join(", ")))
+    usage(format!("no evidence is called `{word}`"))
+        .help(format!("one of: auto, exit-code, closing-line, {}", names.join(", ")))
 }
 
 fn report_paths(given: &[String]) -> Result<Vec<PathBuf>, Problem> {
@@ -108,9 +109,8 @@ fn report_paths(given: &[String]) -> Result<Vec<PathBuf>, Problem> {
         .iter()
         .map(|text| match text.split_once('=') {
             Some(("junit", path)) if !path.is_empty() => Ok(PathBuf::from(path)),
-            Some(_) | None => {
-                Err(usage(format!("--report {text}: reports are given as junit=FILE")).help("what orch writes is --emit json=FILE"))
-            }
+            Some(_) | None => Err(usage(format!("--report {text}: reports are given as junit=FILE"))
+                .help("what orch writes is --emit json=FILE")),
         })
         .collect()
 }

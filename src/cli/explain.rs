@@ -34,9 +34,10 @@ pub(super) fn explain(options: &ExplainArgs) -> Result<ExitCode, Problem> {
 fn explain_code(text: &str) -> Result<ExitCode, Problem> {
     let wanted = text.to_ascii_uppercase();
     let code = Code::ALL.iter().find(|code| code.as_str() == wanted).ok_or_else(|| {
-        Problem::new(ExitCode::Usage, format!("no problem has the code `{text}`")).help("docs/reference/problems.md lists them")
+        Problem::new(ExitCode::Usage, format!("no problem has the code `{text}`"))
+            .help("docs/reference/problems.md lists them")
     })?;
-    output::data(&format!("{}: {}\n\n{}\n\n{}", code.as_str(), code.title(), code.explanation(), code.example()));
+    output::data(&format!("{}: {}", code.as_str(), code.title()));
     Ok(ExitCode::Success)
 }
 
@@ -57,9 +58,17 @@ fn in_words(attempt: &AttemptRecord) -> String {
     let intent = &attempt.intent;
     let mut lines = vec![
         format!("attempt {}", intent.attempt),
-        format!("  task {}, stage {}, visit {}, attempt {} of it", attempt.task, intent.stage, intent.visit, intent.number),
+        format!(
+            "  task {}, stage {}, visit {}, attempt {} of it",
+            attempt.task, intent.stage, intent.visit, intent.number
+        ),
         format!("  producer {} ({}): {:?}", intent.producer.as_str(), intent.chosen, intent.argv),
-        format!("  in {}, tree {}{}", intent.cwd.display(), intent.tree.short(), if intent.dirty { ", dirty" } else { "" }),
+        format!(
+            "  in {}, tree {}{}",
+            intent.cwd.display(),
+            intent.tree.short(),
+            if intent.dirty { ", dirty" } else { "" }
+        ),
     ];
     match &attempt.finished {
         Some(finished) => {
@@ -106,7 +115,10 @@ fn evidence(evidence: &Evidence) -> Vec<String> {
     for report in &evidence.reports {
         let found = match &report.found {
             ReportFound::Read { counts, .. } => {
-                format!("{} passed, {} failed, {} errors, {} skipped", counts.passed, counts.failed, counts.errors, counts.skipped)
+                format!(
+                    "{} passed, {} failed, {} errors, {} skipped",
+                    counts.passed, counts.failed, counts.errors, counts.skipped
+                )
             }
             ReportFound::Missing => "missing".to_owned(),
             ReportFound::Stale => "older than the attempt".to_owned(),
@@ -135,7 +147,8 @@ fn evidence(evidence: &Evidence) -> Vec<String> {
 
 fn outcome_lines(outcome: &Outcome) -> Vec<String> {
     let verdict = outcome.conclusion.ruling().map(|ruling| format!(", {}", ruling.as_str())).unwrap_or_default();
-    let excluded: Vec<&str> = Rule::ALL.iter().take_while(|rule| **rule != outcome.rule).map(|rule| rule.as_str()).collect();
+    let excluded: Vec<&str> =
+        Rule::ALL.iter().take_while(|rule| **rule != outcome.rule).map(|rule| rule.as_str()).collect();
     let mut lines = vec![
         format!("class: {}{verdict} ({})", outcome.conclusion.class(), outcome.reason.as_str()),
         format!("rule: {}", outcome.rule.as_str()),

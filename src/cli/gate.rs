@@ -7,9 +7,9 @@ use crate::domain::pipeline::{Gate, KeyGate};
 use crate::domain::verdict::{Unreadable, UnreadableReason, Verdict};
 use crate::gate;
 
+use super::ExitCode;
 use super::args::GateCheckArgs;
 use super::output::{self, Problem};
-use super::ExitCode;
 
 pub(super) fn check(options: &GateCheckArgs) -> Result<ExitCode, Problem> {
     let gate = wanted(options)?;

@@ -57,7 +57,13 @@ fn passed(attempt: &AttemptRecord) -> bool {
     attempt.decided.as_ref().is_some_and(|decided| decided.settlement == Settlement::Passed)
 }
 
-fn show(options: &LogsArgs, attempt: &AttemptRecord, run_dir: &Path, stream: Stream, span: &LogSpan) -> Result<(), Problem> {
+fn show(
+    options: &LogsArgs,
+    attempt: &AttemptRecord,
+    run_dir: &Path,
+    stream: Stream,
+    span: &LogSpan,
+) -> Result<(), Problem> {
     if span.bytes == 0 {
         return Ok(());
     }
@@ -76,7 +82,9 @@ fn show(options: &LogsArgs, attempt: &AttemptRecord, run_dir: &Path, stream: Str
             })),
             Piece::Bytes(bytes) if options.raw => output::raw(&bytes),
             Piece::Bytes(bytes) => output::raw(escape(&bytes).as_bytes()),
-            Piece::Gap { bytes, .. } => output::talk(&format!("orch: {bytes} bytes of {} were not kept", stream.as_str())),
+            Piece::Gap { bytes, .. } => {
+                output::talk(&format!("orch: {bytes} bytes of {} were not kept", stream.as_str()))
+            }
         }
     }
     Ok(())

@@ -9,9 +9,11 @@ mod logs;
 mod output;
 mod pipeline;
 mod run;
+mod signals;
 mod status;
 mod store;
-mod supervise;
+mod view;
+mod wrap;
 
 use std::ffi::OsString;
 
@@ -38,7 +40,6 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Run(RunCommand::Show(options)) => status::run_show(&options),
         Command::Explain(options) => explain::explain(&options),
         Command::Logs(options) => logs::logs(&options),
-        Command::Supervise(options) => supervise::supervise(&options),
     };
     done.unwrap_or_else(|problem| problem.report())
 }

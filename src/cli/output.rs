@@ -60,7 +60,9 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
 /// Writes data to stdout, with a line end. A reader that has gone is no error of orch.
 pub(super) fn data(text: &str) {
     let mut stdout = std::io::stdout().lock();
-    let written = stdout.write_all(text.as_bytes()).and_then(|()| if text.ends_with('\n') { Ok(()) } else { stdout.write_all(b"\n") });
+    let written = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| if text.ends_with('\n') { Ok(()) } else { stdout.write_all(b"\n") });
     written.and_then(|()| stdout.flush()).ok();
 }
 

@@ -35,9 +35,8 @@ pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
         output::talk(&format!("orch: the last runner of this task ended without releasing it: {}", gone.describe()));
     }
     let mut store = store::open(&place.state)?;
-    let signals = Signals::catch().map_err(|error| {
-        Problem::new(ExitCode::Internal, format!("could not watch for signals: {error}"))
-    })?;
+    let signals = Signals::catch()
+        .map_err(|error| Problem::new(ExitCode::Internal, format!("could not watch for signals: {error}")))?;
 
     let mut notify = |notice: Notice<'_>| tell(&notice);
     let mut runner = Runner {
@@ -103,7 +102,10 @@ fn headline(task: &TaskName, driven: &Driven) -> String {
             }
             (RunEnd::Done, _) => format!("task {task}: stopped after the stage of --until, which passed (run {run})"),
             (RunEnd::Interrupted | RunEnd::Failed | RunEnd::Held | RunEnd::Cancelled, state) => {
-                format!("task {task}: interrupted (run {run}); it is {} and goes on with the next `orch pipeline run`", state.status())
+                format!(
+                    "task {task}: interrupted (run {run}); it is {} and goes on with the next `orch pipeline run`",
+                    state.status()
+                )
             }
         },
     }
@@ -131,7 +133,9 @@ fn pipeline_path(options: &RunArgs) -> Result<PathBuf, Problem> {
     }
     let folder = options.state.worktree.join("pipelines");
     let mut found: Vec<PathBuf> = std::fs::read_dir(&folder)
-        .map(|entries| entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).filter(|path| is_yaml(path)).collect())
+        .map(|entries| {
+            entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).filter(|path| is_yaml(path)).collect()
+        })
         .unwrap_or_default();
     found.sort();
     match found.as_slice() {
@@ -157,7 +161,8 @@ fn task_name(options: &RunArgs, worktree: &Worktree) -> Result<TaskName, Problem
     let head = worktree.head();
     let detached = || TaskName::new(format!("detached-{}", head.commit.short())).ok();
     head.branch.as_deref().map_or_else(detached, TaskName::from_branch).ok_or_else(|| {
-        Problem::new(ExitCode::Usage, "the branch's name gives no name for the task").help("name the task with --task NAME")
+        Problem::new(ExitCode::Usage, "the branch's name gives no name for the task")
+            .help("name the task with --task NAME")
     })
 }
 
@@ -193,14 +198,21 @@ fn of_run(error: &RunError) -> Problem {
         RunError::Store(error) => return store::of_store(error),
         RunError::Git(error) => return store::of_git(error),
         RunError::StateDir(error) => return store::of_state_dir(error),
-        RunError::Tree(_) => "look at the file that is named; the tree must be readable for a verdict to be bound to it".to_owned(),
-        RunError::Refused(_) | RunError::Pinned(_) => "please report this: it is a bug, or the store was edited".to_owned(),
-        RunError::Supervisor(_) => "run it again: what was recorded is kept, and the task goes on from there".to_owned(),
+        RunError::Tree(_) => {
+            "look at the file that is named; the tree must be readable for a verdict to be bound to it".to_owned()
+        }
+        RunError::Refused(_) | RunError::Pinned(_) => {
+            "please report this: it is a bug, or the store was edited".to_owned()
+        }
+        RunError::Supervisor(_) => {
+            "run it again: what was recorded is kept, and the task goes on from there".to_owned()
+        }
     };
     let code = match error {
-        RunError::UnknownStage { .. } | RunError::NotBuilt { .. } | RunError::UntilBefore { .. } | RunError::Plan { .. } => {
-            ExitCode::Invalid
-        }
+        RunError::UnknownStage { .. }
+        | RunError::NotBuilt { .. }
+        | RunError::UntilBefore { .. }
+        | RunError::Plan { .. } => ExitCode::Invalid,
         RunError::Prepare { .. }
         | RunError::Store(_)
         | RunError::Git(_)
@@ -225,7 +237,8 @@ fn tell(notice: &Notice<'_>) {
     let text = match notice {
         Notice::RunStarted { task, run, stage } => format!("orch: run {run}: task {task} at {stage}"),
         Notice::AttemptStarted { stage, place: (visit, number), argv, .. } => {
-            let again = if (*visit, *number) == (1, 1) { String::new() } else { format!(" (visit {visit}, attempt {number})") };
+            let again =
+                if (*visit, *number) == (1, 1) { String::new() } else { format!(" (visit {visit}, attempt {number})") };
             format!("orch: {stage}{again}: {}", words(argv))
         }
         Notice::AttemptDecided { stage, outcome, settlement, decision, .. } => {
@@ -233,7 +246,9 @@ fn tell(notice: &Notice<'_>) {
                 (Some(outcome), Settlement::Passed | Settlement::Failed(_)) => {
                     format!("{}, {}", view::settlement(settlement), outcome.proof.detail)
                 }
-                (Some(outcome), _) => format!("{} ({}): {}", outcome.conclusion.class(), outcome.reason.as_str(), outcome.proof.detail),
+                (Some(outcome), _) => {
+                    format!("{} ({}): {}", outcome.conclusion.class(), outcome.reason.as_str(), outcome.proof.detail)
+                }
                 (None, _) => "cancelled".to_owned(),
             };
             format!("orch: {stage}: {seen} -> {}", view::decision(decision))

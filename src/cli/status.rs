@@ -90,7 +90,10 @@ pub(super) fn run_list(options: &RunListArgs) -> Result<ExitCode, Problem> {
     }
     for run in runs {
         let end = run.closing.map_or("live", |closing| closing.end.as_str());
-        output::data(&format!("{}  {}  {:<11}  {}  {}", run.start.run, run.start.at, end, run.task, run.start.pipeline));
+        output::data(&format!(
+            "{}  {}  {:<11}  {}  {}",
+            run.start.run, run.start.at, end, run.task, run.start.pipeline
+        ));
     }
     Ok(ExitCode::Success)
 }
@@ -118,7 +121,8 @@ pub(super) fn run_show(options: &RunShowArgs) -> Result<ExitCode, Problem> {
     output::data(&format!("run {id}: task {}, pipeline {}, {end}", run.task, run.start.pipeline));
     output::data(&format!("commit {}, base {}, started {}", run.start.commit, run.start.base_commit, run.start.at));
     for attempt in attempts {
-        let ended = attempt.finished.as_ref().map_or("under way".to_owned(), |finished| view::exit_in_words(&finished.record));
+        let ended =
+            attempt.finished.as_ref().map_or("under way".to_owned(), |finished| view::exit_in_words(&finished.record));
         let came_to = attempt.decided.as_ref().map_or(String::new(), |decided| {
             format!(", {} -> {}", view::settlement(&decided.settlement), view::decision(&decided.decision))
         });
@@ -133,8 +137,11 @@ pub(super) fn run_show(options: &RunShowArgs) -> Result<ExitCode, Problem> {
 /// The store of a command that needs one to be there.
 pub(super) fn existing(place: &Place) -> Result<Box<dyn Store>, Problem> {
     store::open_existing(&place.state)?.ok_or_else(|| {
-        Problem::new(ExitCode::Usage, format!("nothing has been run yet: there is no store in {}", place.state.path().display()))
-            .help("run `orch pipeline run` first, or name the folder with --state-dir")
+        Problem::new(
+            ExitCode::Usage,
+            format!("nothing has been run yet: there is no store in {}", place.state.path().display()),
+        )
+        .help("run `orch pipeline run` first, or name the folder with --state-dir")
     })
 }
 

@@ -1,12 +1,15 @@
 //! Opening what a command works on: worktree, state folder, store.
 
 use std::ffi::OsString;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::exec;
+use crate::domain::pipeline::Argv;
+use crate::domain::plan::Environment;
+use crate::exec::{self, Quick, QuickEnd};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Store, StoreError};
-use crate::workspace::git::{Git, GitError};
+use crate::workspace::git::{Git, GitAnswer, GitCall, GitError};
 use crate::workspace::state_dir::{StateDir, StateDirError, StateDirWish};
 use crate::workspace::worktree::Worktree;
 
@@ -22,7 +25,31 @@ pub(super) struct Place {
 
 /// git, asked through `exec`.
 pub(super) fn git(start: &Path) -> Result<Git<'static>, Problem> {
-    Git::find(&exec::run_git, &|name| std::env::var_os(name), start).map_err(|error| of_git(&error))
+    Git::find(&run_git, &|name| std::env::var_os(name), start).map_err(|error| of_git(&error))
+}
+
+/// Starts git for the workspace; only `exec` starts processes.
+fn run_git(call: &GitCall<'_>) -> io::Result<GitAnswer> {
+    let text = |word: &OsString| {
+        let refused =
+            || io::Error::new(io::ErrorKind::InvalidInput, "a path or value that is not UTF-8 cannot be given to git");
+        word.to_str().map(str::to_owned).ok_or_else(refused)
+    };
+    let words = call.argv.iter().map(text).collect::<io::Result<Vec<_>>>()?;
+    let pairs = call.env.iter().map(|(name, value)| Ok((text(name)?, text(value)?))).collect::<io::Result<Vec<_>>>()?;
+    let argv = Argv::new(words).map_err(io::Error::other)?;
+    let quick = Quick {
+        argv: &argv,
+        cwd: call.cwd,
+        env: &Environment::new(pairs),
+        limit: call.deadline,
+        output_max_bytes: usize::try_from(call.stdout_max).unwrap_or(usize::MAX),
+    };
+    let output = exec::quick(quick).map_err(io::Error::other)?;
+    match output.end {
+        QuickEnd::Code(code) => Ok(GitAnswer { code, stdout: output.stdout, stderr: output.stderr }),
+        QuickEnd::Signal(signal) => Err(io::Error::other(format!("git was ended by signal {signal}"))),
+    }
 }
 
 /// Opens the worktree and the state folder that the options name.
@@ -55,7 +82,8 @@ pub(super) fn open_existing(state: &StateDir) -> Result<Option<Box<dyn Store>>, 
 
 pub(super) fn cwd() -> Result<PathBuf, Problem> {
     std::env::current_dir().map_err(|error| {
-        Problem::new(ExitCode::Usage, format!("the working folder cannot be told: {error}")).help("change to a folder that is there")
+        Problem::new(ExitCode::Usage, format!("the working folder cannot be told: {error}"))
+            .help("change to a folder that is there")
     })
 }
 

@@ -28,14 +28,16 @@ mod spawn;
 mod stop;
 mod supervise;
 mod sweep;
+mod through;
 
 pub use bench::{STDERR_FILE, STDOUT_FILE};
 pub use group::normalise_signals;
 pub use handle::{ExecError, Progress, Supervisor};
 pub use identity::BootId;
 pub use protocol::{ChannelError, Launch, OUTPUT_MAX_BYTES};
-pub use quick::{QUICK_OUTPUT_BYTES, Quick, QuickEnd, QuickError, QuickOutput, quick};
+pub use quick::{Quick, QuickEnd, QuickError, QuickOutput, quick};
 pub use record::{EXITS_FILE, RecordError};
 pub use recover::{Begun, Ending, Loss, Recovered, recover, stop_orphan};
 pub use supervise::{SUPERVISE, supervise};
 pub use sweep::{MARK, Swept};
+pub use through::{Through, through};

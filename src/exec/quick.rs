@@ -23,8 +23,6 @@ use super::clock;
 use super::spawn::{failure, find};
 use super::sweep::Target;
 
-/// Most bytes taken of each stream.
-pub const QUICK_OUTPUT_BYTES: usize = 16 * 1024 * 1024;
 /// How long output is waited for after the program has ended; somebody it left behind may hold the pipe.
 const DRAIN: Duration = Duration::from_millis(200);
 
@@ -39,6 +37,8 @@ pub struct Quick<'call> {
     pub env: &'call Environment,
     /// Longest duration; its process group is killed then.
     pub limit: Duration,
+    /// Most bytes taken of each stream; more is an error, never a cut answer.
+    pub output_max_bytes: usize,
 }
 
 /// What it gave.
@@ -76,12 +76,14 @@ pub enum QuickError {
         limit: Duration,
     },
     /// It wrote too much and was killed. A part of it would be read as the whole.
-    #[error("{program} wrote more than {QUICK_OUTPUT_BYTES} bytes to its {}", .stream.as_str())]
+    #[error("{program} wrote more than {max} bytes to its {}", .stream.as_str())]
     TooMuch {
         /// It.
         program: String,
         /// Where.
         stream: Stream,
+        /// The bound.
+        max: usize,
     },
     /// A system call of our own failed.
     #[error("wait for {program}")]
@@ -124,8 +126,12 @@ pub fn quick(call: Quick<'_>) -> Result<QuickOutput, QuickError> {
     let waiting = |source: io::Error| QuickError::Wait { program: program.to_owned(), source };
     let target = handle.pids().first().and_then(|pid| Target::new(i32::try_from(*pid).ok()?)).expect("one child");
     let outcome = target.open().map_err(|errno| waiting(errno.into())).and_then(|alive| {
-        Gathering { program, stdout: Sink::new(stdout, Stream::Stdout), stderr: Sink::new(stderr, Stream::Stderr) }
-            .gather(&alive, call.limit)
+        Gathering {
+            program,
+            stdout: Sink::new(stdout, Stream::Stdout, call.output_max_bytes),
+            stderr: Sink::new(stderr, Stream::Stderr, call.output_max_bytes),
+        }
+        .gather(&alive, call.limit)
     });
     if outcome.is_err() {
         // Not reaped yet: nobody else can have its number.
@@ -208,11 +214,12 @@ struct Sink {
     pipe: Option<OwnedFd>,
     stream: Stream,
     bytes: Vec<u8>,
+    max: usize,
 }
 
 impl Sink {
-    const fn new(pipe: OwnedFd, stream: Stream) -> Self {
-        Self { pipe: Some(pipe), stream, bytes: Vec::new() }
+    const fn new(pipe: OwnedFd, stream: Stream, max: usize) -> Self {
+        Self { pipe: Some(pipe), stream, bytes: Vec::new(), max }
     }
 
     const fn is_open(&self) -> bool {
@@ -228,8 +235,8 @@ impl Sink {
             Err(Errno::INTR | Errno::AGAIN) => {}
             Err(errno) => return Err(QuickError::Wait { program: program.to_owned(), source: errno.into() }),
         }
-        if self.bytes.len() > QUICK_OUTPUT_BYTES {
-            return Err(QuickError::TooMuch { program: program.to_owned(), stream: self.stream });
+        if self.bytes.len() > self.max {
+            return Err(QuickError::TooMuch { program: program.to_owned(), stream: self.stream, max: self.max });
         }
         Ok(())
     }

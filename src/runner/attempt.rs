@@ -73,7 +73,7 @@ pub(super) fn lost(plan: &AttemptPlan, loss: Loss, started_at: Timestamp, found_
         began: loss.begun == Begun::Yes,
         stdout: loss.stdout,
         stderr: loss.stderr,
-        leaked: loss.swept.ended,
+        leaked: loss.swept.killed,
         survivors: loss.swept.survivors,
         ..record(plan, Exit::Lost { reason: loss.reason }, started_at, found_at)
     }

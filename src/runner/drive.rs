@@ -5,12 +5,11 @@ use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
 use crate::domain::decision::{Decision, Settlement};
+use crate::domain::evidence::{ExitRecord, TreeFacts};
 use crate::domain::id::{AttemptId, Digest, Nonce, RelPath, RunId, StageName, TaskName};
-use crate::domain::pipeline::{Pipeline, Producer, Stage};
+use crate::domain::pipeline::{Pipeline, Producer, ReportPlace, Stage};
 use crate::domain::plan::{AttemptKey, AttemptPlan};
-use crate::domain::task::{
-    AttemptPhase, Decided, Effect, Event, Intent, RunEnd, RunStart, TaskState,
-};
+use crate::domain::task::{AttemptPhase, Decided, Effect, Event, Intent, RunEnd, RunStart, TaskState};
 use crate::engine::{Site, decide, plan};
 use crate::exec::{BootId, Ending, Recovered, recover};
 use crate::producer::prepare;
@@ -19,7 +18,7 @@ use crate::store::{AttemptRecord, Holder, PinnedPipeline, RunFilter, Store};
 use crate::workspace::artifact::{Durability, Taken, publish};
 use crate::workspace::git::Git;
 use crate::workspace::state_dir::StateDir;
-use crate::workspace::tree::Snapshot;
+use crate::workspace::tree::{Less, Snapshot, compare};
 use crate::workspace::worktree::Worktree;
 
 use super::attempt::{Bench, lost};
@@ -93,7 +92,10 @@ pub struct Runner<'a> {
 
 impl std::fmt::Debug for Runner<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Runner").field("task", &self.task).field("worktree", &self.worktree.toplevel()).finish_non_exhaustive()
+        f.debug_struct("Runner")
+            .field("task", &self.task)
+            .field("worktree", &self.worktree.toplevel())
+            .finish_non_exhaustive()
     }
 }
 
@@ -199,7 +201,11 @@ impl Runner<'_> {
                 Decision::Advance(_) if wanted.until.as_ref() == Some(&stage.name) => {
                     return self.close(ledger, course, RunEnd::Done);
                 }
-                Decision::Advance(_) | Decision::Rollback { .. } | Decision::Rewrite | Decision::Hold(_) | Decision::Fail => {}
+                Decision::Advance(_)
+                | Decision::Rollback { .. }
+                | Decision::Rewrite
+                | Decision::Hold(_)
+                | Decision::Fail => {}
             }
         }
     }
@@ -218,8 +224,9 @@ impl Runner<'_> {
         let artifact = self.artifact_path(self.pipeline, stage);
         let published = artifact.as_ref().and_then(|path| course.published.get(path)).copied();
         let moved_dir = self.state.moved_dir(course.run, attempt);
-        let taken = prepare(&plan, self.worktree.root(), artifact.as_ref().map(|path| (path, published.as_ref())), &moved_dir)
-            .map_err(|source| RunError::Prepare { stage: stage.name.clone(), source })?;
+        let taken =
+            prepare(&plan, self.worktree.root(), artifact.as_ref().map(|path| (path, published.as_ref())), &moved_dir)
+                .map_err(|source| RunError::Prepare { stage: stage.name.clone(), source })?;
         self.tell_taken(&taken);
         let before = self.snapshot(self.pipeline, Some(&course.tree))?;
         ledger.apply(Event::AttemptIntended(Box::new(Intent {
@@ -235,7 +242,7 @@ impl Runner<'_> {
             cwd: plan.cwd.clone(),
             env_names: plan.env.names().into_iter().map(str::to_owned).collect(),
             tree: before.digest(),
-            dirty: before.dirty(),
+            dirty: before.is_dirty(),
             at: self.clock.now(),
         })))?;
         self.commit(ledger)?;
@@ -249,7 +256,7 @@ impl Runner<'_> {
             .run(&plan, &course.run_dir, self.stop, self.clock)
             .map_err(|error| RunError::Supervisor(chain(&error)))?;
         let after = self.snapshot(self.pipeline, Some(&before))?;
-        let tree = before.compare(&after);
+        let tree = compare(&before, &after);
         course.tree = after;
         let scene = Scene {
             stage,
@@ -270,7 +277,7 @@ impl Runner<'_> {
         ledger: &mut Ledger,
         pipeline: &Pipeline,
         stage: &Stage,
-        record: crate::domain::evidence::ExitRecord,
+        record: ExitRecord,
         judged: Judged,
     ) -> Result<Decision, RunError> {
         let attempt = record.attempt;
@@ -379,7 +386,10 @@ impl Runner<'_> {
             Some(TaskState::Done { .. }) => RunEnd::Done,
             Some(TaskState::Failed { .. }) => RunEnd::Failed,
             Some(
-                TaskState::Ready { .. } | TaskState::Running { .. } | TaskState::Queued { .. } | TaskState::Cancelled { .. },
+                TaskState::Ready { .. }
+                | TaskState::Running { .. }
+                | TaskState::Queued { .. }
+                | TaskState::Cancelled { .. },
             )
             | None => RunEnd::Interrupted,
         };
@@ -424,21 +434,22 @@ impl Runner<'_> {
             (AttemptPhase::Finished, Some(finished)) => (*finished.record).clone(),
             (AttemptPhase::Finished | AttemptPhase::Intended, _) => self.ended(&run_dir, &plan, &stored)?,
         };
-        let tree = Snapshot::compare_digests(stored.intent.tree, &course.tree);
+        let tree = unseen(stored.intent.tree, course.tree.digest());
         let artifact = self.artifact_path(&pinned, stage);
-        let scene =
-            Scene { stage, plan: &plan, record: &record, run_dir: &run_dir, root: self.worktree.root(), artifact: artifact.as_ref() };
+        let scene = Scene {
+            stage,
+            plan: &plan,
+            record: &record,
+            run_dir: &run_dir,
+            root: self.worktree.root(),
+            artifact: artifact.as_ref(),
+        };
         let judged = judge(scene, Some(tree));
         self.settle(ledger, &pinned, stage, record, judged).map(|_| ())
     }
 
     /// How an attempt ended whose runner died; waits for a supervisor that still works on it.
-    fn ended(
-        &mut self,
-        run_dir: &Path,
-        plan: &AttemptPlan,
-        stored: &AttemptRecord,
-    ) -> Result<crate::domain::evidence::ExitRecord, RunError> {
+    fn ended(&mut self, run_dir: &Path, plan: &AttemptPlan, stored: &AttemptRecord) -> Result<ExitRecord, RunError> {
         let boot = BootId::current().map_err(|error| RunError::Supervisor(error.to_string()))?;
         let found = recover(run_dir, plan.key.attempt, plan.nonce, &boot, Some(self.stop))
             .map_err(|error| RunError::Supervisor(chain(&error)))?;
@@ -447,7 +458,9 @@ impl Runner<'_> {
             Recovered::Settled(Ending::Lost(loss)) => Ok(lost(plan, loss, stored.intent.at, self.clock.now())),
             Recovered::Living { pid } => {
                 let pid = pid.map(|pid| format!(" (process {pid})")).unwrap_or_default();
-                Err(RunError::Supervisor(format!("the attempt's supervisor{pid} still works; the wait for it was broken off")))
+                Err(RunError::Supervisor(format!(
+                    "the attempt's supervisor{pid} still works; the wait for it was broken off"
+                )))
             }
         }
     }
@@ -483,9 +496,11 @@ impl Runner<'_> {
             }
             (None, Some(TaskState::Done { run, .. })) => {
                 let start = self.store.run(*run)?.map(|record| record.start);
-                let same = start.is_some_and(|start| start.pipeline_digest == inputs.pipeline && start.commit == commit);
+                let same =
+                    start.is_some_and(|start| start.pipeline_digest == inputs.pipeline && start.commit == commit);
                 let last = self.store.attempts(*run)?.into_iter().next_back();
-                let left = last.and_then(|last| last.decided).and_then(|decided| decided.evidence.tree.map(|tree| tree.left));
+                let left =
+                    last.and_then(|last| last.decided).and_then(|decided| decided.evidence.tree.map(|tree| tree.left));
                 if same && left == Some(inputs.tree) {
                     return Ok(None);
                 }
@@ -538,7 +553,10 @@ impl Runner<'_> {
             match &stage.producer {
                 Producer::TestRunner(_) | Producer::Command(_) => {}
                 Producer::Agent(_) | Producer::StagingRunner(_) | Producer::Approval => {
-                    return Err(RunError::NotBuilt { stage: stage.name.clone(), producer: stage.producer.kind().as_str() });
+                    return Err(RunError::NotBuilt {
+                        stage: stage.name.clone(),
+                        producer: stage.producer.kind().as_str(),
+                    });
                 }
             }
         }
@@ -602,6 +620,21 @@ impl Runner<'_> {
             .map_err(|source| RunError::Plan { stage: stage.name.clone(), source })
     }
 
+    /// Looks at the worktree's tree, less artifacts and declared reports.
+    fn snapshot(&self, pipeline: &Pipeline, known: Option<&Snapshot>) -> Result<Snapshot, RunError> {
+        let reports = pipeline.stages().iter().flat_map(|stage| match &stage.producer {
+            Producer::TestRunner(suite) | Producer::Command(suite) => suite.reports.as_slice(),
+            Producer::StagingRunner(staging) => staging.suite.reports.as_slice(),
+            Producer::Agent(_) | Producer::Approval => &[],
+        });
+        let places = reports.filter_map(|report| match &report.place {
+            ReportPlace::Worktree(path) => Some(path.clone()),
+            ReportPlace::Attempt(_) => None,
+        });
+        let less = Less::new(self.artifacts_folder(pipeline), places);
+        Ok(Snapshot::take(self.git, self.worktree, &less, known)?)
+    }
+
     fn artifacts_folder(&self, pipeline: &Pipeline) -> RelPath {
         let text = pipeline.artifacts().as_str().replace("{task}", self.task.as_str());
         RelPath::new(text).unwrap_or_else(|_| pipeline.artifacts().clone())
@@ -643,6 +676,11 @@ fn find<'p>(pipeline: &'p Pipeline, wanted: &str) -> Result<&'p Stage, RunError>
         wanted: wanted.to_owned(),
         known: pipeline.stages().iter().map(|stage| format!("`{}`", stage.name)).collect::<Vec<_>>().join(", "),
     })
+}
+
+/// What is known of a tree whose files before the attempt nobody remembers: only whether it is another.
+fn unseen(before: Digest, now: Digest) -> TreeFacts {
+    TreeFacts { before, after: now, left: now, changed: Vec::new(), added: Vec::new() }
 }
 
 /// An error and its causes in one line.

@@ -57,9 +57,11 @@ pub(super) fn judge(scene: Scene<'_>, tree: Option<TreeFacts>) -> Judged {
     };
     let outcome = match evidence.exit {
         Exit::Cancelled { .. } => None,
-        Exit::Exited { .. } | Exit::Signalled { .. } | Exit::TimedOut { .. } | Exit::SpawnFailed(_) | Exit::Lost { .. } => {
-            Some(internal(broken))
-        }
+        Exit::Exited { .. }
+        | Exit::Signalled { .. }
+        | Exit::TimedOut { .. }
+        | Exit::SpawnFailed(_)
+        | Exit::Lost { .. } => Some(internal(broken)),
     };
     let settlement = settle(&evidence, outcome.as_ref(), GateAnswer::NoGate);
     Judged { evidence, outcome, settlement, artifact: None }

@@ -222,7 +222,7 @@ impl Inner {
 pub fn compare(before: &Snapshot, after: &Snapshot) -> TreeFacts {
     let (b, a) = (before.0.as_ref(), after.0.as_ref());
     if Arc::ptr_eq(&before.0, &after.0) {
-        return TreeFacts { before: b.digest, after: b.digest, changed: Vec::new(), added: Vec::new() };
+        return TreeFacts { before: b.digest, after: b.digest, left: b.digest, changed: Vec::new(), added: Vec::new() };
     }
     let mut changed = Vec::new();
     let name = |list: &mut Vec<String>, path: &[u8]| {
@@ -247,7 +247,7 @@ pub fn compare(before: &Snapshot, after: &Snapshot) -> TreeFacts {
         let was_missing = b.absent.binary_search(&new.path).is_ok();
         name(if was_missing { &mut changed } else { &mut added }, &new.path);
     }
-    TreeFacts { before: b.digest, after: digest_of(same_files.into_iter()), changed, added }
+    TreeFacts { before: b.digest, after: digest_of(same_files.into_iter()), left: a.digest, changed, added }
 }
 
 /// One look at many paths.

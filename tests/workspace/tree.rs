@@ -227,7 +227,8 @@ fn nothing_an_agent_configured_runs() {
         std::fs::copy(&trap, repo.path.join(".git/hooks").join(hook)).unwrap();
     }
     let included = repo.scratch.path().join("included");
-    std::fs::write(&included, format!("[core]\n\tfsmonitor = {trap_path}\n[alias]\n\tls-tree = !{trap_path}\n")).unwrap();
+    std::fs::write(&included, format!("[core]\n\tfsmonitor = {trap_path}\n[alias]\n\tls-tree = !{trap_path}\n"))
+        .unwrap();
     let more = format!(
         "[core]\n\tfsmonitor = {trap_path}\n\thooksPath = {hooks}\n\tsshCommand = {trap_path}\n\tpager = {trap_path}\n\
          \teditor = {trap_path}\n\taskPass = {trap_path}\n\
@@ -288,7 +289,10 @@ fn nested_repositories_are_part_of_the_tree() {
     repo.write("sub/a", "a\n");
     repo.write("sub/x.log", "ignored there");
     assert_eq!(take(&repo, None).digest(), clean.digest());
-    git_in(&repo.path.join("sub"), &["-c", "user.name=x", "-c", "user.email=y", "commit", "-q", "--allow-empty", "-mx"]);
+    git_in(
+        &repo.path.join("sub"),
+        &["-c", "user.name=x", "-c", "user.email=y", "commit", "-q", "--allow-empty", "-mx"],
+    );
     let moved = take(&repo, Some(&clean));
     assert_eq!(moved.digest(), clean.digest(), "the files are the same");
     assert!(moved.is_dirty(), "the commit is not the one that is recorded");
