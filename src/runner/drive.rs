@@ -476,23 +476,9 @@ impl Runner<'_> {
         let inputs = Inputs { pipeline: self.pipeline.digest(), commit, tree: tree.digest() };
         let state = ledger.task().map(|task| &task.state);
         let stage = match (&wanted.from, state) {
-            (Some(from), _) => {
-                let from = find(self.pipeline, from.as_str())?;
-                let way = reuse::way_to(self.pipeline, &from.name).unwrap_or_default();
-                let passes = self.passes(inputs)?;
-                match reuse::first_unproven(&way, &passes, inputs) {
-                    Some(earlier) => {
-                        (self.notify)(Notice::Warning(format!(
-                            "starting at `{}`: it comes before `{}` and has no pass for this commit, tree and pipeline",
-                            earlier.name, from.name
-                        )));
-                        earlier
-                    }
-                    None => from,
-                }
-            }
-            (None, Some(TaskState::Queued { stage: Some(stage) } | TaskState::Held { stage, .. })) => {
-                find(self.pipeline, stage.as_str())?
+            (Some(from), _)
+            | (None, Some(TaskState::Queued { stage: Some(from) } | TaskState::Held { stage: from, .. })) => {
+                self.proven_start(find(self.pipeline, from.as_str())?, inputs)?
             }
             (None, Some(TaskState::Done { run, .. })) => {
                 let start = self.store.run(*run)?.map(|record| record.start);
@@ -519,6 +505,21 @@ impl Runner<'_> {
             ) => self.pipeline.first(),
         };
         Ok(Some(stage.clone()))
+    }
+
+    /// A stage to go on at, or the first before it whose verdict does not stand for these inputs.
+    fn proven_start<'p>(&mut self, stage: &'p Stage, inputs: Inputs<'_>) -> Result<&'p Stage, RunError>
+    where
+        Self: 'p,
+    {
+        let way = reuse::way_to(self.pipeline, &stage.name).unwrap_or_default();
+        let passes = self.passes(inputs)?;
+        let Some(earlier) = reuse::first_unproven(&way, &passes, inputs) else { return Ok(stage) };
+        (self.notify)(Notice::Warning(format!(
+            "starting at `{}`: it comes before `{}` and has no pass for this commit, tree and pipeline",
+            earlier.name, stage.name
+        )));
+        Ok(earlier)
     }
 
     /// The passes that stand for a commit and a pipeline, oldest runs first.
