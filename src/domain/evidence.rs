@@ -473,6 +473,8 @@ pub struct TreeFacts {
     pub before: Digest,
     /// Hash of the same files after it ended.
     pub after: Digest,
+    /// Hash of the whole tree it left, new files included: what the next stage starts from.
+    pub left: Digest,
     /// Files that stood there and were changed or removed; at most 20.
     pub changed: Vec<String>,
     /// Files that git neither tracks nor ignores and that were not there before; at most 20.

@@ -574,21 +574,23 @@ pub enum FlawKind {
     DuplicateStage(usize),
     /// Two stages share an artifact (case folded); the first one's index.
     DuplicateArtifact(usize),
+    /// An artifact whose folder is another stage's artifact; that stage's index.
+    ArtifactBelowArtifact(usize),
     /// A transition to a stage that is not there.
     UnknownTarget(StageName),
     /// A charge to a budget that is not declared.
     UnknownBudget(BudgetName),
-    /// No path of passes and rollbacks from the first stage leads here.
+    /// No path of passes and rollbacks from the first stage leads here; asked once every target is known.
     Unreachable,
     /// A cycle of `pass` transitions: nothing bounds it. The stages of the cycle, in order.
     UnboundedLoop(Vec<StageName>),
-    /// A rollback to a stage from which this one cannot have been reached.
+    /// A rollback to a stage whose passes do not lead back here: it would lead forward or aside.
     RollbackForward(StageName),
     /// A gate without an artifact to read.
     GateWithoutArtifact,
     /// An artifact that nothing reads (`gate: none`).
     ArtifactWithoutGate,
-    /// `gate: none` or a runner's gate on a producer that must be read by another gate.
+    /// A gate that cannot read what this producer, or the fallback, leaves.
     GateDoesNotFit {
         /// The gate's word.
         gate: &'static str,
@@ -597,7 +599,7 @@ pub enum FlawKind {
     },
     /// A fallback without a switch: it could never be chosen.
     FallbackWithoutSwitch,
-    /// A key gate whose word sets are empty or share a word.
+    /// A key gate that decides nothing: what is wrong with its key or its words.
     BadKeyGate(String),
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::evidence::Declared;
 use super::id::{AttemptId, Nonce, RunId, StageName, TaskName};
-use super::pipeline::{Argv, Limits, Ordinal, ProducerKind, ReportKind};
+use super::pipeline::{Argv, Limits, Ordinal, ProducerKind, Report};
 
 /// One attempt, resolved: what is started, where, with what, and what is read afterwards.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub struct AttemptPlan {
     /// What the stage declares about its end.
     pub declared: Declared,
     /// Report files to move away before the start and to read after the end.
-    pub reports: Vec<PlannedReport>,
+    pub reports: Vec<Report>,
     /// Folder of this attempt alone; made only where a report stands in it.
     pub attempt_dir: Option<PathBuf>,
 }
@@ -47,15 +47,6 @@ pub struct AttemptKey {
     pub visit: Ordinal,
     /// n-th launch in this visit, from 1.
     pub number: Ordinal,
-}
-
-/// A report file with its absolute path.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PlannedReport {
-    /// Its format.
-    pub kind: ReportKind,
-    /// Where it will stand.
-    pub path: PathBuf,
 }
 
 /// Environment of a producer. Values may be secrets: `Debug` shows names only.

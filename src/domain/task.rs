@@ -29,6 +29,8 @@ pub struct Task {
     pub spent: Spent,
     /// How often it entered each stage.
     pub visits: BTreeMap<StageName, u32>,
+    /// Attempts of the current visit so far.
+    pub launches: u32,
 }
 
 /// The states of a task. Each carries exactly what is true in it.

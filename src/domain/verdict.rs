@@ -58,7 +58,7 @@ pub enum UnreadableReason {
     BadLine,
     /// A key twice.
     DuplicateKey,
-    /// A key that looks like the verdict key and is not it.
+    /// A key that looks like the verdict key or a companion and is not it.
     LookalikeKey,
     /// The verdict key is absent.
     NoKey,
@@ -70,7 +70,7 @@ pub enum UnreadableReason {
     SecondBlock,
     /// The strict grammar and the YAML reader disagree.
     Ambiguous,
-    /// Leaked tool-call tags, conflict markers: nobody finished this text.
+    /// Leaked tool-call tags, conflict markers, sections without text: nobody finished this.
     Unfinished,
     /// The stored hash is another.
     HashMismatch,
@@ -79,6 +79,29 @@ pub enum UnreadableReason {
 }
 
 impl UnreadableReason {
+    /// Every reason.
+    pub const ALL: [Self; 19] = [
+        Self::Missing,
+        Self::Stale,
+        Self::NotAFile,
+        Self::Unopenable,
+        Self::TooLarge,
+        Self::NotText,
+        Self::NoFrontMatter,
+        Self::Unclosed,
+        Self::BadLine,
+        Self::DuplicateKey,
+        Self::LookalikeKey,
+        Self::NoKey,
+        Self::UnknownValue,
+        Self::Contradiction,
+        Self::SecondBlock,
+        Self::Ambiguous,
+        Self::Unfinished,
+        Self::HashMismatch,
+        Self::StampMismatch,
+    ];
+
     /// The word of documents.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -6,7 +6,7 @@ pub(super) const TABLE: &[Entry] = &[
     // -- pip, uv -----------------------------------------------------------------------------------------------
     transient(
         "pip-network",
-        r"^(?:WARNING: |  )?Retrying \(Retry\(total=|^ERROR: Could not install packages due to an (?:OSError|EnvironmentError): .*(?:HTTPS?ConnectionPool|Connection|Max retries|5\d\d Server Error)|ReadTimeoutError|ConnectTimeoutError|NewConnectionError|ProtocolError\('|IncompleteRead|^ERROR: HTTP error (?:408|429|5\d\d)|^WARNING: Connection timed out|^error: (?:Failed to fetch|Request failed after \d+ retries)",
+        r"^(?:WARNING: |  )?Retrying \(Retry\(total=|^ERROR: Could not install packages due to an (?:OSError|EnvironmentError): .*(?:HTTPS?ConnectionPool|Connection|Max retries|5\d\d Server Error)|ReadTimeoutError|ConnectTimeoutError|NewConnectionError|ProtocolError\('|IncompleteRead|^ERROR: HTTP error (?:408|429|5\d\d)|^WARNING: Connection timed out|Max retries exceeded with url|^Could not fetch URL \S+: (?:connection error|HTTPS?ConnectionPool|[45]\d\d)|^error: (?:Failed to fetch|Request failed after \d+ retries)",
     ),
     permanent(
         "pip-missing",

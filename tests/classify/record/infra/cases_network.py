@@ -75,45 +75,55 @@ def psql(name, about, argv, expect, because, setup=lambda box: postgres(), act=N
     return Case(f"psql/{name}", about, "psql", [program, *where, *argv], expect, because, setup, act, env=env)
 
 
+def as_administrator(query):
+    """By the socket, where a place is reserved."""
+    done = subprocess.run(["psql", "-h", str(postgres().dir), "-p", str(PG), "-U", "postgres", "-Atc", query], env=SEALED, capture_output=True)
+    return done.stdout.decode().strip()
+
+
+def sessions(where):
+    return int(as_administrator(f"select count(*) from pg_stat_activity where usename = 'app' and {where}") or -1)
+
+
+def hold_sessions(box, number):
+    """Other clients of the database, each in a long query."""
+    for _ in range(number):
+        box.start("psql", "-h", "127.0.0.1", "-p", PG, "-U", "app", "-c", "select pg_sleep(30)", "app", env={"PGPASSWORD": "right"})
+    wait_until(lambda: sessions("state = 'active'") == number, "the other clients")
+
+
+def end_sessions():
+    as_administrator("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'app'")
+    wait_until(lambda: sessions("true") == 0, "the end of the other clients")
+
+
 def all_taken(box):
     postgres()
-    holders = [box.start("psql", "-h", "127.0.0.1", "-p", PG, "-U", "app", "-c", "select pg_sleep(30)", "app", env={"PGPASSWORD": "right"}) for _ in range(4)]
-    wait_until(lambda: b" 4\n" in subprocess.run(
-        ["psql", "-h", str(postgres().dir), "-p", str(PG), "-U", "postgres", "-Atc", "select ' ' || count(*) from pg_stat_activity where usename = 'app'"],
-        env=SEALED, capture_output=True).stdout, "four sessions")
-    return holders
+    box.cleanups.append(end_sessions)
+    hold_sessions(box, 4)
+
+
+def the_suite_runs():
+    wait_until(lambda: sessions("application_name = 'suite' and state = 'active'") == 1, "the suite's session")
 
 
 def terminate(box, pid):
-    wait_until(lambda: subprocess.run(
-        ["psql", "-h", str(postgres().dir), "-p", str(PG), "-U", "postgres", "-Atc",
-         "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'suite' and state = 'active'"],
-        env=SEALED, capture_output=True).stdout == b"t\n", "a session to end")
+    the_suite_runs()
+    end_sessions()
 
 
 def crash_server(box, pid):
-    wait_until(lambda: subprocess.run(
-        ["psql", "-h", str(postgres().dir), "-p", str(PG), "-U", "postgres", "-Atc",
-         "select count(*) from pg_stat_activity where application_name = 'suite' and state = 'active'"],
-        env=SEALED, capture_output=True).stdout == b"1\n", "a session")
+    the_suite_runs()
     postgres().run("pg_ctl", "-D", postgres().dir / "data", "-m", "immediate", "stop")
     box.cleanups.append(postgres().start)
 
 
 def shutting_down(box):
     postgres()
-    box.start("psql", "-h", "127.0.0.1", "-p", PG, "-U", "app", "-c", "select pg_sleep(30)", "app", env={"PGPASSWORD": "right"})
-    wait_until(lambda: b"1" in subprocess.run(
-        ["psql", "-h", str(postgres().dir), "-p", str(PG), "-U", "postgres", "-Atc", "select count(*) from pg_stat_activity where usename = 'app'"],
-        env=SEALED, capture_output=True).stdout, "a session")
+    box.cleanups.append(lambda: (postgres().stop(), postgres().start()))
+    hold_sessions(box, 1)
     postgres().run("pg_ctl", "-D", postgres().dir / "data", "-m", "smart", "-W", "stop")
     wait_until(lambda: b"shutdown request" in (postgres().dir / "log").read_bytes(), "the shutdown request")
-
-    def again():
-        subprocess.run([postgres().bin / "pg_ctl", "-D", postgres().dir / "data", "-m", "immediate", "stop"], env=SEALED, user="postgres", cwd="/",
-                       capture_output=True)
-        postgres().start()
-    box.cleanups.insert(0, again)  # cleanups run last first: the session ends before
 
 
 TAP_SQL = "select '1..2';\nselect 'ok 1 - one row';\nselect '{} 2 - a total';\n"

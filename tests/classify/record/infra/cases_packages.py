@@ -48,8 +48,8 @@ CASES = [
         "row 9: refused connection; the last line 'No matching distribution found' only sounds permanent", index=f"http://127.0.0.1:{DEAD}/simple/"),
     pip("index-unknown-host", "pip's index has a name that does not resolve", ["install", "left-pad-py"], "transient",
         "row 9: an unknown host name is transient (once, then a hold)", index="http://no-such-host.invalid/simple/", PIP_TRUSTED_HOST="no-such-host.invalid"),
-    # Without -v this pip prints for 503 what it prints for a package nobody has, so no classifier could tell the two apart.
-    pip("index-503-verbose", "pip's index answers 503, and pip -v says so", ["-v", "install", "left-pad-py"], "permanent", "row 9: pip does not say that the index answered 503; all that stands there is 'No matching distribution found', which reads permanent", lambda box: web(),
+    # Without -vv this pip prints for 503 what it prints for a package nobody has, so no classifier could tell the two apart.
+    pip("index-503-verbose", "pip's index answers 503, and pip -vv says so", ["-vv", "install", "left-pad-py"], "transient", "row 9: 5xx", lambda box: web(),
         f"http://127.0.0.1:{WEB}/status/503/simple/"),
     pip("index-401", "pip's index wants a password", ["install", "--no-input", "left-pad-py"], "permanent",
         "row 9: pip hides the 401 and says 'No matching distribution found', which is permanent as well", lambda box: web(),

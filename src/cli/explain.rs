@@ -1,0 +1,161 @@
+//! `orch explain`: what was seen in an attempt, the rule that decided, and what follows from it.
+
+use crate::domain::evidence::{Evidence, ReportFound, Sighting};
+use crate::domain::outcome::{Outcome, Rule};
+use crate::spec::problem::Code;
+use crate::store::{AttemptRecord, Store};
+
+use super::args::ExplainArgs;
+use super::output::{self, Problem};
+use super::status::{existing, find_run};
+use super::store::of_store;
+use super::{ExitCode, store, view};
+
+pub(super) fn explain(options: &ExplainArgs) -> Result<ExitCode, Problem> {
+    if let Some(text) = options.what.as_deref().filter(|text| text.to_ascii_uppercase().starts_with("ORCH")) {
+        return explain_code(text);
+    }
+    let git = store::git(&options.state.worktree)?;
+    let place = store::place(&options.state, &git)?;
+    let store = existing(&place)?;
+    let attempt = find_attempt(store.as_ref(), options.what.as_deref())?;
+    if options.state.json {
+        let mut document = view::attempt(&attempt);
+        document["version"] = serde_json::json!(1);
+        document["task"] = serde_json::json!(attempt.task.as_str());
+        document["evidence"] = serde_json::json!(attempt.decided.as_ref().map(|decided| &decided.evidence));
+        output::document(&document);
+        return Ok(ExitCode::Success);
+    }
+    output::data(&in_words(&attempt));
+    Ok(ExitCode::Success)
+}
+
+fn explain_code(text: &str) -> Result<ExitCode, Problem> {
+    let wanted = text.to_ascii_uppercase();
+    let code = Code::ALL.iter().find(|code| code.as_str() == wanted).ok_or_else(|| {
+        Problem::new(ExitCode::Usage, format!("no problem has the code `{text}`"))
+            .help("docs/reference/problems.md lists them")
+    })?;
+    output::data(&format!("{}: {}", code.as_str(), code.title()));
+    Ok(ExitCode::Success)
+}
+
+/// The attempt that an id or its beginning names, or the newest of the newest run.
+pub(super) fn find_attempt(store: &dyn Store, prefix: Option<&str>) -> Result<AttemptRecord, Problem> {
+    let failed = |error| of_store(&error);
+    let none = || Problem::new(ExitCode::Usage, "there is no attempt yet").help("`orch run list` lists the runs");
+    match prefix {
+        Some(prefix) => {
+            let id = store.find_attempt(prefix).map_err(failed)?;
+            store.attempt(id).map_err(failed)?.ok_or_else(none)
+        }
+        None => store.attempts(find_run(store, None)?).map_err(failed)?.into_iter().next_back().ok_or_else(none),
+    }
+}
+
+fn in_words(attempt: &AttemptRecord) -> String {
+    let intent = &attempt.intent;
+    let mut lines = vec![
+        format!("attempt {}", intent.attempt),
+        format!(
+            "  task {}, stage {}, visit {}, attempt {} of it",
+            attempt.task, intent.stage, intent.visit, intent.number
+        ),
+        format!("  producer {} ({}): {:?}", intent.producer.as_str(), intent.chosen, intent.argv),
+        format!(
+            "  in {}, tree {}{}",
+            intent.cwd.display(),
+            intent.tree.short(),
+            if intent.dirty { ", dirty" } else { "" }
+        ),
+    ];
+    match &attempt.finished {
+        Some(finished) => {
+            let record = &finished.record;
+            lines.push(format!(
+                "ended: {}, after {:.3} s; stdout {} bytes, stderr {} bytes",
+                view::exit_in_words(record),
+                record.elapsed.as_secs_f64(),
+                record.stdout.bytes,
+                record.stderr.bytes
+            ));
+            for leaked in &record.leaked {
+                lines.push(format!("  left behind and ended: {} ({})", leaked.name, leaked.pid));
+            }
+            for survivor in &record.survivors {
+                lines.push(format!("  could not be ended: {} ({})", survivor.name, survivor.pid));
+            }
+        }
+        None => lines.push("ended: not yet".to_owned()),
+    }
+    if let Some(decided) = &attempt.decided {
+        lines.push("seen:".to_owned());
+        lines.extend(evidence(&decided.evidence).into_iter().map(|line| format!("  {line}")));
+        match &decided.outcome {
+            Some(outcome) => lines.extend(outcome_lines(outcome)),
+            None => lines.push("class: none; a cancelled attempt has no outcome".to_owned()),
+        }
+        lines.push(format!("came to: {}", view::settlement(&decided.settlement)));
+        lines.push(format!("decision: {}", view::decision(&decided.decision)));
+        if let Some(artifact) = &decided.artifact {
+            lines.push(format!("artifact: {} ({})", artifact.path, artifact.digest.short()));
+        }
+    }
+    lines.join("\n")
+}
+
+fn evidence(evidence: &Evidence) -> Vec<String> {
+    let output = &evidence.output;
+    let at = |sighting: &Sighting| format!("{}:{}: {}", sighting.stream.as_str(), sighting.line, sighting.text);
+    let mut lines = Vec::new();
+    for summary in &output.summaries {
+        lines.push(format!("closing summary of {}: {}", summary.at.tool, at(&summary.at)));
+    }
+    for report in &evidence.reports {
+        let found = match &report.found {
+            ReportFound::Read { counts, .. } => {
+                format!(
+                    "{} passed, {} failed, {} errors, {} skipped",
+                    counts.passed, counts.failed, counts.errors, counts.skipped
+                )
+            }
+            ReportFound::Missing => "missing".to_owned(),
+            ReportFound::Stale => "older than the attempt".to_owned(),
+            ReportFound::Broken { why } => format!("broken: {why}"),
+            ReportFound::LeftBehind => "left behind".to_owned(),
+            ReportFound::Removed => "removed, as it should be".to_owned(),
+        };
+        lines.push(format!("report {}: {found}", report.path));
+    }
+    lines.extend(output.unfinished.iter().map(|s| format!("began and did not end: {}", at(s))));
+    lines.extend(output.code_faults.iter().map(|s| format!("code that cannot be loaded or built: {}", at(s))));
+    lines.extend(output.crashes.iter().map(|s| format!("crash of a test: {}", at(s))));
+    lines.extend(output.signatures.iter().map(|s| format!("known text ({}): {}", s.pattern, at(&s.at))));
+    if output.incomplete {
+        lines.push("part of the output was not kept".to_owned());
+    }
+    if let Some(tree) = &evidence.tree {
+        lines.extend(tree.changed.iter().map(|path| format!("changed file: {path}")));
+        lines.extend(tree.added.iter().map(|path| format!("new file: {path}")));
+    }
+    if lines.is_empty() {
+        lines.push("nothing that proves anything".to_owned());
+    }
+    lines
+}
+
+fn outcome_lines(outcome: &Outcome) -> Vec<String> {
+    let verdict = outcome.conclusion.ruling().map(|ruling| format!(", {}", ruling.as_str())).unwrap_or_default();
+    let excluded: Vec<&str> =
+        Rule::ALL.iter().take_while(|rule| **rule != outcome.rule).map(|rule| rule.as_str()).collect();
+    let mut lines = vec![
+        format!("class: {}{verdict} ({})", outcome.conclusion.class(), outcome.reason.as_str()),
+        format!("rule: {}", outcome.rule.as_str()),
+        format!("because: {}", outcome.proof.detail),
+    ];
+    if !excluded.is_empty() {
+        lines.push(format!("rules that did not apply: {}", excluded.join(", ")));
+    }
+    lines
+}

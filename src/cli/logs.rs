@@ -1,0 +1,91 @@
+//! `orch logs`: an attempt's output, safe for a terminal unless `--raw`.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::domain::decision::Settlement;
+use crate::domain::evidence::{LogSpan, Stream};
+use crate::producer::log_name;
+use crate::store::AttemptRecord;
+use crate::workspace::logs::{LogPart, Piece, escape};
+
+use super::args::LogsArgs;
+use super::output::{self, Problem};
+use super::status::{existing, find_run};
+use super::store::of_store;
+use super::{ExitCode, explain, store};
+
+pub(super) fn logs(options: &LogsArgs) -> Result<ExitCode, Problem> {
+    let git = store::git(&options.state.worktree)?;
+    let place = store::place(&options.state, &git)?;
+    let store = existing(&place)?;
+    let attempts = match options.what.as_deref() {
+        Some(what) => match store.find_run(what) {
+            Ok(run) => store.attempts(run).map_err(|error| of_store(&error))?,
+            Err(_) => vec![explain::find_attempt(store.as_ref(), Some(what))?],
+        },
+        None if options.failed => {
+            let run = find_run(store.as_ref(), None)?;
+            store.attempts(run).map_err(|error| of_store(&error))?
+        }
+        None => vec![explain::find_attempt(store.as_ref(), None)?],
+    };
+    let wanted: Vec<&AttemptRecord> = attempts.iter().filter(|attempt| !options.failed || !passed(attempt)).collect();
+    if wanted.is_empty() {
+        output::talk("orch: every attempt of this run passed; leave --failed out to see their output");
+    }
+    for attempt in &wanted {
+        let Some(finished) = &attempt.finished else {
+            output::talk(&format!("orch: attempt {} has not ended yet", attempt.intent.attempt));
+            continue;
+        };
+        if wanted.len() > 1 && !options.state.json {
+            output::talk(&format!("orch: {} (attempt {})", attempt.intent.stage, attempt.intent.attempt));
+        }
+        let run_dir = place.state.run_dir(attempt.intent.run);
+        for (stream, span) in [(Stream::Stdout, &finished.record.stdout), (Stream::Stderr, &finished.record.stderr)] {
+            if options.stream.as_deref().is_none_or(|only| only == stream.as_str()) {
+                show(options, attempt, &run_dir, stream, span)?;
+            }
+        }
+    }
+    Ok(ExitCode::Success)
+}
+
+fn passed(attempt: &AttemptRecord) -> bool {
+    attempt.decided.as_ref().is_some_and(|decided| decided.settlement == Settlement::Passed)
+}
+
+fn show(
+    options: &LogsArgs,
+    attempt: &AttemptRecord,
+    run_dir: &Path,
+    stream: Stream,
+    span: &LogSpan,
+) -> Result<(), Problem> {
+    if span.bytes == 0 {
+        return Ok(());
+    }
+    let path = run_dir.join(log_name(stream));
+    let failed = |error: std::io::Error| {
+        Problem::new(ExitCode::Internal, format!("could not read {}: {error}", path.display()))
+            .help("the run's folder may have been pruned; the store still has the outcome: `orch explain`")
+    };
+    let part = LogPart::open(&path, span).map_err(failed)?;
+    for piece in part.pieces() {
+        match piece.map_err(failed)? {
+            Piece::Bytes(bytes) if options.state.json => output::document(&json!({
+                "attempt": attempt.intent.attempt.to_string(),
+                "stream": stream.as_str(),
+                "text": String::from_utf8_lossy(&bytes),
+            })),
+            Piece::Bytes(bytes) if options.raw => output::raw(&bytes),
+            Piece::Bytes(bytes) => output::raw(escape(&bytes).as_bytes()),
+            Piece::Gap { bytes, .. } => {
+                output::talk(&format!("orch: {bytes} bytes of {} were not kept", stream.as_str()))
+            }
+        }
+    }
+    Ok(())
+}

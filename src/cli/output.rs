@@ -1,0 +1,95 @@
+//! Writing to the two streams: data to stdout, talk to stderr, and errors as what happened, where, what to do next.
+
+use std::io::{IsTerminal as _, Write as _};
+
+use super::ExitCode;
+
+/// Why a command could not do its work.
+#[derive(Debug)]
+pub struct Problem {
+    /// How orch ends.
+    pub code: ExitCode,
+    /// What happened and where, fit behind "error: ".
+    pub message: String,
+    /// What to do next.
+    pub help: Option<String>,
+}
+
+impl Problem {
+    /// A problem without a next step.
+    pub fn new(code: ExitCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), help: None }
+    }
+
+    /// Adds what to do next.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// A failure that `could not {error}` describes, with its causes.
+    pub fn could_not(code: ExitCode, error: &dyn std::error::Error) -> Self {
+        Self::new(code, format!("could not {}", chain(error)))
+    }
+
+    /// Tells it on stderr.
+    pub fn report(&self) -> ExitCode {
+        talk(&format!("error: {}", self.message));
+        if let Some(help) = &self.help {
+            talk(&format!("help: {help}"));
+        }
+        self.code
+    }
+}
+
+/// An error and its causes in one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut message = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !message.contains(&text) {
+            message = format!("{message}: {text}");
+        }
+        cause = error.source();
+    }
+    message
+}
+
+/// Writes data to stdout, with a line end. A reader that has gone is no error of orch.
+pub(super) fn data(text: &str) {
+    let mut stdout = std::io::stdout().lock();
+    let written = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| if text.ends_with('\n') { Ok(()) } else { stdout.write_all(b"\n") });
+    written.and_then(|()| stdout.flush()).ok();
+}
+
+/// Writes a document to stdout: one line of JSON.
+pub(super) fn document(value: &serde_json::Value) {
+    data(&value.to_string());
+}
+
+/// Writes bytes to stdout as they are.
+pub(super) fn raw(bytes: &[u8]) {
+    std::io::stdout().lock().write_all(bytes).ok();
+}
+
+/// Writes a line of talk to stderr.
+pub(super) fn talk(text: &str) {
+    writeln!(std::io::stderr().lock(), "{text}").ok();
+}
+
+/// Whether talk may be coloured: a terminal, and nobody said no (<https://no-color.org>).
+pub(super) fn colour() -> bool {
+    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    std::io::stderr().is_terminal() && !set("NO_COLOR") && !dumb
+}
+
+/// Answers a command line that cannot be understood, or one that asks for help.
+pub(super) fn usage(error: &clap::Error) -> ExitCode {
+    error.print().ok();
+    if error.use_stderr() { ExitCode::Usage } else { ExitCode::Success }
+}

@@ -1,0 +1,75 @@
+//! `orch pipeline validate` and `orch pipeline schema`.
+
+use std::io::Read as _;
+use std::path::Path;
+
+use crate::domain::pipeline::Pipeline;
+use crate::spec::{self, problem};
+
+use super::ExitCode;
+use super::args::ValidateArgs;
+use super::output::{self, Problem};
+
+/// Longest pipeline file, plus the byte that shows that it is longer.
+const READ_MAX_BYTES: u64 = 8 * 1024 * 1024 + 1;
+
+pub(super) fn validate(options: &ValidateArgs) -> Result<ExitCode, Problem> {
+    let bytes = read(&options.file)?;
+    match (spec::load(&bytes), options.json) {
+        (Ok(_), true) => output::document(&problem::to_json(&[])),
+        (Ok(pipeline), false) => output::data(&format!(
+            "{}: valid: pipeline `{}`, {} stages",
+            options.file.display(),
+            pipeline.name(),
+            pipeline.stages().len()
+        )),
+        (Err(problems), true) => {
+            output::document(&problem::to_json(&problems));
+            return Ok(ExitCode::Invalid);
+        }
+        (Err(problems), false) => {
+            report(&options.file, &bytes, &problems);
+            return Ok(ExitCode::Invalid);
+        }
+    }
+    Ok(ExitCode::Success)
+}
+
+pub(super) fn schema() -> Result<ExitCode, Problem> {
+    let text = serde_json::to_string_pretty(&spec::schema::pipeline()).expect("a JSON value can be written");
+    output::data(&text);
+    Ok(ExitCode::Success)
+}
+
+/// Reads and validates a pipeline file; its problems go to stderr.
+pub(super) fn load(path: &Path) -> Result<(Pipeline, Vec<u8>), Problem> {
+    let bytes = read(path)?;
+    match spec::load(&bytes) {
+        Ok(pipeline) => Ok((pipeline, bytes)),
+        Err(problems) => {
+            report(path, &bytes, &problems);
+            let count = problems.len();
+            let noun = if count == 1 { "problem" } else { "problems" };
+            Err(Problem::new(ExitCode::Invalid, format!("{} has {count} {noun}; nothing was started", path.display())))
+        }
+    }
+}
+
+fn report(path: &Path, bytes: &[u8], problems: &[problem::Problem]) {
+    let text = String::from_utf8_lossy(bytes);
+    output::talk(problem::render(&text, &path.display().to_string(), problems, output::colour()).trim_end());
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Problem> {
+    let failed = |error: std::io::Error| {
+        Problem::new(ExitCode::Invalid, format!("could not read the pipeline {}: {error}", path.display()))
+            .help("name the file with its path; `orch pipeline schema` describes what it holds")
+    };
+    let meta = std::fs::metadata(path).map_err(failed)?;
+    if !meta.is_file() {
+        return Err(failed(std::io::Error::other("it is no plain file")));
+    }
+    let mut bytes = Vec::new();
+    std::fs::File::open(path).map_err(failed)?.take(READ_MAX_BYTES).read_to_end(&mut bytes).map_err(failed)?;
+    Ok(bytes)
+}

@@ -1,0 +1,163 @@
+//! `orch status`, `orch run list` and `orch run show`: they look and take no lock.
+
+use std::str::FromStr as _;
+
+use serde_json::{Value, json};
+
+use crate::domain::id::{RunId, TaskName};
+use crate::domain::task::TaskState;
+use crate::store::{RunFilter, Store, Version};
+use crate::workspace::lock::{self, LockView};
+
+use super::args::{RunListArgs, RunShowArgs, StateArgs};
+use super::output::{self, Problem};
+use super::store::{Place, of_store};
+use super::{ExitCode, store, view};
+
+pub(super) fn status(options: &StateArgs) -> Result<ExitCode, Problem> {
+    let git = store::git(&options.worktree)?;
+    let place = store::place(options, &git)?;
+    let tasks = match store::open_existing(&place.state)? {
+        Some(store) => store.tasks().map_err(|error| of_store(&error))?,
+        None => Vec::new(),
+    };
+    let holders: Vec<Option<String>> = tasks.iter().map(|stored| holder(&place, &stored.task.name)).collect();
+    if options.json {
+        let tasks: Vec<Value> = tasks
+            .iter()
+            .zip(&holders)
+            .map(|(stored, holder)| {
+                let mut shown = view::task(stored);
+                shown["holder"] = json!(holder);
+                shown
+            })
+            .collect();
+        output::document(&json!({
+            "version": 1,
+            "state_dir": place.state.path().display().to_string(),
+            "state_dir_origin": place.state.source().as_str(),
+            "tasks": tasks,
+        }));
+        return Ok(ExitCode::Success);
+    }
+    output::data(&format!("state: {} (from {})", place.state.path().display(), place.state.source().as_str()));
+    if tasks.is_empty() {
+        output::data("no task yet; `orch pipeline run` makes one");
+    }
+    for (stored, holder) in tasks.iter().zip(holders) {
+        let task = &stored.task;
+        let stage = task.state.stage().map(|stage| format!(" at {stage}")).unwrap_or_default();
+        let why = match &task.state {
+            TaskState::Held { reason, .. } => format!(": {}", reason.text()),
+            TaskState::Queued { .. }
+            | TaskState::Ready { .. }
+            | TaskState::Running { .. }
+            | TaskState::Done { .. }
+            | TaskState::Failed { .. }
+            | TaskState::Cancelled { .. } => String::new(),
+        };
+        let holder = holder.map(|holder| format!(" [{holder}]")).unwrap_or_default();
+        output::data(&format!("{}: {}{stage}{why}{holder}", task.name, task.state.status()));
+    }
+    Ok(ExitCode::Success)
+}
+
+fn holder(place: &Place, task: &TaskName) -> Option<String> {
+    match lock::look(&place.state, task) {
+        Ok(LockView::Held { holder: Some(holder), .. }) => Some(format!("driven by {}", holder.describe())),
+        Ok(LockView::Held { holder: None, .. }) => Some("driven by an unknown holder".to_owned()),
+        Ok(LockView::Abandoned(holder)) => Some(format!("left by {}", holder.describe())),
+        Ok(LockView::Free) => None,
+        Err(error) => Some(format!("its lock cannot be read: {error}")),
+    }
+}
+
+pub(super) fn run_list(options: &RunListArgs) -> Result<ExitCode, Problem> {
+    let task = options
+        .task
+        .as_deref()
+        .map(|name| TaskName::from_str(name).map_err(|error| Problem::new(ExitCode::Usage, error.to_string())))
+        .transpose()?;
+    let git = store::git(&options.state.worktree)?;
+    let place = store::place(&options.state, &git)?;
+    let runs = match store::open_existing(&place.state)? {
+        Some(store) => store.runs(&RunFilter { task, limit: Some(options.limit) }).map_err(|error| of_store(&error))?,
+        None => Vec::new(),
+    };
+    if options.state.json {
+        output::document(&json!({ "version": 1, "runs": runs.iter().map(view::run_line).collect::<Vec<_>>() }));
+        return Ok(ExitCode::Success);
+    }
+    for run in runs {
+        let end = run.closing.map_or("live", |closing| closing.end.as_str());
+        output::data(&format!(
+            "{}  {}  {:<11}  {}  {}",
+            run.start.run, run.start.at, end, run.task, run.start.pipeline
+        ));
+    }
+    Ok(ExitCode::Success)
+}
+
+pub(super) fn run_show(options: &RunShowArgs) -> Result<ExitCode, Problem> {
+    let git = store::git(&options.state.worktree)?;
+    let place = store::place(&options.state, &git)?;
+    let store = existing(&place)?;
+    let failed = |error| of_store(&error);
+    let id = find_run(store.as_ref(), options.run.as_deref())?;
+    let run = store.run(id).map_err(failed)?.ok_or_else(nothing)?;
+    if options.events {
+        for record in store.events(&run.task, Version::NONE).map_err(failed)? {
+            output::data(&format!("{{\"seq\":{},\"hash\":\"{}\",\"event\":{}}}", record.seq, record.hash, record.text));
+        }
+        return Ok(ExitCode::Success);
+    }
+    let attempts = store.attempts(id).map_err(failed)?;
+    let state = store.task(&run.task).map_err(failed)?.map(|stored| stored.task.state);
+    if options.state.json {
+        output::document(&view::run(&run, state.as_ref(), &attempts));
+        return Ok(ExitCode::Success);
+    }
+    let end = run.closing.map_or("live", |closing| closing.end.as_str());
+    output::data(&format!("run {id}: task {}, pipeline {}, {end}", run.task, run.start.pipeline));
+    output::data(&format!("commit {}, base {}, started {}", run.start.commit, run.start.base_commit, run.start.at));
+    for attempt in attempts {
+        let ended =
+            attempt.finished.as_ref().map_or("under way".to_owned(), |finished| view::exit_in_words(&finished.record));
+        let came_to = attempt.decided.as_ref().map_or(String::new(), |decided| {
+            format!(", {} -> {}", view::settlement(&decided.settlement), view::decision(&decided.decision))
+        });
+        output::data(&format!(
+            "  {}  {} (visit {}, attempt {}): {ended}{came_to}",
+            attempt.intent.attempt, attempt.intent.stage, attempt.intent.visit, attempt.intent.number
+        ));
+    }
+    Ok(ExitCode::Success)
+}
+
+/// The store of a command that needs one to be there.
+pub(super) fn existing(place: &Place) -> Result<Box<dyn Store>, Problem> {
+    store::open_existing(&place.state)?.ok_or_else(|| {
+        Problem::new(
+            ExitCode::Usage,
+            format!("nothing has been run yet: there is no store in {}", place.state.path().display()),
+        )
+        .help("run `orch pipeline run` first, or name the folder with --state-dir")
+    })
+}
+
+fn nothing() -> Problem {
+    Problem::new(ExitCode::Usage, "there is no run yet").help("run `orch pipeline run` first")
+}
+
+/// The run that an id or its beginning names, or the newest.
+pub(super) fn find_run(store: &dyn Store, prefix: Option<&str>) -> Result<RunId, Problem> {
+    match prefix {
+        Some(prefix) => store.find_run(prefix).map_err(|error| of_store(&error)),
+        None => store
+            .runs(&RunFilter { task: None, limit: Some(1) })
+            .map_err(|error| of_store(&error))?
+            .first()
+            .map(|run| run.start.run)
+            .ok_or_else(nothing),
+    }
+}

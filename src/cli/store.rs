@@ -1,0 +1,114 @@
+//! Opening what a command works on: worktree, state folder, store.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::domain::pipeline::Argv;
+use crate::domain::plan::Environment;
+use crate::exec::{self, Quick, QuickEnd};
+use crate::store::sqlite::SqliteStore;
+use crate::store::{Store, StoreError};
+use crate::workspace::git::{Git, GitAnswer, GitCall, GitError};
+use crate::workspace::state_dir::{StateDir, StateDirError, StateDirWish};
+use crate::workspace::worktree::Worktree;
+
+use super::ExitCode;
+use super::args::StateArgs;
+use super::output::Problem;
+
+/// A worktree and the state folder of its repository.
+pub(super) struct Place {
+    pub(super) worktree: Worktree,
+    pub(super) state: StateDir,
+}
+
+/// git, asked through `exec`.
+pub(super) fn git(start: &Path) -> Result<Git<'static>, Problem> {
+    Git::find(&run_git, &|name| std::env::var_os(name), start).map_err(|error| of_git(&error))
+}
+
+/// Starts git for the workspace; only `exec` starts processes.
+fn run_git(call: &GitCall<'_>) -> io::Result<GitAnswer> {
+    let text = |word: &OsString| {
+        let refused =
+            || io::Error::new(io::ErrorKind::InvalidInput, "a path or value that is not UTF-8 cannot be given to git");
+        word.to_str().map(str::to_owned).ok_or_else(refused)
+    };
+    let words = call.argv.iter().map(text).collect::<io::Result<Vec<_>>>()?;
+    let pairs = call.env.iter().map(|(name, value)| Ok((text(name)?, text(value)?))).collect::<io::Result<Vec<_>>>()?;
+    let argv = Argv::new(words).map_err(io::Error::other)?;
+    let quick = Quick {
+        argv: &argv,
+        cwd: call.cwd,
+        env: &Environment::new(pairs),
+        limit: call.deadline,
+        output_max_bytes: usize::try_from(call.stdout_max).unwrap_or(usize::MAX),
+    };
+    let output = exec::quick(quick).map_err(io::Error::other)?;
+    match output.end {
+        QuickEnd::Code(code) => Ok(GitAnswer { code, stdout: output.stdout, stderr: output.stderr }),
+        QuickEnd::Signal(signal) => Err(io::Error::other(format!("git was ended by signal {signal}"))),
+    }
+}
+
+/// Opens the worktree and the state folder that the options name.
+pub(super) fn place(options: &StateArgs, git: &Git<'_>) -> Result<Place, Problem> {
+    let worktree = Worktree::open(git, &options.worktree).map_err(|error| of_git(&error))?;
+    let [env, xdg, home] = ["ORCH_STATE_DIR", "XDG_STATE_HOME", "HOME"].map(std::env::var_os);
+    let wish = StateDirWish {
+        flag: options.state_dir.as_deref(),
+        env: env.as_deref(),
+        xdg_state_home: xdg.as_deref(),
+        home: home.as_deref(),
+    };
+    let state = StateDir::open(wish, &worktree, &cwd()?).map_err(|error| of_state_dir(&error))?;
+    Ok(Place { worktree, state })
+}
+
+/// Opens the store, making it where there is none.
+pub(super) fn open(state: &StateDir) -> Result<Box<dyn Store>, Problem> {
+    Ok(Box::new(SqliteStore::open(state.path()).map_err(|error| of_store(&error))?))
+}
+
+/// Opens a store that must be there already; `None` where nothing has been run here yet.
+pub(super) fn open_existing(state: &StateDir) -> Result<Option<Box<dyn Store>>, Problem> {
+    match SqliteStore::open_existing(state.path()) {
+        Ok(store) => Ok(Some(Box::new(store))),
+        Err(StoreError::Absent { .. }) => Ok(None),
+        Err(error) => Err(of_store(&error)),
+    }
+}
+
+pub(super) fn cwd() -> Result<PathBuf, Problem> {
+    std::env::current_dir().map_err(|error| {
+        Problem::new(ExitCode::Usage, format!("the working folder cannot be told: {error}"))
+            .help("change to a folder that is there")
+    })
+}
+
+/// orch's own environment: pairs that are UTF-8.
+pub(super) fn host_env() -> Vec<(String, String)> {
+    let text = |value: OsString| value.into_string().ok();
+    std::env::vars_os().filter_map(|(name, value)| Some((text(name)?, text(value)?))).collect()
+}
+
+pub(super) fn of_git(error: &GitError) -> Problem {
+    Problem::could_not(ExitCode::Invalid, error).help(error.help())
+}
+
+pub(super) fn of_state_dir(error: &StateDirError) -> Problem {
+    Problem::could_not(ExitCode::Invalid, error).help(error.help())
+}
+
+pub(super) fn of_store(error: &StoreError) -> Problem {
+    let code = match error {
+        StoreError::NoSuch { .. } | StoreError::Ambiguous { .. } => ExitCode::Usage,
+        _ => ExitCode::Internal,
+    };
+    let problem = Problem::new(code, super::output::chain(error));
+    match error.help() {
+        Some(help) => problem.help(help),
+        None => problem,
+    }
+}

@@ -1,0 +1,147 @@
+//! Records as people and machines see them: the documents of `--json`, and the same in words.
+
+use serde_json::{Value, json};
+
+use crate::domain::decision::{Decision, Settlement};
+use crate::domain::evidence::{Exit, ExitRecord};
+use crate::domain::pipeline::Advance;
+use crate::domain::task::TaskState;
+use crate::store::{AttemptRecord, RunRecord, StoredTask};
+
+use super::ExitCode;
+use super::classify;
+
+/// Version of the documents.
+const VERSION: u32 = 1;
+
+/// A run with its attempts.
+pub(super) fn run(run: &RunRecord, state: Option<&TaskState>, attempts: &[AttemptRecord]) -> Value {
+    json!({
+        "version": VERSION,
+        "run": run.start.run.to_string(),
+        "task": run.task.as_str(),
+        "pipeline": run.start.pipeline.as_str(),
+        "pipeline_digest": run.start.pipeline_digest.to_string(),
+        "commit": run.start.commit,
+        "base_commit": run.start.base_commit,
+        "started_at": run.start.at.to_string(),
+        "end": run.closing.map(|closing| closing.end.as_str()),
+        "closed_at": run.closing.map(|closing| closing.at.to_string()),
+        "state": state.map(TaskState::status),
+        "hold": state.and_then(hold),
+        "attempts": attempts.iter().map(attempt).collect::<Vec<_>>(),
+    })
+}
+
+/// A run in a list.
+pub(super) fn run_line(run: &RunRecord) -> Value {
+    json!({
+        "run": run.start.run.to_string(),
+        "task": run.task.as_str(),
+        "pipeline": run.start.pipeline.as_str(),
+        "started_at": run.start.at.to_string(),
+        "end": run.closing.map(|closing| closing.end.as_str()),
+    })
+}
+
+/// A task and where it stands.
+pub(super) fn task(stored: &StoredTask) -> Value {
+    let task = &stored.task;
+    json!({
+        "task": task.name.as_str(),
+        "state": task.state.status(),
+        "stage": task.state.stage().map(crate::domain::id::StageName::as_str),
+        "run": task.state.live_run().map(|run| run.to_string()),
+        "worktree": task.worktree.display().to_string(),
+        "hold": hold(&task.state),
+        "spent": task.spent.budgets.iter().map(|(name, n)| (name.to_string(), json!(n))).collect::<serde_json::Map<_, _>>(),
+    })
+}
+
+/// A hold: its kind, its stage, why, and the exit code it has.
+pub(super) fn hold(state: &TaskState) -> Option<Value> {
+    let TaskState::Held { stage, reason, since, .. } = state else { return None };
+    Some(json!({
+        "stage": stage.as_str(),
+        "kind": reason.kind(),
+        "text": reason.text(),
+        "since": since.to_string(),
+        "exit_code": ExitCode::of_hold(reason).code(),
+    }))
+}
+
+/// An attempt, as far as it is.
+pub(super) fn attempt(attempt: &AttemptRecord) -> Value {
+    let intent = &attempt.intent;
+    let record = attempt.finished.as_ref().map(|finished| finished.record.as_ref());
+    let decided = attempt.decided.as_deref();
+    json!({
+        "attempt": intent.attempt.to_string(),
+        "stage": intent.stage.as_str(),
+        "visit": intent.visit.get(),
+        "number": intent.number.get(),
+        "producer": intent.producer.as_str(),
+        "chosen": intent.chosen,
+        "argv": intent.argv,
+        "cwd": intent.cwd.display().to_string(),
+        "env_names": intent.env_names,
+        "tree": intent.tree.to_string(),
+        "dirty": intent.dirty,
+        "intended_at": intent.at.to_string(),
+        "exit": record.map(|record| exit(&record.exit)),
+        "elapsed_ms": record.map(|record| u64::try_from(record.elapsed.as_millis()).unwrap_or(u64::MAX)),
+        "stdout_bytes": record.map(|record| record.stdout.bytes),
+        "stderr_bytes": record.map(|record| record.stderr.bytes),
+        "leaked": record.map(|record| record.leaked.iter().map(|leaked| leaked.name.clone()).collect::<Vec<_>>()),
+        "kill_tier": record.map(|record| json!(record.tier)),
+        "outcome": decided.and_then(|decided| decided.outcome.as_ref()).map(classify::document),
+        "settlement": decided.map(|decided| settlement(&decided.settlement)),
+        "decision": decided.map(|decided| decision(&decided.decision)),
+        "artifact": decided.and_then(|decided| decided.artifact.as_ref()).map(|artifact| json!({
+            "path": artifact.path.as_str(),
+            "digest": artifact.digest.to_string(),
+        })),
+    })
+}
+
+fn exit(exit: &Exit) -> Value {
+    serde_json::to_value(exit).unwrap_or(Value::Null)
+}
+
+/// How a process ended, in words.
+pub(super) fn exit_in_words(record: &ExitRecord) -> String {
+    match &record.exit {
+        Exit::Exited { code } => format!("exit code {code}"),
+        Exit::Signalled { signal, .. } => format!("ended by {}", crate::classify::signal_name(*signal)),
+        Exit::TimedOut { limit, .. } => format!("stopped by orch's {} limit", limit.as_str()),
+        Exit::Cancelled { .. } => "cancelled".to_owned(),
+        Exit::SpawnFailed(failure) => format!("never started: {} `{}`", failure.step.as_str(), failure.subject),
+        Exit::Lost { reason } => format!("lost: {}", reason.as_str()),
+    }
+}
+
+/// One word for a settlement.
+pub(super) const fn settlement(settlement: &Settlement) -> &'static str {
+    match settlement {
+        Settlement::Passed => "passed",
+        Settlement::Failed(_) => "failed",
+        Settlement::Unreadable(_) => "unreadable",
+        Settlement::TimedOut(..) => "timed-out",
+        Settlement::PermanentEnv(_) => "permanent-env",
+        Settlement::TransientInfra(_) => "transient-infra",
+        Settlement::Cancelled(_) => "cancelled",
+    }
+}
+
+/// A decision as one line.
+pub(super) fn decision(decision: &Decision) -> String {
+    match decision {
+        Decision::Advance(Advance::To(stage)) => format!("advance to {stage}"),
+        Decision::Advance(Advance::Done) => "done".to_owned(),
+        Decision::Rollback { to, charge } => format!("roll back to {to}, charged to {charge}"),
+        Decision::Rewrite => "once more, to mend the artifact".to_owned(),
+        Decision::Hold(reason) => format!("hold: {}", reason.text()),
+        Decision::Fail => "failed".to_owned(),
+        Decision::Interrupt => "interrupted".to_owned(),
+    }
+}

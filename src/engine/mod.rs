@@ -1,0 +1,19 @@
+//! Floor 2: what to do next. Pure and total: every settlement has a decision, every event a lawful or a refused step.
+//!
+//! ```text
+//! Stage + Site ──plan──▶ AttemptPlan
+//! Outcome + gate's reading ──settle──▶ Settlement ──decide──▶ Decision
+//! (Task, Event) ──step──▶ (Task, effects) | Refused          events ──replay──▶ Task
+//! ```
+//!
+//! Routing and charging are two tables (row A8): `decide` says where a task goes, `charge` says who pays.
+
+mod decide;
+mod plan;
+mod settle;
+mod step;
+
+pub use decide::{charge, decide};
+pub use plan::{HostEnv, PASSED_NAMES, PlanError, Site, plan};
+pub use settle::{GateAnswer, settle};
+pub use step::{Refused, Step, replay, step};

@@ -1,0 +1,180 @@
+//! Resolves one attempt: program and arguments, folder, environment, limits, reports. Nothing is started here.
+
+use std::path::{Path, PathBuf};
+
+use crate::domain::evidence::Declared;
+use crate::domain::id::Nonce;
+use crate::domain::pipeline::{Argv, ArgvError, EnvSpec, Producer, Stage, Suite};
+use crate::domain::plan::{AttemptKey, AttemptPlan, Environment};
+
+/// Names that every producer finds from orch's own environment, where they are set; a `*` at the end stands for
+/// any rest. Everything else is passed only where `env: { pass: […] }` names it.
+pub const PASSED_NAMES: [&str; 26] = [
+    "PATH",
+    "HOME",
+    "USER",
+    "LANG",
+    "LC_*",
+    "TZ",
+    "TERM",
+    "TMPDIR",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "all_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "ALL_PROXY",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "CURL_CA_BUNDLE",
+    "REQUESTS_CA_BUNDLE",
+    "NODE_EXTRA_CA_CERTS",
+    "GIT_SSL_CAINFO",
+    "CARGO_HTTP_CAINFO",
+    "PIP_CERT",
+    "DENO_CERT",
+    "AWS_CA_BUNDLE",
+];
+
+/// orch's own environment, read once by the caller; pairs that are not UTF-8 are left out by it.
+pub type HostEnv = [(String, String)];
+
+/// Where an attempt happens.
+#[derive(Debug, Clone)]
+pub struct Site<'a> {
+    /// The worktree's absolute path.
+    pub worktree: &'a Path,
+    /// The task's base commit.
+    pub base_commit: &'a str,
+    /// Folder of the artifacts, absolute, with the task's name in it.
+    pub artifacts: &'a Path,
+    /// Folder of this attempt alone, absolute; made by the caller where the plan names it.
+    pub attempt_dir: &'a Path,
+}
+
+/// A stage that cannot be resolved on this site.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// The producer is known and not built yet.
+    #[error("producer `{0}` is not built yet")]
+    NotBuilt(&'static str),
+    /// A word of the command names a variable that is not set.
+    #[error("the command names `${{{0}}}`, which is not set")]
+    Unset(String),
+    /// What is left after the expansion is no command.
+    #[error("{0}")]
+    Argv(#[from] ArgvError),
+}
+
+/// Resolves an attempt of a stage with a producer.
+///
+/// # Errors
+/// [`PlanError`]; nothing has been started then.
+pub fn plan(
+    stage: &Stage,
+    producer: &Producer,
+    key: AttemptKey,
+    nonce: Nonce,
+    site: &Site<'_>,
+    host: &HostEnv,
+) -> Result<AttemptPlan, PlanError> {
+    let suite = match producer {
+        Producer::TestRunner(suite) | Producer::Command(suite) => suite,
+        Producer::Agent(_) | Producer::StagingRunner(_) | Producer::Approval => {
+            return Err(PlanError::NotBuilt(producer.kind().as_str()));
+        }
+    };
+    let attempt_dir: Option<PathBuf> = (!suite.reports.is_empty()).then(|| site.attempt_dir.to_owned());
+    let env = environment(&suite.env, &key, site, attempt_dir.as_deref(), host);
+    let argv = expand(&suite.command, &env)?;
+    let cwd = suite.cwd.as_ref().map_or_else(|| site.worktree.to_owned(), |cwd| site.worktree.join(cwd.as_str()));
+    Ok(AttemptPlan {
+        key,
+        nonce,
+        producer: producer.kind(),
+        argv,
+        cwd,
+        env,
+        limits: stage.limits,
+        declared: declared(stage, suite),
+        reports: suite.reports.clone(),
+        attempt_dir,
+    })
+}
+
+fn declared(stage: &Stage, suite: &Suite) -> Declared {
+    Declared { evidence: suite.evidence.clone(), min_tests: suite.min_tests, on_timeout: stage.on_timeout }
+}
+
+fn environment(
+    spec: &EnvSpec,
+    key: &AttemptKey,
+    site: &Site<'_>,
+    attempt_dir: Option<&Path>,
+    host: &HostEnv,
+) -> Environment {
+    let listed = |name: &str| {
+        let fits = |pattern: &str| pattern.strip_suffix('*').map_or(pattern == name, |prefix| name.starts_with(prefix));
+        !name.starts_with("ORCH_")
+            && (PASSED_NAMES.into_iter().any(fits) || spec.pass.iter().any(|pattern| fits(pattern)))
+    };
+    let text = |path: &Path| path.to_string_lossy().into_owned();
+    let own = [
+        ("ORCH_TASK", key.task.to_string()),
+        ("ORCH_RUN", key.run.to_string()),
+        ("ORCH_STAGE", key.stage.to_string()),
+        ("ORCH_ATTEMPT", key.attempt.to_string()),
+        ("ORCH_WORKTREE", text(site.worktree)),
+        ("ORCH_BASE_COMMIT", site.base_commit.to_owned()),
+        ("ORCH_ARTIFACTS", text(site.artifacts)),
+    ];
+    let own = own.into_iter().chain(attempt_dir.map(|dir| ("ORCH_ATTEMPT_DIR", text(dir))));
+    let passed = host.iter().filter(|(name, _)| listed(name)).cloned();
+    let set = spec.set.iter().map(|(name, value)| (name.clone(), value.clone()));
+    Environment::new(passed.chain(set).chain(own.map(|(name, value)| (name.to_owned(), value))))
+}
+
+/// Replaces `${NAME}` in each word by the producer's own variable; `$${` is a literal `${`. A word stays one word.
+fn expand(command: &Argv, env: &Environment) -> Result<Argv, PlanError> {
+    let words = command.words().iter().map(|word| expand_word(word, env)).collect::<Result<Vec<_>, _>>()?;
+    Ok(Argv::new(words)?)
+}
+
+fn expand_word(word: &str, env: &Environment) -> Result<String, PlanError> {
+    let mut out = String::with_capacity(word.len());
+    let mut rest = word;
+    while let Some((before, after)) = rest.split_once("${") {
+        if let Some(literal) = before.strip_suffix('$') {
+            out.push_str(literal);
+            out.push_str("${");
+            rest = after;
+            continue;
+        }
+        let Some((name, tail)) = after.split_once('}') else { break };
+        out.push_str(before);
+        out.push_str(env.get(name).ok_or_else(|| PlanError::Unset(name.to_owned()))?);
+        rest = tail;
+    }
+    out.push_str(rest);
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_expanded_and_stay_words() {
+        let env = Environment::new([("ORCH_TASK".to_owned(), "a b; rm -rf /".to_owned())]);
+        let check = |word: &str, expected: Result<&str, PlanError>| {
+            assert_eq!(expand_word(word, &env), expected.map(str::to_owned), "{word}");
+        };
+        check("plain", Ok("plain"));
+        check("--t=${ORCH_TASK}!", Ok("--t=a b; rm -rf /!"));
+        check("$${ORCH_TASK}", Ok("${ORCH_TASK}"));
+        check("${ORCH_TASK", Ok("${ORCH_TASK"));
+        check("${NOPE}", Err(PlanError::Unset("NOPE".to_owned())));
+    }
+}

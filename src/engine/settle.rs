@@ -1,0 +1,74 @@
+//! What an attempt came to: the class of its end, and what its gate says.
+
+use crate::domain::decision::{Fault, Settlement};
+use crate::domain::evidence::{Canceller, Evidence, Exit};
+use crate::domain::outcome::{Conclusion, Outcome, Reason, Ruling};
+use crate::domain::verdict::{Unreadable, UnreadableReason, Verdict};
+
+/// What a stage's gate answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GateAnswer {
+    /// `gate: none`: the classification's own verdict counts.
+    NoGate,
+    /// The artifact was read back.
+    Read(Verdict, Vec<String>),
+    /// It gives no verdict.
+    Unreadable(Unreadable),
+}
+
+/// Brings the class and the gate's answer together; total. A gate can never make a pass out of a suite that
+/// failed or did not run.
+pub fn settle(evidence: &Evidence, outcome: Option<&Outcome>, gate: GateAnswer) -> Settlement {
+    let Some(outcome) = outcome else {
+        return Settlement::Cancelled(match evidence.exit {
+            Exit::Cancelled { by } => by,
+            Exit::Exited { .. }
+            | Exit::Signalled { .. }
+            | Exit::TimedOut { .. }
+            | Exit::SpawnFailed(_)
+            | Exit::Lost { .. } => Canceller::Request,
+        });
+    };
+    let fault = || Fault::of(outcome);
+    match outcome.conclusion {
+        Conclusion::PermanentEnv => Settlement::PermanentEnv(fault()),
+        Conclusion::TransientInfra => match evidence.exit {
+            Exit::TimedOut { limit, .. } => Settlement::TimedOut(limit, fault()),
+            Exit::Exited { .. }
+            | Exit::Signalled { .. }
+            | Exit::Cancelled { .. }
+            | Exit::SpawnFailed(_)
+            | Exit::Lost { .. } => Settlement::TransientInfra(fault()),
+        },
+        Conclusion::SuiteRan(Ruling::Pass) if tree_changed(evidence).is_some() => {
+            let changed = tree_changed(evidence).unwrap_or_default();
+            Settlement::PermanentEnv(Fault {
+                reason: Reason::TreeChanged,
+                detail: format!("the suite passed and changed files that stood in the worktree: {changed}"),
+            })
+        }
+        Conclusion::SuiteRan(ruling) => match (ruling, gate) {
+            (_, GateAnswer::Unreadable(unreadable)) => Settlement::Unreadable(unreadable),
+            (Ruling::Pass, GateAnswer::NoGate | GateAnswer::Read(Verdict::Pass, _)) => Settlement::Passed,
+            (Ruling::Fail, GateAnswer::NoGate) => Settlement::Failed(vec![outcome.proof.detail.clone()]),
+            (Ruling::Fail, GateAnswer::Read(Verdict::Fail, findings)) => Settlement::Failed(findings),
+            (Ruling::Pass, GateAnswer::Read(Verdict::Fail, _)) | (Ruling::Fail, GateAnswer::Read(Verdict::Pass, _)) => {
+                Settlement::Unreadable(Unreadable {
+                    reason: UnreadableReason::Contradiction,
+                    line: None,
+                    detail: format!(
+                        "the suite's own answer is {}, the published artifact says the opposite",
+                        ruling.as_str()
+                    ),
+                })
+            }
+        },
+    }
+}
+
+/// The first files that were changed, where any were.
+fn tree_changed(evidence: &Evidence) -> Option<String> {
+    let tree = evidence.tree.as_ref().filter(|tree| tree.was_changed())?;
+    let shown: Vec<String> = tree.changed.iter().take(5).map(|path| format!("`{path}`")).collect();
+    Some(if shown.is_empty() { "the tree's hash is another".to_owned() } else { shown.join(", ") })
+}

@@ -1,0 +1,225 @@
+//! Which event is lawful in which state, and what follows. The store's log is a list of these events.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+
+use crate::domain::decision::{Decision, Settlement, Spent};
+use crate::domain::id::StageName;
+use crate::domain::pipeline::{Advance, Ordinal};
+use crate::domain::task::{AttemptPhase, Decided, Effect, Event, Intent, RunStart, Task, TaskState};
+
+/// What follows from an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// The task after it.
+    pub task: Task,
+    /// What must be done in the world once the event is on the disk.
+    pub effects: Vec<Effect>,
+}
+
+/// An event that is not lawful in a state. It is never applied.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("event `{event}` is refused in state `{state}`: {why}")]
+pub struct Refused {
+    /// The state's word, `none` for a task that is not there.
+    pub state: &'static str,
+    /// The event's word.
+    pub event: &'static str,
+    /// Which law it would break.
+    pub why: &'static str,
+}
+
+/// Applies one event; pure and total.
+///
+/// # Errors
+/// [`Refused`] for an event that the state does not allow: the wrong order, another run's or attempt's event, a
+/// decision that its settlement does not carry.
+pub fn step(task: Option<&Task>, event: &Event) -> Result<Step, Refused> {
+    let refused = |why| Refused { state: task.map_or("none", |task| task.state.status()), event: event.kind(), why };
+    let Some(task) = task else {
+        return match event {
+            Event::TaskAdded { task, worktree, .. } => Ok(Step {
+                task: Task {
+                    name: task.clone(),
+                    worktree: worktree.clone(),
+                    state: TaskState::Queued { stage: None },
+                    spent: Spent::default(),
+                    visits: BTreeMap::new(),
+                    launches: 0,
+                },
+                effects: Vec::new(),
+            }),
+            Event::RunStarted(_)
+            | Event::AttemptIntended(_)
+            | Event::AttemptFinished { .. }
+            | Event::AttemptDecided(_)
+            | Event::RunClosed { .. } => Err(refused("there is no such task")),
+        };
+    };
+    let mut next = task.clone();
+    let mut effects = Vec::new();
+    match event {
+        Event::TaskAdded { .. } => return Err(refused("the task is there already")),
+        Event::RunStarted(start) => run_started(&mut next, start).map_err(refused)?,
+        Event::AttemptIntended(intent) => intended(&mut next, intent).map_err(refused)?,
+        Event::AttemptFinished { record, .. } => {
+            let TaskState::Running { attempt, phase, .. } = &mut next.state else {
+                return Err(refused("no attempt is under way"));
+            };
+            if *attempt != record.attempt {
+                return Err(refused("another attempt is under way"));
+            }
+            if *phase != AttemptPhase::Intended {
+                return Err(refused("the attempt has its exit record already"));
+            }
+            *phase = AttemptPhase::Finished;
+        }
+        Event::AttemptDecided(decided) => {
+            decided_on(&mut next, decided).map_err(refused)?;
+            effects.extend(
+                decided.artifact.clone().map(|artifact| Effect::PublishArtifact { attempt: decided.attempt, artifact }),
+            );
+        }
+        Event::RunClosed { run, .. } => {
+            next.state = match task.state.clone() {
+                TaskState::Ready { run: owner, stage, .. } | TaskState::Running { run: owner, stage, .. }
+                    if owner == *run =>
+                {
+                    TaskState::Queued { stage: Some(stage) }
+                }
+                state @ (TaskState::Held { run: last, .. }
+                | TaskState::Done { run: last, .. }
+                | TaskState::Failed { run: last, .. })
+                    if last == *run =>
+                {
+                    state
+                }
+                TaskState::Queued { .. }
+                | TaskState::Ready { .. }
+                | TaskState::Running { .. }
+                | TaskState::Held { .. }
+                | TaskState::Done { .. }
+                | TaskState::Failed { .. }
+                | TaskState::Cancelled { .. } => return Err(refused("the run does not own the task")),
+            };
+        }
+    }
+    Ok(Step { task: next, effects })
+}
+
+/// Folds a log of events into the task they lead to.
+///
+/// # Errors
+/// The first [`Refused`] event and its place in the log, from 0.
+pub fn replay<'a>(events: impl IntoIterator<Item = &'a Event>) -> Result<Option<Task>, (usize, Refused)> {
+    let mut task = None;
+    for (index, event) in events.into_iter().enumerate() {
+        task = Some(step(task.as_ref(), event).map_err(|refused| (index, refused))?.task);
+    }
+    Ok(task)
+}
+
+fn run_started(task: &mut Task, start: &RunStart) -> Result<(), &'static str> {
+    let resumes = match &task.state {
+        TaskState::Ready { .. } | TaskState::Running { .. } => return Err("another run owns the task"),
+        TaskState::Queued { stage } => stage.as_ref() == Some(&start.stage),
+        TaskState::Held { stage, .. } => *stage == start.stage,
+        TaskState::Done { .. } | TaskState::Failed { .. } | TaskState::Cancelled { .. } => {
+            task.spent = Spent::default();
+            false
+        }
+    };
+    if resumes {
+        let visit = ordinal(task.visits.get(&start.stage).copied().unwrap_or(1));
+        let number = ordinal(task.launches.saturating_add(1));
+        task.state = TaskState::Ready { run: start.run, stage: start.stage.clone(), visit, number };
+    } else {
+        task.state = enter(task, start.run, &start.stage);
+    }
+    Ok(())
+}
+
+/// Enters a stage anew: a new visit, whose first attempt is next.
+fn enter(task: &mut Task, run: crate::domain::id::RunId, stage: &StageName) -> TaskState {
+    let visits = task.visits.entry(stage.clone()).or_insert(0);
+    *visits = visits.saturating_add(1);
+    task.spent.rewrites = 0;
+    task.launches = 0;
+    TaskState::Ready { run, stage: stage.clone(), visit: ordinal(*visits), number: ordinal(1) }
+}
+
+fn ordinal(n: u32) -> Ordinal {
+    NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN)
+}
+
+fn intended(task: &mut Task, intent: &Intent) -> Result<(), &'static str> {
+    let TaskState::Ready { run, stage, visit, number } = &task.state else {
+        return Err("the task is not between two attempts");
+    };
+    if (*run, stage, *visit, *number) != (intent.run, &intent.stage, intent.visit, intent.number) {
+        return Err("the attempt is not the next one of this run, stage and visit");
+    }
+    task.launches = intent.number.get();
+    task.state = TaskState::Running {
+        run: *run,
+        stage: stage.clone(),
+        visit: *visit,
+        attempt: intent.attempt,
+        number: *number,
+        phase: AttemptPhase::Intended,
+    };
+    Ok(())
+}
+
+fn decided_on(task: &mut Task, decided: &Decided) -> Result<(), &'static str> {
+    let TaskState::Running { run, stage, visit, attempt, number: _, phase } = task.state.clone() else {
+        return Err("no attempt is under way");
+    };
+    if attempt != decided.attempt {
+        return Err("another attempt is under way");
+    }
+    if phase != AttemptPhase::Finished {
+        return Err("the attempt has no exit record yet");
+    }
+    if !carries(&decided.settlement, &decided.decision) {
+        return Err("the settlement does not carry this decision");
+    }
+    let again = |task: &Task| TaskState::Ready {
+        run,
+        stage: stage.clone(),
+        visit,
+        number: ordinal(task.launches.saturating_add(1)),
+    };
+    if let Some(budget) = super::charge(&decided.decision) {
+        let spent = task.spent.budgets.entry(budget.clone()).or_insert(0);
+        *spent = spent.saturating_add(1);
+    }
+    task.state = match &decided.decision {
+        Decision::Advance(Advance::To(to)) | Decision::Rollback { to, .. } => enter(task, run, to),
+        Decision::Advance(Advance::Done) => TaskState::Done { run, at: decided.at },
+        Decision::Rewrite => {
+            task.spent.rewrites = task.spent.rewrites.saturating_add(1);
+            again(task)
+        }
+        Decision::Hold(reason) => {
+            TaskState::Held { run, stage: stage.clone(), reason: reason.clone(), since: decided.at }
+        }
+        Decision::Fail => TaskState::Failed { run, stage: stage.clone(), at: decided.at },
+        Decision::Interrupt => again(task),
+    };
+    Ok(())
+}
+
+/// The law that keeps the promises whoever writes the event: only a pass advances, only a fail rolls back or
+/// ends, and a fault can do nothing but hold.
+fn carries(settlement: &Settlement, decision: &Decision) -> bool {
+    match settlement {
+        Settlement::Passed => matches!(decision, Decision::Advance(_)),
+        Settlement::Failed(_) => matches!(decision, Decision::Rollback { .. } | Decision::Hold(_) | Decision::Fail),
+        Settlement::Unreadable(_) => matches!(decision, Decision::Rewrite | Decision::Hold(_)),
+        Settlement::TimedOut(..) | Settlement::PermanentEnv(_) | Settlement::TransientInfra(_) => {
+            matches!(decision, Decision::Hold(_))
+        }
+        Settlement::Cancelled(_) => matches!(decision, Decision::Interrupt),
+    }
+}

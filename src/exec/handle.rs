@@ -1,0 +1,262 @@
+//! The runner's side: start a supervisor, give it attempts, wait for their ends.
+
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+
+use crate::domain::evidence::{Canceller, KillTier, SpawnFailure, SpawnStep};
+use crate::domain::id::{AttemptId, Nonce};
+
+use super::bench::supervisor_failure;
+use super::clock;
+use super::identity::BootId;
+use super::protocol::{Ask, Channel, ChannelError, Launch, Say, WireLaunch};
+use super::record::RecordError;
+use super::recover::{Ending, Recovered, recover};
+use super::spawn;
+use super::supervise::arguments;
+use super::sweep::MARK;
+
+/// How long a supervisor may take to say that it is ready.
+const READY_WITHIN: Duration = Duration::from_secs(10);
+
+/// A supervisor process and the line to it.
+///
+/// Dropping it leaves the supervisor to finish what is under way and to end by itself.
+#[derive(Debug)]
+pub struct Supervisor {
+    process: Child,
+    channel: Channel,
+    run_dir: PathBuf,
+    current: Option<(AttemptId, Nonce)>,
+}
+
+/// What happens to an attempt while one waits for its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// `execve` succeeded.
+    Began {
+        /// The main process.
+        pid: i32,
+    },
+    /// A request to stop was taken from the descriptor and passed on.
+    Stopping,
+}
+
+/// The runner and its supervisor cannot go on together.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecError {
+    /// One attempt at a time.
+    #[error("attempt {attempt} is still under way")]
+    Busy {
+        /// It.
+        attempt: AttemptId,
+    },
+    /// Nothing to wait for.
+    #[error("no attempt is under way")]
+    Idle,
+    /// A message did not go through.
+    #[error("talk to the supervisor")]
+    Channel(#[from] ChannelError),
+    /// The exit records cannot be read.
+    #[error("read the exit records")]
+    Record(#[from] RecordError),
+    /// A system call of the runner's own side failed.
+    #[error("wait for the supervisor")]
+    Wait(#[source] io::Error),
+}
+
+impl Supervisor {
+    /// Starts the supervisor of a run; `program` is the `orch` binary, best `/proc/self/exe`, and `run_dir` an
+    /// existing folder for the run's logs and records. The best way of sweeping that the machine has is used.
+    ///
+    /// # Errors
+    /// Step `supervisor`. EWOULDBLOCK on `supervisor.lock`: an earlier one of the same run lives; see [`recover`].
+    pub fn start(program: &Path, run_dir: &Path) -> Result<Self, SpawnFailure> {
+        Self::start_with(program, run_dir, KillTier::Cgroup)
+    }
+
+    /// Like [`Supervisor::start`]; with [`KillTier::Walk`] it keeps off cgroups.
+    ///
+    /// # Errors
+    /// As [`Supervisor::start`].
+    pub fn start_with(program: &Path, run_dir: &Path, at_most: KillTier) -> Result<Self, SpawnFailure> {
+        let subject = program.to_string_lossy();
+        let failed = |error: io::Error| supervisor_failure(&error, &subject);
+        let run_dir = std::path::absolute(run_dir).map_err(failed)?;
+        let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+            .map_err(|errno| failed(errno.into()))?;
+        let process = command(program, &run_dir, at_most).stdin(theirs).spawn().map_err(failed)?;
+        let starting = Self { process, channel: Channel::new(ours), run_dir, current: None };
+        match starting.first_word() {
+            Ok(Some(Say::Ready)) => Ok(starting),
+            Ok(Some(Say::NotReady(failure))) => {
+                starting.discard();
+                Err(failure)
+            }
+            Ok(Some(Say::Began { .. } | Say::Ended(_)) | None) | Err(_) => {
+                starting.discard();
+                Err(spawn::failure(SpawnStep::Supervisor, Errno::PROTO, &subject))
+            }
+        }
+    }
+
+    /// Starts an attempt. How it went, a failed start included, is told by [`Supervisor::wait`].
+    ///
+    /// # Errors
+    /// [`ExecError::Busy`], or a launch that is too large to be sent.
+    pub fn launch(&mut self, launch: &Launch) -> Result<(), ExecError> {
+        if let Some((attempt, _)) = self.current {
+            return Err(ExecError::Busy { attempt });
+        }
+        match self.channel.send(&Ask::Launch(WireLaunch::from(launch))) {
+            // A supervisor that has died is met, and explained, when one waits.
+            Ok(()) | Err(ChannelError::Socket(_)) => {
+                self.current = Some((launch.attempt, launch.nonce));
+                Ok(())
+            }
+            Err(
+                error @ (ChannelError::TooLarge { .. }
+                | ChannelError::Version { .. }
+                | ChannelError::Form(_)
+                | ChannelError::Unexpected),
+            ) => Err(error.into()),
+        }
+    }
+
+    /// Waits for the end of the attempt under way.
+    ///
+    /// `stop` is a pipe or socket: each byte that can be read from it, and its end of file, is a request in the name
+    /// of `by`. The first asks the attempt to stop, the second kills it.
+    ///
+    /// When the supervisor dies, everything of the attempt is ended first, and what the record says is told: its end,
+    /// where it was written in time, or that it was lost.
+    ///
+    /// # Errors
+    /// [`ExecError::Idle`], or orch's own files and sockets fail.
+    pub fn wait(
+        &mut self,
+        mut stop: Option<BorrowedFd<'_>>,
+        by: Canceller,
+        on: &mut dyn FnMut(Progress),
+    ) -> Result<Ending, ExecError> {
+        let (attempt, nonce) = self.current.ok_or(ExecError::Idle)?;
+        loop {
+            let Woken { spoken, asked } = self.listen(stop)?;
+            if asked && let Some(fd) = stop {
+                match rustix::io::read(fd, &mut [0]) {
+                    Ok(count) => {
+                        if count == 0 {
+                            stop = None;
+                        }
+                        on(Progress::Stopping);
+                        // A supervisor that has died is met at the next reading.
+                        self.channel.send(&Ask::Stop { by }).ok();
+                    }
+                    Err(Errno::AGAIN | Errno::INTR) => {}
+                    Err(errno) => return Err(ExecError::Wait(errno.into())),
+                }
+            }
+            if !spoken {
+                continue;
+            }
+            match self.channel.receive()? {
+                Some(Say::Began { pid }) => on(Progress::Began { pid }),
+                Some(Say::Ended(record)) if record.attempt == attempt && record.nonce == nonce => {
+                    self.current = None;
+                    return Ok(Ending::Ended(record));
+                }
+                Some(Say::Ready | Say::NotReady(_) | Say::Ended(_)) => return Err(ChannelError::Unexpected.into()),
+                None => {
+                    self.current = None;
+                    return self.explain(attempt, nonce);
+                }
+            }
+        }
+    }
+
+    /// The supervisor's pid, for people.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Ends the supervisor and takes it off the process table. An attempt that is under way is waited for.
+    ///
+    /// # Errors
+    /// It cannot be waited for.
+    pub fn finish(self) -> Result<(), ExecError> {
+        let Self { mut process, channel, run_dir: _, current: _ } = self;
+        drop(channel);
+        process.wait().map(drop).map_err(ExecError::Wait)
+    }
+
+    /// The supervisor is gone: what became of its attempt.
+    fn explain(&mut self, attempt: AttemptId, nonce: Nonce) -> Result<Ending, ExecError> {
+        self.process.wait().map_err(ExecError::Wait)?;
+        let boot = BootId::current().map_err(ExecError::Wait)?;
+        match recover(&self.run_dir, attempt, nonce, &boot, None)? {
+            Recovered::Settled(ending) => Ok(ending),
+            Recovered::Living { .. } => unreachable!("without a descriptor to stop it, recovery waits for the end"),
+        }
+    }
+
+    fn first_word(&self) -> Result<Option<Say>, ChannelError> {
+        let begun = clock::boot();
+        let deadline = begun.saturating_add(READY_WITHIN);
+        loop {
+            let mut fds = [PollFd::new(&self.channel, PollFlags::IN)];
+            match poll(&mut fds, Some(&clock::wait_until(Some(deadline), clock::boot()))) {
+                Ok(0) if clock::boot() >= deadline => return Ok(None),
+                Ok(0) | Err(_) => {}
+                Ok(_) => return self.channel.receive(),
+            }
+        }
+    }
+
+    /// Ends a supervisor that did not come to work.
+    fn discard(mut self) {
+        // It is our child and not reaped; it may also have ended by itself.
+        self.process.kill().ok();
+        self.process.wait().ok();
+    }
+
+    fn listen(&self, stop: Option<BorrowedFd<'_>>) -> Result<Woken, ExecError> {
+        let mut fds = vec![PollFd::from_borrowed_fd(self.channel.as_fd(), PollFlags::IN)];
+        fds.extend(stop.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+        match poll(&mut fds, None) {
+            Ok(_count) => {
+                let ready = |index: usize| fds.get(index).is_some_and(|fd| !fd.revents().is_empty());
+                Ok(Woken { spoken: ready(0), asked: ready(1) })
+            }
+            Err(Errno::INTR) => Ok(Woken { spoken: false, asked: false }),
+            Err(errno) => Err(ExecError::Wait(errno.into())),
+        }
+    }
+}
+
+/// What ended a wait.
+struct Woken {
+    spoken: bool,
+    asked: bool,
+}
+
+/// The supervisor's command: no environment but the mark of an attempt that this runner is itself part of, so that
+/// whoever sweeps that one finds the supervisor too.
+#[expect(clippy::disallowed_methods, reason = "this is the place that starts supervisors")]
+fn command(program: &Path, run_dir: &Path, at_most: KillTier) -> Command {
+    let mut command = Command::new(program);
+    command
+        .args(arguments(run_dir, at_most))
+        .env_clear()
+        .envs(std::env::var_os(MARK).map(|outer| (MARK, outer)))
+        .current_dir("/")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command
+}

@@ -1,0 +1,43 @@
+//! Floor 3: process trees. The only module that starts, signals or reaps a process.
+//!
+//! A run has one supervisor process ([`supervise`]), which is the parent of its producers and outlives the runner. The
+//! runner talks to it through [`Supervisor`]; after a death [`recover`] says what became of an attempt. Short helper
+//! commands of the runner's own go through [`quick`]. Why it is made so, and what it costs, stands in
+//! `docs/design/0003-supervisor.md`.
+//!
+//! Kept here, whatever dies:
+//! - An attempt has at most one exit record, written when nothing of it lives any more.
+//! - An end that nobody saw is lost; it never becomes a code.
+//! - No number is signalled that may belong to a stranger; 0, 1, negative numbers and our own pid cannot be aimed at.
+//! - Output never waits for the disk to have room, and its memory does not grow.
+
+mod attempt;
+mod bench;
+mod capture;
+mod cgroup;
+mod clock;
+mod group;
+mod handle;
+mod identity;
+mod procfs;
+mod protocol;
+mod quick;
+mod record;
+mod recover;
+mod spawn;
+mod stop;
+mod supervise;
+mod sweep;
+mod through;
+
+pub use bench::{STDERR_FILE, STDOUT_FILE};
+pub use group::normalise_signals;
+pub use handle::{ExecError, Progress, Supervisor};
+pub use identity::BootId;
+pub use protocol::{ChannelError, Launch, OUTPUT_MAX_BYTES};
+pub use quick::{Quick, QuickEnd, QuickError, QuickOutput, quick};
+pub use record::{EXITS_FILE, RecordError};
+pub use recover::{Begun, Ending, Loss, Recovered, recover, stop_orphan};
+pub use supervise::{SUPERVISE, supervise};
+pub use sweep::{MARK, Swept};
+pub use through::{Through, through};

@@ -1,0 +1,355 @@
+//! `exits.jsonl`: what became of each attempt of a run, written by its supervisor alone.
+//!
+//! One line a fact, each by a single write into blocks that are there already: no new inode, no change of size and no
+//! sync on the path of an attempt. The file protects against the death of processes; power loss is the store's
+//! business. The unused rest of the file is NUL bytes.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead as _, BufReader};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use rustix::fs::{FallocateFlags, OFlags, fallocate};
+use serde::{Deserialize, Serialize};
+
+use crate::domain::evidence::ExitRecord;
+use crate::domain::id::{AttemptId, Nonce};
+
+/// The file's name in the run folder.
+pub const EXITS_FILE: &str = "exits.jsonl";
+
+/// First size of the file, in bytes: some eighty attempts. It doubles from there, up to [`STEP_MAX_BYTES`] at a time.
+const STEP_MIN_BYTES: u64 = 128 * 1024;
+/// Largest growth at a time, in bytes.
+const STEP_MAX_BYTES: u64 = 1024 * 1024;
+/// More than an attempt's lines can take, in bytes; see the bounds of `subject` and `leaked`.
+const ATTEMPT_BYTES: u64 = 64 * 1024;
+
+/// One line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct Line {
+    /// Version of this form: 1.
+    version: u32,
+    /// What happened.
+    fact: Fact,
+}
+
+/// What happened to an attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Fact {
+    /// It is about to be started.
+    Starting(Starting),
+    /// `execve` succeeded.
+    Began(Began),
+    /// It ended.
+    Ended(Box<ExitRecord>),
+}
+
+/// Written before the fork: from here on the command may have run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct Starting {
+    /// The attempt.
+    pub(super) attempt: AttemptId,
+    /// The runner's word for it.
+    pub(super) nonce: Nonce,
+    /// Wall clock, for people.
+    pub(super) at: Timestamp,
+    /// Where its part of the stdout file starts, in bytes.
+    pub(super) stdout: u64,
+    /// Where its part of the stderr file starts, in bytes.
+    pub(super) stderr: u64,
+}
+
+/// The begin mark.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct Began {
+    /// The attempt.
+    pub(super) attempt: AttemptId,
+    /// Its main process.
+    pub(super) pid: i32,
+}
+
+/// The writing side.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    file: File,
+    /// Where the next line goes.
+    end: u64,
+    /// Size of the file.
+    size: u64,
+    /// Kept between lines to spare the allocation.
+    buffer: Vec<u8>,
+}
+
+impl Ledger {
+    /// Opens or makes the run's file and goes behind its last line.
+    pub(super) fn open(run_dir: &Path) -> io::Result<Self> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(no_follow())
+            .open(run_dir.join(EXITS_FILE))?;
+        let size = file.metadata()?.len();
+        let (end, torn) = last_byte(&file, size)?;
+        let mut ledger = Self { file, end, size, buffer: Vec::with_capacity(2048) };
+        ledger.make_room()?;
+        if torn {
+            // A supervisor died inside a write. Its half line must not swallow ours.
+            ledger.file.write_all_at(b"\n", ledger.end)?;
+            ledger.end += 1;
+        }
+        Ok(ledger)
+    }
+
+    /// Makes sure that an attempt's lines fit, so that a full disk is met before a process is started and never after.
+    pub(super) fn make_room(&mut self) -> io::Result<()> {
+        if self.size.saturating_sub(self.end) >= ATTEMPT_BYTES {
+            return Ok(());
+        }
+        let step = self.size.clamp(STEP_MIN_BYTES, STEP_MAX_BYTES);
+        match fallocate(&self.file, FallocateFlags::empty(), self.size, step) {
+            Ok(()) => {
+                self.size += step;
+                Ok(())
+            }
+            // The file system cannot reserve; then the file grows with its lines.
+            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Adds one fact.
+    pub(super) fn write(&mut self, fact: Fact) -> io::Result<()> {
+        self.buffer.clear();
+        serde_json::to_writer(&mut self.buffer, &Line { version: 1, fact })?;
+        self.buffer.push(b'\n');
+        self.file.write_all_at(&self.buffer, self.end)?;
+        self.end += u64::try_from(self.buffer.len()).expect("a buffer's length fits 64 bits");
+        self.size = self.size.max(self.end);
+        Ok(())
+    }
+}
+
+fn no_follow() -> i32 {
+    i32::try_from(OFlags::NOFOLLOW.bits()).expect("an open flag fits a C int")
+}
+
+/// Where the text ends, and whether its last line lacks its end.
+fn last_byte(file: &File, size: u64) -> io::Result<(u64, bool)> {
+    let mut block = [0; 16 * 1024];
+    let mut upto = size;
+    while upto > 0 {
+        let from = upto.saturating_sub(16 * 1024);
+        let length = usize::try_from(upto - from).expect("at most a block");
+        let part = &mut block[..length];
+        file.read_exact_at(part, from)?;
+        if let Some(index) = part.iter().rposition(|byte| *byte != 0) {
+            let end = from + u64::try_from(index).expect("at most a block") + 1;
+            return Ok((end, part[index] != b'\n'));
+        }
+        upto = from;
+    }
+    Ok((0, false))
+}
+
+/// What the file says of one attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Trace {
+    /// Nothing: it was never started.
+    Nothing,
+    /// It was started and its end is not there.
+    Open {
+        /// What was written before the fork.
+        starting: Starting,
+        /// Whether `execve` is known to have succeeded.
+        began: Option<Began>,
+    },
+    /// It ended.
+    Ended(Box<ExitRecord>),
+    /// There is something of that name that is not ours or cannot be read.
+    Bad,
+}
+
+/// Reads what the run's file says of one attempt.
+pub(super) fn trace(run_dir: &Path, attempt: AttemptId, nonce: Nonce) -> Result<Trace, RecordError> {
+    let path = run_dir.join(EXITS_FILE);
+    let failed = |source| RecordError { path: path.clone(), source };
+    let file = match OpenOptions::new().read(true).custom_flags(no_follow()).open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Trace::Nothing),
+        Err(error) => return Err(failed(error)),
+    };
+    let name = attempt.to_string();
+    let mut found = Trace::Nothing;
+    let mut reader = BufReader::new(file);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        reader.read_until(b'\n', &mut line).map_err(failed)?;
+        match line.split_last() {
+            Some((b'\n', text)) => found = follow(found, text, &name, (attempt, nonce)),
+            // The end, the unused rest, or a line that a dying supervisor did not finish: no fact.
+            Some(_) | None => return Ok(found),
+        }
+    }
+}
+
+/// One more line of the file.
+fn follow(found: Trace, text: &[u8], name: &str, (attempt, nonce): (AttemptId, Nonce)) -> Trace {
+    let of_ours = text.windows(name.len()).any(|part| part == name.as_bytes());
+    if !of_ours {
+        return found;
+    }
+    let Ok(Line { version: 1, fact }) = serde_json::from_slice(text) else { return Trace::Bad };
+    match (found, fact) {
+        (Trace::Nothing, Fact::Starting(starting)) if starting.attempt == attempt && starting.nonce == nonce => {
+            Trace::Open { starting, began: None }
+        }
+        (Trace::Open { starting, began: None }, Fact::Began(began)) if began.attempt == attempt => {
+            Trace::Open { starting, began: Some(began) }
+        }
+        (Trace::Open { .. }, Fact::Ended(record)) if record.attempt == attempt && record.nonce == nonce => {
+            Trace::Ended(record)
+        }
+        // Twice, out of order, of another nonce, or only mentioning the attempt.
+        (Trace::Nothing | Trace::Open { .. } | Trace::Ended(_) | Trace::Bad, _) => Trace::Bad,
+    }
+}
+
+/// The run's file cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("read {path}", path = path.display())]
+pub struct RecordError {
+    /// The file.
+    pub path: PathBuf,
+    /// Why.
+    pub source: io::Error,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::evidence::{Exit, KillTier, LogSpan, Stop};
+    use std::time::Duration;
+
+    const NONCE: Nonce = Nonce::new(uuid::Uuid::from_u128(7));
+
+    fn attempt(number: u128) -> AttemptId {
+        AttemptId::new(uuid::Uuid::from_u128(number))
+    }
+
+    fn starting(number: u128) -> Starting {
+        Starting { attempt: attempt(number), nonce: NONCE, at: Timestamp::UNIX_EPOCH, stdout: 0, stderr: 0 }
+    }
+
+    fn ended(number: u128, nonce: Nonce) -> Box<ExitRecord> {
+        Box::new(ExitRecord {
+            version: 1,
+            attempt: attempt(number),
+            nonce,
+            exit: Exit::Exited { code: 3 },
+            began: true,
+            started_at: Timestamp::UNIX_EPOCH,
+            ended_at: Timestamp::UNIX_EPOCH,
+            elapsed: Duration::from_millis(2),
+            stdout: LogSpan::default(),
+            stderr: LogSpan::default(),
+            stop: Stop::Unasked,
+            leaked: Vec::new(),
+            survivors: Vec::new(),
+            tier: KillTier::Walk,
+            max_rss_kib: 1,
+            user: Duration::ZERO,
+            system: Duration::ZERO,
+        })
+    }
+
+    fn look(dir: &Path, number: u128) -> Trace {
+        trace(dir, attempt(number), NONCE).unwrap()
+    }
+
+    #[test]
+    fn facts_are_followed_attempt_by_attempt_and_over_reopening() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(look(dir.path(), 1), Trace::Nothing);
+        let mut ledger = Ledger::open(dir.path()).unwrap();
+        ledger.write(Fact::Starting(starting(1))).unwrap();
+        assert_eq!(look(dir.path(), 1), Trace::Open { starting: starting(1), began: None });
+        let began = Began { attempt: attempt(1), pid: 9 };
+        ledger.write(Fact::Began(began.clone())).unwrap();
+        assert_eq!(look(dir.path(), 1), Trace::Open { starting: starting(1), began: Some(began) });
+        ledger.write(Fact::Ended(ended(1, NONCE))).unwrap();
+        drop(ledger);
+        let mut again = Ledger::open(dir.path()).unwrap();
+        again.write(Fact::Starting(starting(2))).unwrap();
+        assert_eq!(look(dir.path(), 1), Trace::Ended(ended(1, NONCE)));
+        assert_eq!(look(dir.path(), 2), Trace::Open { starting: starting(2), began: None });
+        assert_eq!(look(dir.path(), 3), Trace::Nothing);
+    }
+
+    #[test]
+    fn the_file_grows_ahead_of_its_lines() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut ledger = Ledger::open(dir.path()).unwrap();
+        for number in 1..=600 {
+            ledger.make_room().unwrap();
+            let before = ledger.size;
+            ledger.write(Fact::Starting(starting(number))).unwrap();
+            ledger.write(Fact::Ended(ended(number, NONCE))).unwrap();
+            assert_eq!(ledger.size, before, "a line must not change the size");
+        }
+        assert_eq!(look(dir.path(), 1), Trace::Ended(ended(1, NONCE)));
+        assert_eq!(look(dir.path(), 600), Trace::Ended(ended(600, NONCE)));
+    }
+
+    #[test]
+    fn what_is_not_ours_is_not_believed() {
+        let other = Nonce::new(uuid::Uuid::from_u128(8));
+        let cases: [(&str, Vec<Fact>); 4] = [
+            ("another nonce at the end", vec![Fact::Starting(starting(1)), Fact::Ended(ended(1, other))]),
+            ("another nonce at the start", vec![Fact::Starting(Starting { nonce: other, ..starting(1) })]),
+            ("no start", vec![Fact::Ended(ended(1, NONCE))]),
+            ("two ends", vec![Fact::Starting(starting(1)), Fact::Ended(ended(1, NONCE)), Fact::Ended(ended(1, NONCE))]),
+        ];
+        for (what, facts) in cases {
+            let dir = tempfile::tempdir().unwrap();
+            let mut ledger = Ledger::open(dir.path()).unwrap();
+            for fact in facts {
+                ledger.write(fact).unwrap();
+            }
+            assert_eq!(look(dir.path(), 1), Trace::Bad, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_torn_line_is_no_fact_and_spoils_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut ledger = Ledger::open(dir.path()).unwrap();
+        ledger.write(Fact::Starting(starting(1))).unwrap();
+        let whole = ledger.end;
+        ledger.write(Fact::Ended(ended(1, NONCE))).unwrap();
+        let zeros = vec![0; usize::try_from(ledger.end - whole - 20).unwrap()];
+        ledger.file.write_all_at(&zeros, whole + 20).unwrap();
+        assert_eq!(look(dir.path(), 1), Trace::Open { starting: starting(1), began: None });
+        let mut again = Ledger::open(dir.path()).unwrap();
+        again.write(Fact::Starting(starting(2))).unwrap();
+        again.write(Fact::Ended(ended(2, NONCE))).unwrap();
+        assert_eq!(look(dir.path(), 2), Trace::Ended(ended(2, NONCE)));
+        assert_eq!(look(dir.path(), 1), Trace::Open { starting: starting(1), began: None });
+    }
+
+    #[test]
+    fn an_older_sample_still_reads() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(EXITS_FILE), include_str!("exits.v1.sample.jsonl")).unwrap();
+        assert!(matches!(look(dir.path(), 1), Trace::Ended(record) if record.exit == Exit::Exited { code: 3 }));
+    }
+}

@@ -1,0 +1,184 @@
+//! After a death: what became of an attempt. Reads facts and guesses nothing (RELIABILITY §5).
+
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Signal, pidfd_send_signal};
+
+use crate::domain::evidence::{ExitRecord, LogSpan, LostReason};
+use crate::domain::id::{AttemptId, Nonce};
+
+use super::bench::{STDERR_FILE, STDOUT_FILE};
+use super::clock;
+use super::identity::{BootId, Hold, Identity, try_lock};
+use super::procfs::Stat;
+use super::record::{RecordError, Starting, Trace, trace};
+use super::sweep::{ROUND, Swept, Target, leftovers};
+
+/// How often the lock is tried where its holder cannot be watched.
+const UNWATCHED_ROUND: Duration = Duration::from_millis(50);
+
+/// How an attempt ended, as far as anybody knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// The supervisor saw it.
+    Ended(Box<ExitRecord>),
+    /// Nobody saw it.
+    Lost(Loss),
+}
+
+/// An attempt whose end nobody saw. Nothing of it lives, except what `swept` calls survivors.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loss {
+    /// What is known of why.
+    pub reason: LostReason,
+    /// Whether the command had begun.
+    pub begun: Begun,
+    /// Its part of the stdout file; the tail may be missing.
+    pub stdout: LogSpan,
+    /// Its part of the stderr file; the tail may be missing.
+    pub stderr: LogSpan,
+    /// What was left of it and was ended now.
+    pub swept: Swept,
+}
+
+/// What is known of a begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begun {
+    /// It had not: the supervisor did not come to starting it.
+    No,
+    /// It may have: the supervisor died while starting it. Not to be started again blindly.
+    Unknown,
+    /// It had.
+    Yes,
+}
+
+/// What recovery found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Recovered {
+    /// It is over.
+    Settled(Ending),
+    /// Its supervisor lives and works on; the wait for it was broken off.
+    Living {
+        /// The supervisor, where it can be seen from here.
+        pid: Option<i32>,
+    },
+}
+
+/// Finds out what became of an attempt whose runner died. `boot_then` is the boot in which it was intended.
+///
+/// Waits for a supervisor that still lives, until the attempt has ended; a readable `stop` breaks the wait off and
+/// leaves the attempt alone. May be called any number of times.
+///
+/// # Errors
+/// The run's files cannot be read.
+pub fn recover(
+    run_dir: &Path,
+    attempt: AttemptId,
+    nonce: Nonce,
+    boot_then: &BootId,
+    stop: Option<BorrowedFd<'_>>,
+) -> Result<Recovered, RecordError> {
+    let failed = |source: io::Error| RecordError { path: run_dir.to_owned(), source };
+    loop {
+        match try_lock(run_dir).map_err(failed)? {
+            // Held until the leftovers are gone, so that no new supervisor comes in between.
+            Hold::Ours(_lock) => {
+                let same_boot = BootId::current().map_err(failed)? == *boot_then;
+                return settle(run_dir, attempt, nonce, same_boot).map(Recovered::Settled);
+            }
+            Hold::Taken => {
+                let holder = Holder::look(run_dir);
+                if let Waited::BrokenOff = wait(holder.as_ref(), stop) {
+                    return Ok(Recovered::Living { pid: holder.map(|holder| holder.target.pid()) });
+                }
+            }
+        }
+    }
+}
+
+/// Asks the supervisor of a run whose runner died to stop its attempt, as a cancel by shutdown. `false` when none lives
+/// or it cannot be reached from here.
+pub fn stop_orphan(run_dir: &Path) -> bool {
+    match try_lock(run_dir) {
+        Ok(Hold::Taken) => {
+            Holder::look(run_dir).is_some_and(|holder| pidfd_send_signal(&holder.handle, Signal::TERM).is_ok())
+        }
+        Ok(Hold::Ours(_)) | Err(_) => false,
+    }
+}
+
+fn settle(run_dir: &Path, attempt: AttemptId, nonce: Nonce, same_boot: bool) -> Result<Ending, RecordError> {
+    let (reason, begun, starting) = match trace(run_dir, attempt, nonce)? {
+        Trace::Ended(record) => return Ok(Ending::Ended(record)),
+        Trace::Nothing => (LostReason::NeverStarted, Begun::No, None),
+        Trace::Open { starting, began: None } => (LostReason::SupervisorDied, Begun::Unknown, Some(starting)),
+        Trace::Open { starting, began: Some(_) } => (LostReason::SupervisorDied, Begun::Yes, Some(starting)),
+        Trace::Bad => (LostReason::BadRecord, Begun::Unknown, None),
+    };
+    let swept = match (same_boot, reason) {
+        // Nothing of an earlier boot lives, and nobody of this one is to be touched.
+        (false, _) | (true, LostReason::NeverStarted) => Swept::default(),
+        (true, LostReason::SupervisorDied | LostReason::Reboot | LostReason::BadRecord | LostReason::Link) => {
+            let leaf = Identity::read(run_dir).filter(Identity::is_within_reach).and_then(|identity| identity.leaf);
+            leftovers(attempt, leaf.as_deref())
+        }
+    };
+    let reason = if same_boot { reason } else { LostReason::Reboot };
+    let (stdout, stderr) = spans(run_dir, starting.as_ref());
+    Ok(Ending::Lost(Loss { reason, begun, stdout, stderr, swept }))
+}
+
+/// From where the attempt started to the end of the files: no later attempt has written there.
+fn spans(run_dir: &Path, starting: Option<&Starting>) -> (LogSpan, LogSpan) {
+    let span = |file: &str, start: u64| {
+        let end = std::fs::metadata(run_dir.join(file)).map_or(start, |found| found.len());
+        LogSpan { start, bytes: end.saturating_sub(start), dropped: None }
+    };
+    starting.map_or_else(Default::default, |starting| {
+        (span(STDOUT_FILE, starting.stdout), span(STDERR_FILE, starting.stderr))
+    })
+}
+
+/// The supervisor that holds the lock.
+struct Holder {
+    target: Target,
+    handle: OwnedFd,
+}
+
+impl Holder {
+    /// `None` where it cannot be seen from here, or what is written about it is about another.
+    fn look(run_dir: &Path) -> Option<Self> {
+        let identity = Identity::read(run_dir).filter(Identity::is_within_reach)?;
+        let target = Target::new(identity.pid)?;
+        let handle = target.open().ok()?;
+        let stat = Stat::read(identity.pid)?;
+        (stat.started == identity.started).then_some(Self { target, handle })
+    }
+}
+
+enum Waited {
+    /// The lock may be free now.
+    Changed,
+    /// Somebody does not want to wait any more.
+    BrokenOff,
+}
+
+fn wait(holder: Option<&Holder>, stop: Option<BorrowedFd<'_>>) -> Waited {
+    let mut fds = Vec::with_capacity(2);
+    fds.extend(stop.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+    fds.extend(holder.map(|holder| PollFd::from_borrowed_fd(holder.handle.as_fd(), PollFlags::IN)));
+    let longest = if holder.is_some() { None } else { Some(UNWATCHED_ROUND) };
+    let ready = poll(&mut fds, Some(&clock::wait_until(longest, Duration::ZERO))).is_ok_and(|count| count > 0);
+    if stop.is_some() && fds.first().is_some_and(|fd| !fd.revents().is_empty()) {
+        return Waited::BrokenOff;
+    }
+    if ready {
+        // It has ended. A child that was just being made may hold the lock for a moment longer.
+        poll(&mut [], Some(&clock::wait_until(Some(ROUND), Duration::ZERO))).ok();
+    }
+    Waited::Changed
+}

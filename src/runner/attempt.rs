@@ -1,0 +1,102 @@
+//! One launch of a producer: plan it, intend it, run it under the supervisor.
+
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::domain::evidence::{Canceller, Exit, ExitRecord, KillTier, LogSpan, SpawnFailure, Stop};
+use crate::domain::plan::AttemptPlan;
+use crate::exec::{Begun, Ending, ExecError, Launch, Loss, Progress, Supervisor};
+
+use super::clock::Clock;
+
+/// A supervisor that is started with the first attempt and kept for the run.
+#[derive(Debug, Default)]
+pub(super) struct Bench {
+    supervisor: Option<Supervisor>,
+}
+
+impl Bench {
+    /// Runs a plan to its end. A supervisor that cannot be started is the attempt's own failed start.
+    pub(super) fn run(
+        &mut self,
+        plan: &AttemptPlan,
+        run_dir: &Path,
+        stop: std::os::fd::BorrowedFd<'_>,
+        clock: &dyn Clock,
+    ) -> Result<ExitRecord, ExecError> {
+        let started_at = clock.now();
+        let mut supervisor = match self.supervisor.take() {
+            Some(supervisor) => supervisor,
+            None => match Supervisor::start(Path::new("/proc/self/exe"), run_dir) {
+                Ok(supervisor) => supervisor,
+                Err(failure) => return Ok(never_started(plan, failure, started_at, clock.now())),
+            },
+        };
+        supervisor.launch(&Launch::of(plan))?;
+        let ending = supervisor.wait(Some(stop), Canceller::Shutdown, &mut |progress| match progress {
+            Progress::Began { pid } => tracing::debug!(pid, "the producer began"),
+            Progress::Stopping => tracing::info!("the producer is asked to stop"),
+        })?;
+        Ok(match ending {
+            Ending::Ended(record) => {
+                self.supervisor = Some(supervisor);
+                *record
+            }
+            // A supervisor that died is not asked again.
+            Ending::Lost(loss) => lost(plan, loss, started_at, clock.now()),
+        })
+    }
+
+    /// Ends the supervisor in order.
+    pub(super) fn close(&mut self) {
+        if let Some(Err(error)) = self.supervisor.take().map(Supervisor::finish) {
+            tracing::warn!(%error, "the supervisor did not end in order");
+        }
+    }
+}
+
+/// The record of an attempt that never came to its supervisor.
+pub(super) fn never_started(
+    plan: &AttemptPlan,
+    failure: SpawnFailure,
+    started_at: Timestamp,
+    ended_at: Timestamp,
+) -> ExitRecord {
+    record(plan, Exit::SpawnFailed(failure), started_at, ended_at)
+}
+
+/// The record of an attempt whose end nobody saw; its time runs until that was found.
+pub(super) fn lost(plan: &AttemptPlan, loss: Loss, started_at: Timestamp, found_at: Timestamp) -> ExitRecord {
+    ExitRecord {
+        began: loss.begun == Begun::Yes,
+        stdout: loss.stdout,
+        stderr: loss.stderr,
+        leaked: loss.swept.killed,
+        survivors: loss.swept.survivors,
+        ..record(plan, Exit::Lost { reason: loss.reason }, started_at, found_at)
+    }
+}
+
+fn record(plan: &AttemptPlan, exit: Exit, started_at: Timestamp, ended_at: Timestamp) -> ExitRecord {
+    ExitRecord {
+        version: 1,
+        attempt: plan.key.attempt,
+        nonce: plan.nonce,
+        exit,
+        began: false,
+        started_at,
+        ended_at,
+        elapsed: Duration::try_from(ended_at.duration_since(started_at)).unwrap_or_default(),
+        stdout: LogSpan::default(),
+        stderr: LogSpan::default(),
+        stop: Stop::Unasked,
+        leaked: Vec::new(),
+        survivors: Vec::new(),
+        tier: KillTier::Walk,
+        max_rss_kib: 0,
+        user: Duration::ZERO,
+        system: Duration::ZERO,
+    }
+}

@@ -1,0 +1,75 @@
+//! What keeps orch itself from its work. A stage that ends badly is no error.
+
+use crate::domain::id::StageName;
+use crate::engine::{PlanError, Refused};
+use crate::producer::PrepareError;
+use crate::store::StoreError;
+use crate::workspace::git::GitError;
+use crate::workspace::state_dir::StateDirError;
+use crate::workspace::tree::TreeError;
+
+/// Why a run could not be driven on.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The pipeline has no such stage.
+    #[error("the pipeline has no stage `{wanted}`; it has {known}")]
+    UnknownStage {
+        /// What was asked for, or what the task stands at.
+        wanted: String,
+        /// The stages there are.
+        known: String,
+    },
+    /// A producer on the way is known and not built yet.
+    #[error("stage `{stage}` needs the producer `{producer}`, which is not built yet")]
+    NotBuilt {
+        /// The stage.
+        stage: StageName,
+        /// The producer's word.
+        producer: &'static str,
+    },
+    /// `--until` names a stage that the run cannot reach.
+    #[error("stage `{until}` does not come after `{from}`")]
+    UntilBefore {
+        /// Where the run starts.
+        from: StageName,
+        /// What was asked for.
+        until: StageName,
+    },
+    /// A stage cannot be resolved here.
+    #[error("resolve stage `{stage}`")]
+    Plan {
+        /// The stage.
+        stage: StageName,
+        /// Why.
+        source: PlanError,
+    },
+    /// The place of a stage cannot be made ready.
+    #[error("start stage `{stage}`")]
+    Prepare {
+        /// The stage.
+        stage: StageName,
+        /// Why.
+        source: PrepareError,
+    },
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// git.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// The worktree's tree cannot be read.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    /// The state folder.
+    #[error(transparent)]
+    StateDir(#[from] StateDirError),
+    /// The engine refused an event: a bug in the runner, or a store that somebody edited.
+    #[error("record what happened: {0}")]
+    Refused(#[from] Refused),
+    /// The task's own pipeline of an earlier run is gone or cannot be read any more.
+    #[error("read the pipeline that run was pinned to: {0}")]
+    Pinned(String),
+    /// The channel to the supervisor broke in a way that leaves the attempt's end unknown.
+    #[error("ask the supervisor: {0}")]
+    Supervisor(String),
+}

@@ -1,0 +1,137 @@
+//! From an exit record to a decision's settlement: gather, classify, compose, publish, read back, gate.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use crate::classify::classify;
+use crate::domain::decision::{Fault, Settlement};
+use crate::domain::evidence::{Evidence, Exit, ExitRecord, OutputFacts, TreeFacts};
+use crate::domain::id::{Digest, RelPath};
+use crate::domain::outcome::{Conclusion, Outcome, Proof, Reason, Rule};
+use crate::domain::pipeline::{Gate, Stage};
+use crate::domain::plan::AttemptPlan;
+use crate::domain::task::ArtifactRef;
+use crate::domain::verdict::{Unreadable, UnreadableReason};
+use crate::engine::{GateAnswer, settle};
+use crate::gate;
+use crate::producer::{compose, gather};
+use crate::store::ArtifactBytes;
+use crate::workspace::artifact::{ARTIFACT_BYTES_MAX, Durability, publish, read_back};
+use crate::workspace::root::Root;
+
+/// What an attempt came to, with the bytes its verdict was read from.
+#[derive(Debug)]
+pub(super) struct Judged {
+    pub(super) evidence: Evidence,
+    pub(super) outcome: Option<Outcome>,
+    pub(super) settlement: Settlement,
+    pub(super) artifact: Option<(ArtifactRef, ArtifactBytes)>,
+}
+
+/// Where an attempt's traces are.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scene<'a> {
+    pub(super) stage: &'a Stage,
+    pub(super) plan: &'a AttemptPlan,
+    pub(super) record: &'a ExitRecord,
+    pub(super) run_dir: &'a Path,
+    pub(super) root: &'a Root,
+    pub(super) artifact: Option<&'a RelPath>,
+}
+
+/// Judges an attempt. Never fails and never panics: what breaks on the way is an outcome with a reason (row B9).
+pub(super) fn judge(scene: Scene<'_>, tree: Option<TreeFacts>) -> Judged {
+    let attempt = AssertUnwindSafe(|| try_judge(scene, tree.clone()));
+    let broken = match catch_unwind(attempt) {
+        Ok(Ok(judged)) => return judged,
+        Ok(Err(error)) => format!("the attempt's output could not be read: {error}"),
+        Err(_) => "a bug in orch: the code that judges attempts panicked; the lines above have the place".to_owned(),
+    };
+    let evidence = Evidence {
+        exit: scene.record.exit.clone(),
+        declared: scene.plan.declared.clone(),
+        output: OutputFacts { incomplete: true, ..OutputFacts::default() },
+        reports: Vec::new(),
+        control: None,
+        tree,
+    };
+    let outcome = match evidence.exit {
+        Exit::Cancelled { .. } => None,
+        Exit::Exited { .. }
+        | Exit::Signalled { .. }
+        | Exit::TimedOut { .. }
+        | Exit::SpawnFailed(_)
+        | Exit::Lost { .. } => Some(internal(broken)),
+    };
+    let settlement = settle(&evidence, outcome.as_ref(), GateAnswer::NoGate);
+    Judged { evidence, outcome, settlement, artifact: None }
+}
+
+fn internal(detail: String) -> Outcome {
+    Outcome {
+        conclusion: Conclusion::TransientInfra,
+        reason: Reason::Internal,
+        rule: Rule::NoProof,
+        proof: Proof { detail, source: Some("orch".to_owned()), ..Proof::default() },
+    }
+}
+
+fn try_judge(scene: Scene<'_>, tree: Option<TreeFacts>) -> std::io::Result<Judged> {
+    let gathered = gather(scene.plan, scene.record, scene.run_dir, scene.root, tree)?;
+    let evidence = gathered.evidence;
+    let outcome = classify(&evidence);
+    let ruling = outcome.as_ref().and_then(|outcome| outcome.conclusion.ruling());
+    let (Some(outcome_ref), Some(ruling), Some(path)) = (outcome.as_ref(), ruling, scene.artifact) else {
+        let settlement = settle(&evidence, outcome.as_ref(), no_artifact(&scene.stage.gate));
+        return Ok(Judged { evidence, outcome, settlement, artifact: None });
+    };
+    // A pass that may not stand leaves no artifact that says so.
+    if let settlement @ Settlement::PermanentEnv(_) = settle(&evidence, outcome.as_ref(), GateAnswer::NoGate) {
+        return Ok(Judged { evidence, outcome, settlement, artifact: None });
+    }
+    let document =
+        compose(scene.plan, scene.record, &evidence, outcome_ref, ruling, &scene.stage.gate, gathered.tails).render();
+    if let Err(error) = publish(scene.root, path, &document, Durability::Relaxed) {
+        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+        let detail = format!("could not {error}{cause}");
+        let settlement = Settlement::TransientInfra(Fault { reason: Reason::Internal, detail });
+        return Ok(Judged { evidence, outcome, settlement, artifact: None });
+    }
+    // The verdict is read from the published bytes, never from the value that wrote them.
+    let read = read_back(scene.root, path, ARTIFACT_BYTES_MAX).and_then(|bytes| {
+        if Digest::of(&bytes) == Digest::of(&document) {
+            Ok(bytes)
+        } else {
+            Err(Unreadable {
+                reason: UnreadableReason::HashMismatch,
+                line: None,
+                detail: "the file was changed between its writing and its reading".to_owned(),
+            })
+        }
+    });
+    let (answer, bytes) = match read {
+        Ok(bytes) => match gate::read(&scene.stage.gate, &bytes) {
+            Ok(reading) => (GateAnswer::Read(reading.verdict, reading.findings), Some(bytes)),
+            Err(unreadable) => (GateAnswer::Unreadable(unreadable), Some(bytes)),
+        },
+        Err(unreadable) => (GateAnswer::Unreadable(unreadable), None),
+    };
+    let settlement = settle(&evidence, outcome.as_ref(), answer);
+    let artifact = bytes.map(|bytes| {
+        let kept = ArtifactBytes::of(bytes);
+        (ArtifactRef { path: path.clone(), digest: kept.digest }, kept)
+    });
+    Ok(Judged { evidence, outcome, settlement, artifact })
+}
+
+/// A stage with a gate and without an artifact's place can never pass.
+fn no_artifact(gate: &Gate) -> GateAnswer {
+    match gate {
+        Gate::None => GateAnswer::NoGate,
+        Gate::TestsPassed | Gate::StagingStatus | Gate::Approved | Gate::Key(_) => GateAnswer::Unreadable(Unreadable {
+            reason: UnreadableReason::Missing,
+            line: None,
+            detail: "no artifact was written".to_owned(),
+        }),
+    }
+}

@@ -1,0 +1,45 @@
+//! What the runner tells while it works; the command line shows it.
+
+use crate::domain::decision::{Decision, Settlement};
+use crate::domain::id::{AttemptId, RunId, StageName, TaskName};
+use crate::domain::outcome::Outcome;
+
+/// One thing that happened.
+#[derive(Debug)]
+pub enum Notice<'a> {
+    /// A run took the task.
+    RunStarted {
+        /// The task.
+        task: &'a TaskName,
+        /// The run.
+        run: RunId,
+        /// Its first stage.
+        stage: &'a StageName,
+    },
+    /// An attempt is being started.
+    AttemptStarted {
+        /// Its stage.
+        stage: &'a StageName,
+        /// The attempt.
+        attempt: AttemptId,
+        /// Its visit and number in it.
+        place: (u32, u32),
+        /// Program and arguments.
+        argv: &'a [String],
+    },
+    /// An attempt was decided.
+    AttemptDecided {
+        /// Its stage.
+        stage: &'a StageName,
+        /// The attempt.
+        attempt: AttemptId,
+        /// Its class; `None` when it was cancelled.
+        outcome: Option<&'a Outcome>,
+        /// What it came to.
+        settlement: &'a Settlement,
+        /// What is done about it.
+        decision: &'a Decision,
+    },
+    /// Something a person may want to know.
+    Warning(String),
+}

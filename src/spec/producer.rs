@@ -1,0 +1,79 @@
+//! A producer as the file has it → a producer that can be started.
+
+use super::code::Code;
+use super::outside;
+use super::problem::{Draft, Sink};
+use super::proof::{self, Said};
+use super::raw;
+use super::words;
+use crate::domain::pipeline::{Agent, AgentProfile, Producer, ProducerKind, ReportPlace, Staging, Suite};
+
+/// Fewest executed tests for a pass where the file does not say.
+const MIN_TESTS: u64 = 1;
+
+/// Checks a producer; `None` where the sink got a problem that leaves nothing to go on with.
+pub(super) fn producer(raw: words::Producer, sink: &mut Sink) -> Option<Producer> {
+    match raw {
+        words::Producer::Agent(raw) => agent(raw, sink).map(Producer::Agent),
+        words::Producer::Approval => Some(Producer::Approval),
+        words::Producer::Suite(kind, mut raw) => {
+            let host = raw.host.take();
+            if let (Some(host), ProducerKind::StagingRunner) = (&host, kind) {
+                outside::host(host, sink);
+            }
+            let suite = suite(kind, *raw, sink)?;
+            match kind {
+                ProducerKind::TestRunner => Some(Producer::TestRunner(suite)),
+                ProducerKind::StagingRunner => Some(Producer::StagingRunner(Staging { host: host?.value.0, suite })),
+                ProducerKind::Command => Some(Producer::Command(suite)),
+                ProducerKind::Agent | ProducerKind::Approval => None,
+            }
+        }
+    }
+}
+
+fn agent(raw: raw::Agent, sink: &mut Sink) -> Option<Agent> {
+    let writes = raw.writes.map(|list| outside::writes(list.value.items, sink)).unwrap_or_default();
+    let profile = raw.profile.as_ref().map(|profile| profile.value.0);
+    match (&raw.profile, &raw.command) {
+        (Some(profile), None) if profile.value.0 == AgentProfile::Custom => {
+            let message = "the profile `custom` does not know which command to start";
+            let help = "add `command: [program, argument]`; the prompt comes on its standard input";
+            sink.push(Draft::new(Code::AgentCommand, profile.span, message).help(help));
+        }
+        (Some(profile), Some(command)) if profile.value.0 != AgentProfile::Custom => {
+            let message = "a known agent profile brings its own command";
+            let draft = Draft::new(Code::AgentCommand, command.span, message);
+            sink.push(draft.related(profile.span, "this profile").help("leave it out, or say `profile: custom`"));
+        }
+        (Some(_) | None, Some(_) | None) => {}
+    }
+    if let Some(command) = &raw.command {
+        command.value.check_variables(|_| false, false, sink);
+    }
+    let command = raw.command.map(|command| command.value.argv);
+    Some(Agent { profile: profile?, prompt: raw.prompt?.value, writes, command })
+}
+
+fn suite(kind: ProducerKind, raw: raw::Suite, sink: &mut Sink) -> Option<Suite> {
+    let env = raw.env.map(|env| outside::env(env.value, sink)).unwrap_or_default();
+    let reports = raw.report.map(|report| outside::reports(report.value, sink)).unwrap_or_default();
+    let said = Said { evidence: raw.evidence, closing_line: raw.closing_line, exit: raw.exit };
+    let evidence = proof::evidence(said, &reports, sink);
+    if let Some(command) = &raw.command {
+        let attempt_dir = reports.iter().any(|report| matches!(report.place, ReportPlace::Attempt(_)));
+        command.value.check_variables(|name| outside::declares(&env, name), attempt_dir, sink);
+    }
+    let smoke = raw.smoke.map(|list| list.value.items).unwrap_or_default();
+    let smoke = smoke.iter().filter_map(|check| outside::smoke(&check.value, sink)).collect();
+    Some(Suite {
+        command: raw.command?.value.argv,
+        cwd: raw.cwd.map(|cwd| cwd.value),
+        evidence: evidence?,
+        reports,
+        min_tests: raw.min_tests.map_or(MIN_TESTS, |count| u64::from(count.value.0)),
+        env,
+        smoke,
+        idempotent: raw.idempotent.map_or(kind == ProducerKind::TestRunner, |flag| flag.value.0),
+    })
+}

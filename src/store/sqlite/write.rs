@@ -1,0 +1,244 @@
+//! The one write path: a change in one transaction with one sync.
+
+use rusqlite::{OptionalExtension as _, Transaction, TransactionBehavior, params};
+
+use super::fault::{BUSY_TIMEOUT, BUSY_TRIES, fault, is_busy, leaves_doubt, refusal};
+use super::{SqliteStore, project, read};
+use crate::domain::id::{Digest, TaskName};
+use crate::store::ROW_ARTIFACT_BYTES;
+use crate::store::change::{ArtifactBytes, Change, Version};
+use crate::store::codec::{self, GENESIS};
+use crate::store::error::StoreError;
+use crate::store::rows::{Position, StateColumns};
+
+pub(super) fn commit(store: &mut SqliteStore, change: &Change) -> Result<Version, StoreError> {
+    change.check()?;
+    write_blobs(store, change)?;
+    in_transaction(store, |tx, store| apply(tx, store, change))
+}
+
+pub(super) fn commit_all(
+    store: &mut SqliteStore,
+    changes: &[Change],
+) -> Result<Vec<Result<Version, StoreError>>, StoreError> {
+    let mut checked = Vec::with_capacity(changes.len());
+    for change in changes {
+        checked.push(change.check().and_then(|()| write_blobs(store, change)));
+    }
+    in_transaction(store, |tx, store| {
+        let mut results = Vec::with_capacity(changes.len());
+        for (change, checked) in changes.iter().zip(checked) {
+            results.push(match checked {
+                Ok(()) => apply_alone(tx, store, change)?,
+                Err(error) => Err(error),
+            });
+        }
+        Ok(results)
+    })
+}
+
+pub(super) fn effect_done(store: &mut SqliteStore, id: &str) -> Result<(), StoreError> {
+    in_transaction(store, |tx, store| mark_done(tx, store, id))
+}
+
+/// Runs one write transaction: the lock is taken at its start, so that it is never refused half way.
+fn in_transaction<T>(
+    store: &mut SqliteStore,
+    write: impl FnOnce(&Transaction<'_>, &SqliteStore) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    if store.broken {
+        return Err(StoreError::Broken { path: store.path.clone() });
+    }
+    let tx = begin(store)?;
+    let result = write(&tx, store)?;
+    // What is written to a file without a name cannot be found again: look before, and before it is acknowledged.
+    store.identity.check()?;
+    if let Err(error) = tx.commit() {
+        let doubt = leaves_doubt(&error);
+        let error = fault(&store.path, "commit")(error);
+        store.broken = doubt;
+        return Err(error);
+    }
+    if let Err(error) = store.identity.check() {
+        store.broken = true;
+        return Err(error);
+    }
+    Ok(result)
+}
+
+fn begin(store: &SqliteStore) -> Result<Transaction<'_>, StoreError> {
+    let mut tries = 1;
+    loop {
+        match Transaction::new_unchecked(&store.conn, TransactionBehavior::Immediate) {
+            Ok(tx) => return Ok(tx),
+            Err(error) if is_busy(&error) && tries < BUSY_TRIES => tries += 1,
+            Err(error) if is_busy(&error) => return Err(StoreError::Busy { waited: BUSY_TIMEOUT * tries }),
+            Err(error) => return Err(fault(&store.path, "begin a change")(error)),
+        }
+    }
+}
+
+/// Large artifacts are on the disk before the transaction that names them; without it they are only unused files.
+fn write_blobs(store: &SqliteStore, change: &Change) -> Result<(), StoreError> {
+    let mut large = change.artifacts.iter().filter(|artifact| artifact.bytes.len() > ROW_ARTIFACT_BYTES);
+    large.try_for_each(|artifact| store.blobs.write(&artifact.digest, &artifact.bytes))
+}
+
+/// Applies one change of several so that its refusal leaves nothing of it and does not touch the others.
+fn apply_alone(
+    tx: &Transaction<'_>,
+    store: &SqliteStore,
+    change: &Change,
+) -> Result<Result<Version, StoreError>, StoreError> {
+    let step = |sql| tx.execute_batch(sql).map_err(fault(&store.path, "divide a change"));
+    step("SAVEPOINT one")?;
+    match apply(tx, store, change) {
+        Ok(version) => step("RELEASE one").map(|()| Ok(version)),
+        Err(error @ (StoreError::Superseded { .. } | StoreError::Refused { .. } | StoreError::NoEffect { .. })) => {
+            step("ROLLBACK TO one; RELEASE one").map(|()| Err(error))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn apply(tx: &Transaction<'_>, store: &SqliteStore, change: &Change) -> Result<Version, StoreError> {
+    let mut head = guard(tx, store, change)?;
+    let refused = refusal(&store.path, &change.task, "store a change");
+    for pipeline in &change.pipelines {
+        let sql = "INSERT INTO pipeline (digest, body) VALUES (?1, ?2) ON CONFLICT (digest) DO NOTHING";
+        tx.prepare_cached(sql)
+            .and_then(|mut insert| insert.execute(params![pipeline.digest.to_string(), pipeline.text]))
+            .map_err(&refused)?;
+    }
+    for artifact in &change.artifacts {
+        insert_artifact(tx, artifact).map_err(&refused)?;
+    }
+    let mut seq = change.expected;
+    let mut position: Position = 0;
+    for event in &change.events {
+        seq = seq.after(1);
+        let row = format!("event {seq} of task `{}`", change.task);
+        let body = codec::encode(&row, event)?;
+        let hash = codec::chain(&head, &change.task, seq, &body);
+        let sql = "INSERT INTO event (task, seq, kind, at, prev, hash, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        let at = event.at().to_string();
+        let values =
+            params![change.task.as_str(), integer(seq), event.kind(), at, head.to_string(), hash.to_string(), body];
+        position = tx.prepare_cached(sql).and_then(|mut insert| insert.insert(values)).map_err(&refused)?;
+        head = hash;
+        project::project(tx, store, &change.task, position, event)?;
+    }
+    for effect in &change.effects {
+        ask(tx, store, &change.task, position, effect)?;
+    }
+    for id in &change.done {
+        mark_done(tx, store, id)?;
+    }
+    let body = codec::encode(&format!("task `{}`", change.task), &change.next)?;
+    let changed = write_task(tx, change, seq, &head, &body).map_err(&refused)?;
+    project::exactly_one(&change.task, changed, || "the task moved under the lock".to_owned())?;
+    project::check_live(tx, store, &change.task, &StateColumns::of(&change.next))?;
+    Ok(seq)
+}
+
+/// Checks that the task stands where the caller saw it; the hash its next event is chained to.
+fn guard(tx: &Transaction<'_>, store: &SqliteStore, change: &Change) -> Result<Digest, StoreError> {
+    let found: Option<(i64, String)> = tx
+        .prepare_cached("SELECT version, head FROM task WHERE name = ?1")
+        .and_then(|mut query| query.query_row([change.task.as_str()], |row| Ok((row.get(0)?, row.get(1)?))).optional())
+        .map_err(fault(&store.path, "read a task"))?;
+    let superseded = || {
+        let found = read::task(tx, &store.path, &change.task)?.map(Box::new);
+        Err(StoreError::Superseded { task: change.task.clone(), expected: change.expected, found })
+    };
+    match found {
+        None if change.expected == Version::NONE => Ok(GENESIS),
+        Some((version, head)) if version == integer(change.expected) => head.parse().map_err(|_| {
+            StoreError::Disagrees { row: format!("task `{}`", change.task), what: "its head is not a hash".to_owned() }
+        }),
+        None | Some(_) => superseded(),
+    }
+}
+
+fn insert_artifact(tx: &Transaction<'_>, artifact: &ArtifactBytes) -> rusqlite::Result<()> {
+    let size = i64::try_from(artifact.bytes.len()).unwrap_or(i64::MAX);
+    let body = (artifact.bytes.len() <= ROW_ARTIFACT_BYTES).then_some(artifact.bytes.as_slice());
+    let sql = "INSERT INTO artifact (digest, size, body) VALUES (?1, ?2, ?3) ON CONFLICT (digest) DO NOTHING";
+    tx.prepare_cached(sql)?.execute(params![artifact.digest.to_string(), size, body]).map(drop)
+}
+
+/// Puts an effect into the outbox once, however often it is asked for.
+fn ask(
+    tx: &Transaction<'_>,
+    store: &SqliteStore,
+    task: &TaskName,
+    position: Position,
+    effect: &crate::domain::task::Effect,
+) -> Result<(), StoreError> {
+    let refused = refusal(&store.path, task, "store an effect");
+    let id = effect.id();
+    let body = codec::encode(&format!("effect `{id}`"), effect)?;
+    let sql = "INSERT INTO outbox (id, task, asked, body, state) VALUES (?1, ?2, ?3, ?4, 'pending') \
+               ON CONFLICT (id) DO NOTHING";
+    let inserted = tx
+        .prepare_cached(sql)
+        .and_then(|mut insert| insert.execute(params![id, task.as_str(), position, body]))
+        .map_err(&refused)?;
+    if inserted == 1 {
+        return Ok(());
+    }
+    let same: bool = tx
+        .prepare_cached("SELECT task = ?2 AND body = ?3 FROM outbox WHERE id = ?1")
+        .and_then(|mut query| query.query_row(params![id, task.as_str(), body], |row| row.get(0)))
+        .map_err(&refused)?;
+    if same {
+        Ok(())
+    } else {
+        Err(StoreError::Refused { task: task.clone(), what: format!("effect `{id}` was asked for with another text") })
+    }
+}
+
+fn mark_done(tx: &Transaction<'_>, store: &SqliteStore, id: &str) -> Result<(), StoreError> {
+    let changed = tx
+        .prepare_cached("UPDATE outbox SET state = 'done' WHERE id = ?1")
+        .and_then(|mut update| update.execute([id]))
+        .map_err(fault(&store.path, "mark an effect done"))?;
+    if changed == 1 { Ok(()) } else { Err(StoreError::NoEffect { id: id.to_owned() }) }
+}
+
+/// Writes the task's row: new, or guarded by the version it had.
+fn write_task(
+    tx: &Transaction<'_>,
+    change: &Change,
+    version: Version,
+    head: &Digest,
+    body: &str,
+) -> rusqlite::Result<usize> {
+    let columns = StateColumns::of(&change.next);
+    // Only a live run has a holder: every way out of it clears these columns in the same update (row I2).
+    let holder = change.holder.as_ref().filter(|_| columns.run_id.is_some());
+    let sql = if change.expected == Version::NONE {
+        "INSERT INTO task (name, version, head, status, stage, run_id, attempt_id, owner, pid, started_at, body) \
+         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, (SELECT started_at FROM run WHERE id = ?6), ?10 WHERE ?11 = 0"
+    } else {
+        "UPDATE task SET version = ?2, head = ?3, status = ?4, stage = ?5, run_id = ?6, attempt_id = ?7, owner = ?8, \
+         pid = ?9, started_at = (SELECT started_at FROM run WHERE id = ?6), body = ?10 WHERE name = ?1 AND version = ?11"
+    };
+    tx.prepare_cached(sql)?.execute(params![
+        columns.name,
+        integer(version),
+        head.to_string(),
+        columns.status,
+        columns.stage,
+        columns.run_id,
+        columns.attempt_id,
+        holder.map(|holder| holder.owner.as_str()),
+        holder.map(|holder| holder.pid),
+        body,
+        integer(change.expected),
+    ])
+}
+
+pub(super) fn integer(version: Version) -> i64 {
+    i64::try_from(version.get()).unwrap_or(i64::MAX)
+}

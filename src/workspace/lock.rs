@@ -1,0 +1,284 @@
+//! One runner a task: a kernel lock on a file that is never removed, and a card that names the holder.
+//!
+//! flock(2) is dropped by the kernel when the last descriptor of the open file goes, however its holder dies, so
+//! a free lock is surely a dead holder. Removing and making a lock file anew is how two holders come about: after
+//! locking, the file's inode is compared with the path's, and a file that was replaced is not believed. The state
+//! folder is on a local disk (`state_dir` sees to it), where flock(2) holds.
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::holder::{CARD_BYTES_MAX, Holder, Liveness};
+use super::state_dir::{StateDir, StateDirError};
+use crate::domain::id::TaskName;
+
+/// How often a lock file that was replaced while it was being locked is opened again.
+const REPLACED_TRIES_MAX: u32 = 8;
+
+/// A lock that was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Somebody else has it.
+    #[error("take the lock of task {task}: {}", named(holder.as_deref()))]
+    Held {
+        /// The task.
+        task: TaskName,
+        /// Who; `None` where the card is missing, torn, or names a process that is gone.
+        holder: Option<Box<Holder>>,
+        /// When the holder last renewed its card.
+        heartbeat_at: Option<Timestamp>,
+    },
+    /// The lock file is a link, a folder, or is being replaced all the time.
+    #[error("trust the lock file {}", path.display())]
+    Unsafe {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The folder of the locks.
+    #[error(transparent)]
+    StateDir(#[from] StateDirError),
+    /// The kernel refused.
+    #[error("lock {}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+impl LockError {
+    /// What to do next.
+    pub fn help(&self) -> &'static str {
+        match self {
+            Self::Held { holder: Some(holder), .. } => match holder.liveness() {
+                Liveness::Alive => "wait for it, or stop it; `orch status` shows what it does",
+                Liveness::Gone | Liveness::Unknown => "`orch unlock` says what it can find out about the holder",
+            },
+            Self::Held { holder: None, .. } => {
+                "try again in a moment; if it stays so, `orch unlock` looks for the holder"
+            }
+            Self::Unsafe { .. } => "something replaces orch's own files: look at who can write to the state folder",
+            Self::StateDir(error) => error.help(),
+            Self::Io { .. } => "look at the state folder's owner, its mode and the space left",
+        }
+    }
+}
+
+fn named(holder: Option<&Holder>) -> String {
+    holder.map_or_else(|| "an unknown holder has it".to_owned(), |holder| format!("{} has it", holder.describe()))
+}
+
+/// The right to drive a task, until it is released, dropped, or its process dies.
+#[derive(Debug)]
+pub struct TaskLock {
+    file: File,
+    path: PathBuf,
+    card_path: PathBuf,
+    card: Holder,
+    /// The card that a holder left which did not release: it died, and this is a takeover.
+    took_over_from: Option<Box<Holder>>,
+}
+
+impl TaskLock {
+    /// Takes the lock of a task, or says who has it. Never waits.
+    ///
+    /// # Errors
+    /// [`LockError`].
+    pub fn acquire(state: &StateDir, task: &TaskName, card: Holder) -> Result<Self, LockError> {
+        let folder = state.locks_dir();
+        state.make(&folder)?;
+        let path = folder.join(format!("{task}.lock"));
+        let card_path = folder.join(format!("{task}.json"));
+        let io = |source: std::io::Error| match Errno::from_io_error(&source) {
+            Some(Errno::LOOP | Errno::ISDIR) => LockError::Unsafe { path: path.clone() },
+            Some(_) | None => LockError::Io { path: path.clone(), source },
+        };
+        for _ in 0..REPLACED_TRIES_MAX {
+            let file = open(&path).map_err(io)?;
+            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => {}
+                Err(Errno::WOULDBLOCK) => return Err(held(task, &card_path)),
+                Err(errno) => return Err(io(errno.into())),
+            }
+            if !names(&path, &file) {
+                continue;
+            }
+            let took_over_from = read_card(&card_path).0.map(Box::new);
+            let lock = Self { file, path: path.clone(), card_path: card_path.clone(), card, took_over_from };
+            lock.write_card().map_err(io)?;
+            return Ok(lock);
+        }
+        Err(LockError::Unsafe { path })
+    }
+
+    /// This holder's card.
+    pub fn card(&self) -> &Holder {
+        &self.card
+    }
+
+    /// Who had the lock and died without releasing it; worth a line in the log.
+    pub fn took_over_from(&self) -> Option<&Holder> {
+        self.took_over_from.as_deref()
+    }
+
+    /// Whether the lock still is what it was: the same file under the same name, and our card. A runner that
+    /// finds otherwise starts and writes nothing more.
+    pub fn is_ours(&self) -> bool {
+        let named = read_card(&self.card_path).0;
+        names(&self.path, &self.file) && named.is_none_or(|holder| holder.token == self.card.token)
+    }
+
+    /// Renews the card's time, so that people see a holder that makes progress.
+    ///
+    /// # Errors
+    /// What utimensat(2) says; the lock holds all the same.
+    pub fn beat(&self) -> std::io::Result<()> {
+        let now = rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
+        let times = rustix::fs::Timestamps { last_access: now, last_modification: now };
+        let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
+        rustix::fs::utimensat(rustix::fs::CWD, &self.card_path, &times, flags)?;
+        Ok(())
+    }
+
+    /// Gives the lock back. The card goes when it is ours; the lock file stays for ever.
+    pub fn release(self) {
+        drop(self);
+    }
+
+    /// Writes the card whole, under a name of its own first: a reader sees one card or none.
+    fn write_card(&self) -> std::io::Result<()> {
+        let bytes = serde_json::to_vec(&self.card)?;
+        // One name is enough: only the holder of the lock writes here, and what a killed one left goes first.
+        let temp = self.card_path.with_extension("json.tmp");
+        match std::fs::remove_file(&temp) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temp)?;
+        let written = file.write_all(&bytes).and_then(|()| std::fs::rename(&temp, &self.card_path));
+        if written.is_err() {
+            std::fs::remove_file(&temp).ok();
+        }
+        written
+    }
+}
+
+impl Drop for TaskLock {
+    fn drop(&mut self) {
+        // Still under the kernel's lock, so that no new holder's card can stand there; `file` closes after this.
+        let ours = read_card(&self.card_path).0.is_some_and(|holder| holder.token == self.card.token);
+        if ours && names(&self.path, &self.file) {
+            std::fs::remove_file(&self.card_path).ok();
+        }
+        // Closing alone would not do: a child that another thread has forked and that did not exec yet holds the
+        // descriptor too. Should unlocking fail, closing is what is left.
+        rustix::fs::flock(&self.file, FlockOperation::Unlock).ok();
+    }
+}
+
+/// What can be seen of a task's lock without touching it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LockView {
+    /// Nobody has it.
+    Free,
+    /// Nobody has it, and the last holder did not release it: it died.
+    Abandoned(Box<Holder>),
+    /// Somebody has it.
+    Held {
+        /// Who, where the card tells.
+        holder: Option<Box<Holder>>,
+        /// When the holder last renewed its card.
+        heartbeat_at: Option<Timestamp>,
+    },
+}
+
+/// Looks at a task's lock. Takes nothing, not even for a moment, so that it can be in nobody's way.
+///
+/// # Errors
+/// What the kernel says of the lock file or of `/proc/locks`.
+pub fn look(state: &StateDir, task: &TaskName) -> std::io::Result<LockView> {
+    let folder = state.locks_dir();
+    let (card, heartbeat_at) = read_card(&folder.join(format!("{task}.json")));
+    let holder = card.map(Box::new);
+    let inode = match std::fs::symlink_metadata(folder.join(format!("{task}.lock"))) {
+        Ok(found) => found.ino(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(LockView::Free),
+        Err(error) => return Err(error),
+    };
+    let table = std::fs::read_to_string("/proc/locks")?;
+    // A holder in another PID namespace is not in the table; its card then says that it cannot be asked.
+    let elsewhere = holder.as_ref().is_some_and(|holder| holder.liveness() == Liveness::Unknown);
+    Ok(if is_locked(&table, inode) || elsewhere {
+        LockView::Held { holder, heartbeat_at }
+    } else {
+        holder.map_or(LockView::Free, LockView::Abandoned)
+    })
+}
+
+/// Whether proc(5) `locks` has a flock(2) lock on an inode, held rather than waited for (`->`).
+fn is_locked(table: &str, inode: u64) -> bool {
+    table.lines().any(|line| {
+        let mut words = line.split_ascii_whitespace().skip(1);
+        words.next() == Some("FLOCK")
+            && words.nth(3).and_then(|file| file.rsplit(':').next()).and_then(|text| text.parse().ok()) == Some(inode)
+    })
+}
+
+fn held(task: &TaskName, card_path: &Path) -> LockError {
+    let (card, heartbeat_at) = read_card(card_path);
+    // Between the lock and the card stands the card of the one before; it must not be blamed.
+    let holder = card.filter(|holder| holder.liveness() != Liveness::Gone).map(Box::new);
+    LockError::Held { task: task.clone(), holder, heartbeat_at }
+}
+
+/// The card and the time of its last renewal.
+fn read_card(path: &Path) -> (Option<Holder>, Option<Timestamp>) {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let Ok(file) = rustix::fs::open(path, flags, Mode::empty()) else { return (None, None) };
+    let Ok(stat) = rustix::fs::fstat(file.as_fd()) else { return (None, None) };
+    let at = i32::try_from(stat.st_mtime_nsec).ok().and_then(|nanos| Timestamp::new(stat.st_mtime, nanos).ok());
+    let mut card = Vec::new();
+    match File::from(file).take(CARD_BYTES_MAX).read_to_end(&mut card) {
+        Ok(_) => (Holder::parse(&card), at),
+        Err(_) => (None, None),
+    }
+}
+
+fn open(path: &Path) -> std::io::Result<File> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    Ok(File::from(rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)?))
+}
+
+/// Whether a path names an open file, and it alone does.
+fn names(path: &Path, file: &File) -> bool {
+    match (std::fs::symlink_metadata(path), file.metadata()) {
+        (Ok(named), Ok(opened)) => {
+            named.is_file() && opened.nlink() == 1 && (named.dev(), named.ino()) == (opened.dev(), opened.ino())
+        }
+        (_, _) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernels_table_is_read_by_inode() {
+        let table = "1: FLOCK  ADVISORY  WRITE 812 fe:01:1234 0 EOF\n\
+                     1: -> FLOCK  ADVISORY  WRITE 813 fe:01:77 0 EOF\n\
+                     2: POSIX  ADVISORY  WRITE 9 fe:01:55 0 EOF\n";
+        assert!(is_locked(table, 1234));
+        for free in [77, 55, 234, 1] {
+            assert!(!is_locked(table, free), "{free}");
+        }
+    }
+}

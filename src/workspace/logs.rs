@@ -1,0 +1,291 @@
+//! Reading an attempt's part of a run's log: in bounded pieces, from its end, and made fit for a terminal.
+//!
+//! The producer holds the log file as its stdout or stderr: it may cut it. So a file that is shorter than the
+//! exit record says is a gap that the reader reports, not an end.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags};
+
+use crate::domain::evidence::LogSpan;
+
+/// Longest piece, in bytes.
+pub const PIECE_BYTES_MAX: usize = 64 * 1024;
+
+/// Most bytes that a tail looks at.
+const TAIL_BYTES_MAX: u64 = 256 * 1024;
+
+/// A part of an attempt's output, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Piece {
+    /// At most [`PIECE_BYTES_MAX`] bytes as they were written.
+    Bytes(Vec<u8>),
+    /// Bytes that are not there any more.
+    Gap {
+        /// How many.
+        bytes: u64,
+        /// Why.
+        cause: GapCause,
+    },
+}
+
+/// Why bytes of a log are missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GapCause {
+    /// orch dropped the middle to keep the limit.
+    Dropped,
+    /// The file is shorter than the exit record says: somebody cut it.
+    Cut,
+}
+
+/// An attempt's part of a log file.
+#[derive(Debug)]
+pub struct LogPart {
+    file: File,
+    start: u64,
+    end: u64,
+    /// First byte of the dropped middle and first byte after it, both within the part.
+    hole: Option<(u64, u64)>,
+}
+
+impl LogPart {
+    /// Opens a log file for reading an attempt's part of it.
+    ///
+    /// # Errors
+    /// What open(2) says; a link or anything but a plain file is refused.
+    pub fn open(path: &Path, span: &LogSpan) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the log is not a plain file"));
+        }
+        let end = span.start.saturating_add(span.bytes);
+        let within = |offset: u64| offset.clamp(span.start, end);
+        let hole = span.dropped.map(|(from, count)| (within(from), within(from.saturating_add(count))));
+        Ok(Self { file, start: span.start, end, hole: hole.filter(|(from, to)| from < to) })
+    }
+
+    /// The whole part, piece by piece; memory stays at one piece.
+    pub fn pieces(&self) -> Pieces<'_> {
+        Pieces { part: self, at: self.start }
+    }
+
+    /// The last `lines` lines, at most 256 KiB, from the end back to the nearest gap; whole lines where the
+    /// limit allows.
+    ///
+    /// # Errors
+    /// What pread(2) says.
+    pub fn tail(&self, lines: usize) -> io::Result<Vec<u8>> {
+        let end = self.end.min(self.file.metadata()?.len()).max(self.start);
+        let hole_end = self.hole.map_or(self.start, |(_, to)| to);
+        let from = hole_end.max(end.saturating_sub(TAIL_BYTES_MAX)).min(end);
+        let mut bytes = vec![0; usize::try_from(end - from).unwrap_or_default()];
+        let got = read_at(&self.file, &mut bytes, from)?;
+        bytes.truncate(got);
+        if lines == 0 {
+            return Ok(Vec::new());
+        }
+        let ends_in_newline = usize::from(bytes.last() == Some(&b'\n'));
+        let newlines = bytes.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n').map(|(index, _)| index);
+        let start = newlines.skip(ends_in_newline).nth(lines - 1).map_or(0, |newline| newline + 1);
+        bytes.drain(..start);
+        if start == 0 && from > hole_end {
+            // The limit fell into a line: begin at a character, not in the middle of one.
+            let whole = bytes.iter().take(4).position(|byte| byte & 0b1100_0000 != 0b1000_0000).unwrap_or(0);
+            bytes.drain(..whole);
+        }
+        Ok(bytes)
+    }
+}
+
+/// Iterator over the pieces of a part.
+#[derive(Debug)]
+pub struct Pieces<'a> {
+    part: &'a LogPart,
+    at: u64,
+}
+
+impl Iterator for Pieces<'_> {
+    type Item = io::Result<Piece>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let part = self.part;
+        if self.at >= part.end {
+            return None;
+        }
+        let stop = match part.hole {
+            Some((from, to)) if self.at >= from && self.at < to => {
+                let bytes = to - self.at;
+                self.at = to;
+                return Some(Ok(Piece::Gap { bytes, cause: GapCause::Dropped }));
+            }
+            Some((from, _)) if self.at < from => from,
+            Some(_) | None => part.end,
+        };
+        let room = usize::try_from(stop - self.at).unwrap_or(PIECE_BYTES_MAX).min(PIECE_BYTES_MAX);
+        let mut bytes = vec![0; room];
+        match read_at(&part.file, &mut bytes, self.at) {
+            Ok(0) => {
+                let bytes = part.end - self.at;
+                self.at = part.end;
+                Some(Ok(Piece::Gap { bytes, cause: GapCause::Cut }))
+            }
+            Ok(got) => {
+                bytes.truncate(got);
+                self.at += got as u64;
+                Some(Ok(Piece::Bytes(bytes)))
+            }
+            Err(error) => {
+                self.at = part.end;
+                Some(Err(error))
+            }
+        }
+    }
+}
+
+/// Reads until the buffer is full or the file ends.
+fn read_at(file: &File, buffer: &mut [u8], from: u64) -> io::Result<usize> {
+    let mut got = 0;
+    while let Some(rest) = buffer.get_mut(got..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, from.saturating_add(got as u64)) {
+            Ok(0) => break,
+            Ok(count) => got += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(got)
+}
+
+/// Makes output fit for a terminal or a page: line ends and tabs stay, everything that could move a cursor, set a
+/// title, fill a clipboard or turn text around is shown as an escape (`\x1b`, `\r`, `\u{202e}`, `\xff` for a byte
+/// that is not UTF-8). A carriage return right before a line end is part of it and is left out.
+pub fn escape(bytes: &[u8]) -> String {
+    let mut shown = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        let mut chars = chunk.valid().chars().peekable();
+        while let Some(c) = chars.next() {
+            match c {
+                '\n' | '\t' => shown.push(c),
+                '\r' if chars.peek() == Some(&'\n') => {}
+                '\r' => shown.push_str("\\r"),
+                c if c.is_ascii_control() => push(&mut shown, format_args!("\\x{:02x}", u32::from(c))),
+                c if c.is_control() || is_invisible(c) => push(&mut shown, format_args!("\\u{{{:x}}}", u32::from(c))),
+                c => shown.push(c),
+            }
+        }
+        for byte in chunk.invalid() {
+            push(&mut shown, format_args!("\\x{byte:02x}"));
+        }
+    }
+    shown
+}
+
+fn push(text: &mut String, more: std::fmt::Arguments<'_>) {
+    text.write_fmt(more).expect("a String takes every text");
+}
+
+/// Characters without a shape of their own that change how others are read: bidirectional controls, zero-width
+/// ones, line separators, tags.
+const fn is_invisible(c: char) -> bool {
+    matches!(
+        c,
+        '\u{061c}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}'
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(content: &[u8], span: &LogSpan) -> (tempfile::TempDir, LogPart) {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("stdout.log");
+        std::fs::write(&path, content).unwrap();
+        let part = LogPart::open(&path, span).unwrap();
+        (scratch, part)
+    }
+
+    #[test]
+    fn a_part_is_read_in_bounded_pieces() {
+        let content: Vec<u8> = (0..200_000_u32).map(|n| u8::try_from(n % 251).unwrap()).collect();
+        let (_scratch, part) = part(&content, &LogSpan { start: 1000, bytes: 150_000, dropped: None });
+        let mut read = Vec::new();
+        for piece in part.pieces() {
+            match piece.unwrap() {
+                Piece::Bytes(bytes) => {
+                    assert!(bytes.len() <= PIECE_BYTES_MAX);
+                    read.extend(bytes);
+                }
+                Piece::Gap { .. } => panic!("there is no gap"),
+            }
+        }
+        assert_eq!(read, content.get(1000..151_000).unwrap());
+    }
+
+    #[test]
+    fn what_is_missing_is_said() {
+        let gap = |bytes, cause| Piece::Gap { bytes, cause };
+        let bytes = |text: &str| Piece::Bytes(text.as_bytes().to_vec());
+        let check = |span: LogSpan, expected: &[Piece]| {
+            let (_scratch, part) = part(b"0123456789", &span);
+            assert_eq!(part.pieces().map(Result::unwrap).collect::<Vec<_>>(), expected, "{span:?}");
+        };
+        let span = |start, bytes, dropped| LogSpan { start, bytes, dropped };
+        check(span(2, 6, Some((4, 2))), &[bytes("23"), gap(2, GapCause::Dropped), bytes("67")]);
+        check(span(2, 6, Some((0, 4))), &[gap(2, GapCause::Dropped), bytes("4567")]);
+        check(span(2, 6, Some((6, 99))), &[bytes("2345"), gap(2, GapCause::Dropped)]);
+        check(span(2, 6, Some((9, 1))), &[bytes("234567")]);
+        check(span(8, 6, None), &[bytes("89"), gap(4, GapCause::Cut)]);
+        check(span(20, 6, None), &[gap(6, GapCause::Cut)]);
+        check(span(4, 0, None), &[]);
+        check(span(u64::MAX, u64::MAX, Some((u64::MAX, u64::MAX))), &[]);
+    }
+
+    #[test]
+    fn a_tail_has_whole_lines() {
+        let check = |content: &str, lines, expected: &str| {
+            let span = LogSpan { start: 0, bytes: content.len() as u64, dropped: None };
+            let (_scratch, part) = part(content.as_bytes(), &span);
+            assert_eq!(String::from_utf8(part.tail(lines).unwrap()).unwrap(), expected);
+        };
+        check("a\nb\nc\n", 2, "b\nc\n");
+        check("a\nb\nc", 2, "b\nc");
+        check("a\nb\nc", 9, "a\nb\nc");
+        check("a\nb\n", 0, "");
+        check("", 3, "");
+        check("\n\n\n", 2, "\n\n");
+        let long = "é".repeat(200_000);
+        let span = LogSpan { start: 0, bytes: long.len() as u64 - 1, dropped: None };
+        let (_scratch, tail) = part(long.as_bytes(), &span);
+        let tail = tail.tail(1).unwrap();
+        assert!(tail.len() as u64 <= TAIL_BYTES_MAX && tail.first() == "é".as_bytes().first());
+        let span = LogSpan { start: 0, bytes: 10, dropped: Some((2, 4)) };
+        let (_scratch, after_hole) = part(b"01\n3456\n89", &span);
+        assert_eq!(after_hole.tail(9).unwrap(), b"6\n89");
+    }
+
+    #[test]
+    fn nothing_reaches_the_terminal_that_could_steer_it() {
+        let check = |bytes: &[u8], expected: &str| assert_eq!(escape(bytes), expected);
+        check(b"plain\ttext\n", "plain\ttext\n");
+        check("käse 🧀".as_bytes(), "käse 🧀");
+        check(b"\x1b]52;c;eA==\x07", "\\x1b]52;c;eA==\\x07");
+        check(b"100%\rPASS", "100%\\rPASS");
+        check(b"dos\r\nend\r", "dos\nend\\r");
+        check("\u{9b}31m".as_bytes(), "\\u{9b}31m");
+        check(b"\x9b31m", "\\x9b31m");
+        check("a\u{202e}b\u{200b}".as_bytes(), "a\\u{202e}b\\u{200b}");
+        check(b"\0\x7f\xff", "\\x00\\x7f\\xff");
+    }
+}

@@ -1,0 +1,25 @@
+//! Floor 4: the door to the worktree and to orch's own files.
+//!
+//! Two kinds of places, and they are not trusted alike. The worktree belongs to producers: nothing in it is
+//! followed, run or believed without a look ([`root`], [`git`], [`tree`], [`artifact`], [`report`]). The state
+//! folder belongs to orch: it is private, and what does not look so is refused ([`state_dir`], [`lock`],
+//! [`logs`]).
+//!
+//! Nothing here starts a process (git is asked through a [`git::GitRunner`] that the caller gives), decides
+//! anything, or reads orch's environment by itself.
+
+pub mod artifact;
+mod content;
+mod fetch;
+mod filesystem;
+pub mod git;
+pub mod holder;
+mod listing;
+pub mod lock;
+pub mod logs;
+pub mod report;
+pub mod root;
+pub mod state_dir;
+pub mod tree;
+mod watch;
+pub mod worktree;

@@ -1,0 +1,10 @@
+//! Process trees, with real processes: what a supervisor does with children that fail to start, flood, ignore, fork,
+//! escape, die, and what is left when it or its runner dies itself.
+//!
+//! Nothing here waits for time: tests wait for a byte in a FIFO, the end of a process, or a record.
+
+mod harness;
+
+mod ends;
+mod output;
+mod start;

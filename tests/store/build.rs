@@ -1,0 +1,318 @@
+//! Makes tasks, events and changes for the store's tests. What a task comes to is said here by hand: the store
+//! must not need the engine to be tested.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use orch::domain::decision::{Decision, HoldReason, Settlement, Spent};
+use orch::domain::evidence::{
+    Counts, Declared, Evidence, Exit, ExitRecord, KillTier, LogSpan, OutputFacts, Sighting, Stop, Stream, Summary,
+    SummarySource,
+};
+use orch::domain::id::{AttemptId, BudgetName, Digest, Nonce, PipelineName, RelPath, RunId, StageName, TaskName};
+use orch::domain::outcome::{Conclusion, Outcome, Proof, Reason, Rule, Ruling};
+use orch::domain::pipeline::{Adapter, Advance, ProducerKind};
+use orch::domain::task::{
+    ArtifactRef, AttemptPhase, Decided, Effect, Event, Intent, RunEnd, RunStart, Task, TaskState,
+};
+use orch::store::{ArtifactBytes, Change, PinnedPipeline, Version};
+
+/// The pipeline every run here is bound to.
+pub(crate) const PIPELINE: &[u8] = b"version: 1\nname: delivery\nstages: {}\n";
+
+pub(crate) fn name(text: &str) -> TaskName {
+    TaskName::new(text).unwrap()
+}
+
+pub(crate) fn stage(text: &str) -> StageName {
+    StageName::new(text).unwrap()
+}
+
+pub(crate) fn one() -> NonZeroU32 {
+    NonZeroU32::MIN
+}
+
+/// An id with a number in it, in the order of numbers.
+fn id(kind: u8, number: u64) -> uuid::Uuid {
+    uuid::Uuid::from_u128(0x0199_f0c4_0000_7000_8000_0000_0000_0000 | u128::from(kind) << 56 | u128::from(number))
+}
+
+pub(crate) fn run_id(number: u64) -> RunId {
+    RunId::new(id(1, number))
+}
+
+pub(crate) fn attempt_id(number: u64) -> AttemptId {
+    AttemptId::new(id(2, number))
+}
+
+pub(crate) fn at(second: i64) -> Timestamp {
+    Timestamp::new(1_790_000_000 + second, 123_000_000).unwrap()
+}
+
+/// A task that is driven through its life one change at a time.
+#[derive(Clone)]
+pub(crate) struct Life {
+    pub(crate) task: Task,
+    pub(crate) version: Version,
+    /// Number of its latest run and attempt; start values keep ids of several tasks apart.
+    pub(crate) run: u64,
+    pub(crate) attempt: u64,
+    pub(crate) clock: i64,
+}
+
+impl Life {
+    pub(crate) fn new(task: &str) -> Self {
+        Self::numbered(task, 0)
+    }
+
+    /// A task whose ids begin behind `first`.
+    pub(crate) fn numbered(task: &str, first: u64) -> Self {
+        let task = Task {
+            name: name(task),
+            worktree: PathBuf::from("/work/trees").join(task),
+            state: TaskState::Queued { stage: None },
+            spent: Spent::default(),
+            visits: BTreeMap::new(),
+        };
+        Self { task, version: Version::NONE, run: first, attempt: first, clock: 0 }
+    }
+
+    fn tick(&mut self) -> Timestamp {
+        self.clock += 1;
+        at(self.clock)
+    }
+
+    /// A change from where the task stands, with a state after it.
+    pub(crate) fn change(&mut self, state: TaskState, events: Vec<Event>) -> Change {
+        self.task.state = state;
+        let change = Change::new(self.version, self.task.clone(), events, self.task.name.clone());
+        self.version = change.version();
+        change
+    }
+
+    pub(crate) fn added(&mut self) -> Change {
+        let event = self.added_event();
+        self.change(TaskState::Queued { stage: None }, vec![event])
+    }
+
+    pub(crate) fn added_event(&mut self) -> Event {
+        let (task, worktree) = (self.task.name.clone(), self.task.worktree.clone());
+        Event::TaskAdded { task, worktree, at: self.tick() }
+    }
+
+    pub(crate) fn started_event(&mut self, first: &str) -> Event {
+        self.run += 1;
+        Event::RunStarted(RunStart {
+            run: run_id(self.run),
+            pipeline: PipelineName::new("delivery").unwrap(),
+            pipeline_digest: Digest::of(PIPELINE),
+            commit: "a".repeat(40),
+            base_commit: "b".repeat(40),
+            stage: stage(first),
+            at: self.tick(),
+        })
+    }
+
+    pub(crate) fn intended_event(&mut self, at_stage: &str) -> Event {
+        self.attempt += 1;
+        let visits = self.task.visits.entry(stage(at_stage)).or_default();
+        *visits += 1;
+        Event::AttemptIntended(Box::new(Intent {
+            run: run_id(self.run),
+            attempt: attempt_id(self.attempt),
+            stage: stage(at_stage),
+            visit: NonZeroU32::new(*visits).unwrap(),
+            number: one(),
+            producer: ProducerKind::TestRunner,
+            chosen: "declared".to_owned(),
+            nonce: Nonce::new(id(3, self.attempt)),
+            argv: vec!["cargo".to_owned(), "nextest".to_owned()],
+            cwd: self.task.worktree.clone(),
+            env_names: vec!["PATH".to_owned()],
+            tree: Digest::of(b"tree"),
+            dirty: false,
+            at: self.tick(),
+        }))
+    }
+
+    pub(crate) fn finished_event(&mut self) -> Event {
+        let at = self.tick();
+        Event::AttemptFinished { record: Box::new(exit_record(self.attempt, at)), at }
+    }
+
+    pub(crate) fn decided_event(
+        &mut self,
+        settlement: Settlement,
+        decision: Decision,
+        artifact: Option<&[u8]>,
+    ) -> Event {
+        let outcome = match settlement {
+            Settlement::Cancelled(_) => None,
+            Settlement::Passed => Some(outcome(Conclusion::SuiteRan(Ruling::Pass), Reason::TestsPassed)),
+            Settlement::Failed(_) => Some(outcome(Conclusion::SuiteRan(Ruling::Fail), Reason::TestsFailed)),
+            Settlement::Unreadable(_)
+            | Settlement::TimedOut(..)
+            | Settlement::PermanentEnv(_)
+            | Settlement::TransientInfra(_) => Some(outcome(Conclusion::TransientInfra, Reason::Unclassified)),
+        };
+        Event::AttemptDecided(Box::new(Decided {
+            attempt: attempt_id(self.attempt),
+            evidence: evidence(),
+            outcome,
+            settlement,
+            decision,
+            artifact: artifact.map(artifact_ref),
+            at: self.tick(),
+        }))
+    }
+
+    pub(crate) fn closed_event(&mut self, end: RunEnd) -> Event {
+        Event::RunClosed { run: run_id(self.run), end, at: self.tick() }
+    }
+
+    pub(crate) fn running(&self, at_stage: &str, phase: AttemptPhase) -> TaskState {
+        TaskState::Running {
+            run: run_id(self.run),
+            stage: stage(at_stage),
+            visit: NonZeroU32::new(self.task.visits.get(&stage(at_stage)).copied().unwrap_or(1)).unwrap(),
+            attempt: attempt_id(self.attempt),
+            number: one(),
+            phase,
+        }
+    }
+
+    /// A run begins with its first intent.
+    pub(crate) fn started(&mut self, at_stage: &str) -> Change {
+        let events = vec![self.started_event(at_stage), self.intended_event(at_stage)];
+        let state = self.running(at_stage, AttemptPhase::Intended);
+        let mut change = self.change(state, events);
+        change.pipelines = vec![PinnedPipeline::of(PIPELINE.to_vec())];
+        change
+    }
+
+    pub(crate) fn finished(&mut self, at_stage: &str) -> Change {
+        let events = vec![self.finished_event()];
+        let state = self.running(at_stage, AttemptPhase::Finished);
+        self.change(state, events)
+    }
+
+    /// The transaction of a chain: one attempt ends, passes, and the next is intended, all at once.
+    pub(crate) fn advanced(&mut self, next: &str, artifact: &[u8]) -> Change {
+        let attempt = attempt_id(self.attempt);
+        let decision = Decision::Advance(Advance::To(stage(next)));
+        let events = vec![
+            self.finished_event(),
+            self.decided_event(Settlement::Passed, decision, Some(artifact)),
+            self.intended_event(next),
+        ];
+        let state = self.running(next, AttemptPhase::Intended);
+        let mut change = self.change(state, events);
+        change.artifacts = vec![ArtifactBytes::of(artifact.to_vec())];
+        change.effects = vec![Effect::PublishArtifact { attempt, artifact: artifact_ref(artifact) }];
+        change
+    }
+
+    /// The last stage passes: the run and the task are done.
+    pub(crate) fn done(&mut self) -> Change {
+        let events = vec![
+            self.finished_event(),
+            self.decided_event(Settlement::Passed, Decision::Advance(Advance::Done), None),
+            self.closed_event(RunEnd::Done),
+        ];
+        let state = TaskState::Done { run: run_id(self.run), at: at(self.clock) };
+        self.change(state, events)
+    }
+
+    /// The suite fails where the stage asks for a person.
+    pub(crate) fn held(&mut self, at_stage: &str) -> Change {
+        let events = vec![
+            self.finished_event(),
+            self.decided_event(
+                Settlement::Failed(vec!["one test".to_owned()]),
+                Decision::Hold(HoldReason::Failed),
+                None,
+            ),
+            self.closed_event(RunEnd::Held),
+        ];
+        let state = TaskState::Held {
+            run: run_id(self.run),
+            stage: stage(at_stage),
+            reason: HoldReason::Failed,
+            since: at(self.clock),
+        };
+        self.change(state, events)
+    }
+
+    /// The run is stopped: its attempt counts for nothing and the task waits for another run.
+    pub(crate) fn interrupted(&mut self, at_stage: &str) -> Change {
+        let cancelled = Settlement::Cancelled(orch::domain::evidence::Canceller::Shutdown);
+        let events =
+            vec![self.decided_event(cancelled, Decision::Interrupt, None), self.closed_event(RunEnd::Interrupted)];
+        self.change(TaskState::Queued { stage: Some(stage(at_stage)) }, events)
+    }
+
+    /// A rollback that a budget pays for, and the intent of the stage it leads to.
+    pub(crate) fn rolled_back(&mut self, to: &str) -> Change {
+        let charge = BudgetName::new("developer-retry").unwrap();
+        *self.task.spent.budgets.entry(charge.clone()).or_default() += 1;
+        let decision = Decision::Rollback { to: stage(to), charge };
+        let events = vec![
+            self.finished_event(),
+            self.decided_event(Settlement::Failed(vec!["one test".to_owned()]), decision, None),
+            self.intended_event(to),
+        ];
+        let state = self.running(to, AttemptPhase::Intended);
+        self.change(state, events)
+    }
+}
+
+pub(crate) fn artifact_ref(bytes: &[u8]) -> ArtifactRef {
+    ArtifactRef { path: RelPath::new("docs/work-items/t/13-test-report.md").unwrap(), digest: Digest::of(bytes) }
+}
+
+pub(crate) fn exit_record(attempt: u64, at: Timestamp) -> ExitRecord {
+    ExitRecord {
+        version: 1,
+        attempt: attempt_id(attempt),
+        nonce: Nonce::new(id(3, attempt)),
+        exit: Exit::Exited { code: 0 },
+        began: true,
+        started_at: at,
+        ended_at: at,
+        elapsed: Duration::from_millis(1500),
+        stdout: LogSpan { start: 0, bytes: 10, dropped: None },
+        stderr: LogSpan::default(),
+        stop: Stop::Unasked,
+        leaked: Vec::new(),
+        survivors: Vec::new(),
+        tier: KillTier::Walk,
+        max_rss_kib: 4096,
+        user: Duration::from_millis(20),
+        system: Duration::from_millis(5),
+    }
+}
+
+fn counts() -> Counts {
+    Counts { passed: 12, failed: 0, errors: 0, skipped: 1 }
+}
+
+fn evidence() -> Evidence {
+    let at = Sighting { tool: "nextest".to_owned(), stream: Stream::Stderr, line: 40, text: "12 passed".to_owned() };
+    let summary = Summary { source: SummarySource::Adapter(Adapter::Nextest), counts: counts(), at };
+    Evidence {
+        exit: Exit::Exited { code: 0 },
+        declared: Declared::default(),
+        output: OutputFacts { summaries: vec![summary], stdout_bytes: 10, ..OutputFacts::default() },
+        reports: Vec::new(),
+        control: None,
+        tree: None,
+    }
+}
+
+fn outcome(conclusion: Conclusion, reason: Reason) -> Outcome {
+    let proof = Proof { detail: "12 passed".to_owned(), counts: Some(counts()), ..Proof::default() };
+    Outcome { conclusion, reason, rule: Rule::GreenEvidence, proof }
+}
