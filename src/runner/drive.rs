@@ -103,7 +103,6 @@ impl std::fmt::Debug for Runner<'_> {
 struct Course {
     run: RunId,
     run_dir: PathBuf,
-    commit: String,
     base_commit: String,
     artifacts: PathBuf,
     tree: Snapshot,
@@ -153,7 +152,7 @@ impl Runner<'_> {
         (self.notify)(Notice::RunStarted { task: &self.task, run, stage: &stage.name });
         let artifacts = self.worktree.toplevel().join(self.artifacts_folder(self.pipeline).as_str());
         let published = self.published()?;
-        let mut course = Course { run, run_dir, commit, base_commit, artifacts, tree, published };
+        let mut course = Course { run, run_dir, base_commit, artifacts, tree, published };
         let mut bench = Bench::default();
         let end = self.run_stages(&mut ledger, &mut course, &mut bench, wanted);
         bench.close();
@@ -414,7 +413,6 @@ impl Runner<'_> {
         let course = Course {
             run,
             run_dir: run_dir.clone(),
-            commit: start.commit.clone(),
             base_commit: start.base_commit.clone(),
             artifacts: self.worktree.toplevel().join(self.artifacts_folder(&pinned).as_str()),
             tree: self.snapshot(&pinned, None)?,
@@ -584,7 +582,6 @@ impl Runner<'_> {
         let course = Course {
             run,
             run_dir: self.state.run_dir(run),
-            commit,
             base_commit: self.worktree.base(self.git)?.commit.to_string(),
             artifacts: self.worktree.toplevel().join(self.artifacts_folder(self.pipeline).as_str()),
             tree,
