@@ -222,6 +222,13 @@ pub enum LockView {
     Free,
     /// Nobody has it, and the last holder did not release it: it died.
     Abandoned(Box<Holder>),
+    /// Somebody in another PID namespace or on another machine had it last; only trying to take it tells more.
+    Elsewhere {
+        /// Who.
+        holder: Box<Holder>,
+        /// When the holder last renewed its card.
+        heartbeat_at: Option<Timestamp>,
+    },
     /// Somebody has it.
     Held {
         /// Who, where the card tells.
@@ -246,12 +253,14 @@ pub fn look(state: &StateDir, subject: Subject<'_>) -> std::io::Result<LockView>
         Err(error) => return Err(error),
     };
     let table = std::fs::read_to_string("/proc/locks")?;
-    // A holder in another PID namespace is not in the table; its card then says that it cannot be asked.
-    let elsewhere = holder.as_ref().is_some_and(|holder| holder.liveness() == Liveness::Unknown);
-    Ok(if is_locked(&table, inode) || elsewhere {
-        LockView::Held { holder, heartbeat_at }
-    } else {
-        holder.map_or(LockView::Free, LockView::Abandoned)
+    if is_locked(&table, inode) {
+        return Ok(LockView::Held { holder, heartbeat_at });
+    }
+    // A holder in another PID namespace is not in the table.
+    Ok(match holder.map(|holder| (holder.liveness(), holder)) {
+        None => LockView::Free,
+        Some((Liveness::Alive | Liveness::Gone, holder)) => LockView::Abandoned(holder),
+        Some((Liveness::Unknown, holder)) => LockView::Elsewhere { holder, heartbeat_at },
     })
 }
 

@@ -10,7 +10,7 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::artifact::{make_private, random_hex};
+use super::artifact::make_private;
 use super::content::{Entry, Kind, Stamp};
 use super::listing::{HeadTree, Oid, Recorded};
 use super::tree::{Inner, Less, Snapshot};
@@ -24,7 +24,7 @@ const HEAD: &[u8] = b"orch tree cache 1\0";
 /// Longest file that is read: 1 GiB.
 const BYTES_MAX: u64 = 1024 * 1024 * 1024;
 
-/// Keeps a snapshot. Whoever reads sees the old file or the new one.
+/// Keeps a snapshot. Whoever reads sees the old file or the new one; only one may write, under the worktree's lock.
 ///
 /// # Errors
 /// What the file system says; nothing is lost but time.
@@ -32,7 +32,12 @@ pub fn save(snapshot: &Snapshot, worktree: &Worktree, path: &Path) -> io::Result
     let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     make_private(folder)?;
     let bytes = encode(snapshot.inner(), worktree);
-    let temp = folder.join(format!(".orch-tmp-{}", random_hex()?));
+    // One name is enough under the worktree's lock; what a killed run left goes first.
+    let temp = path.with_extension("cache.tmp");
+    match std::fs::remove_file(&temp) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
     let mut file = File::options().write(true).create_new(true).mode(0o600).open(&temp)?;
     let written = file.write_all(&bytes).and_then(|()| std::fs::rename(&temp, path));
     if written.is_err() {
