@@ -19,6 +19,7 @@ use crate::workspace::artifact::{Durability, Taken, publish};
 use crate::workspace::git::Git;
 use crate::workspace::state_dir::StateDir;
 use crate::workspace::tree::{Less, Snapshot, compare};
+use crate::workspace::tree_cache;
 use crate::workspace::worktree::Worktree;
 
 use super::attempt::{Bench, lost};
@@ -121,7 +122,9 @@ impl Runner<'_> {
         self.recover(&mut ledger)?;
         let head = self.worktree.read_head(self.git)?;
         let commit = head.commit.to_string();
-        let tree = self.snapshot(self.pipeline, None)?;
+        let cache = self.state.tree_cache(self.worktree);
+        let known = tree_cache::load(self.worktree, &cache);
+        let tree = self.snapshot(self.pipeline, known.as_ref())?;
         let start = self.start_stage(&ledger, wanted, &commit, &tree)?;
         let Some(stage) = start else {
             let Some(TaskState::Done { run, .. }) = ledger.task().map(|task| task.state.clone()) else {
@@ -156,6 +159,10 @@ impl Runner<'_> {
         let mut bench = Bench::default();
         let end = self.run_stages(&mut ledger, &mut course, &mut bench, wanted);
         bench.close();
+        // A hint for the next run; losing it costs time only.
+        if let Err(error) = tree_cache::save(&course.tree, self.worktree, &cache) {
+            tracing::debug!(%error, "the tree's cache was not kept");
+        }
         let end = end?;
         let state = ledger.task().map(|task| task.state.clone());
         let Some(state) = state else { return Err(RunError::Pinned("the task is gone".to_owned())) };

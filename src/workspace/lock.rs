@@ -62,10 +62,12 @@ impl LockError {
         match self {
             Self::Held { holder: Some(holder), .. } => match holder.liveness() {
                 Liveness::Alive => "wait for it, or stop it; `orch status` shows what it does",
-                Liveness::Gone | Liveness::Unknown => "`orch unlock` says what it can find out about the holder",
+                Liveness::Gone | Liveness::Unknown => {
+                    "the kernel keeps the lock of a process that this one cannot see: another PID namespace or container; stop it there"
+                }
             },
             Self::Held { holder: None, .. } => {
-                "try again in a moment; if it stays so, `orch unlock` looks for the holder"
+                "try again in a moment; if it stays so, `fuser` on the lock file names the process"
             }
             Self::Unsafe { .. } => "something replaces orch's own files: look at who can write to the state folder",
             Self::StateDir(error) => error.help(),
