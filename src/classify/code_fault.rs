@@ -29,7 +29,14 @@ pattern!(
 );
 pattern!(TSC, r"^(?P<path>[^\s(:][^(:]*\.[cm]?tsx?)(?:\(\d+,\d+\): error TS\d+: |:\d+:\d+ - error TS\d+: )");
 pattern!(JAVAC, r"^(?:\[ERROR\] )?(?P<path>\S+\.(?:java|kt|scala)):(?:\d+: error: |\[\d+,\d+\] )");
+pattern!(CSHARP, r"^(?P<path>[^\s(:][^(:]*\.(?:cs|fs|vb)(?:proj)?)\(\d+,\d+\): error (?P<what>(?:CS|FS|BC)\d+: .*)$");
 pattern!(GO, r"^(?:vet: )?(?P<path>\S+\.go):\d+:\d+: (?P<what>.*)$");
+pattern!(
+    GO_IMPORT,
+    r#"no required module provides package|cannot find (?:module|package)|lookup disabled by|dial tcp|Get "|missing go\.sum entry|is not in (?:std|GOROOT)|verifying|: reading |no such host|no matching versions|unknown revision|build constraints exclude"#
+);
+pattern!(GO_PACKAGE, r#"package "?(?P<package>[^\s;:"]+)"#);
+pattern!(LD, r"^(?:\S*ld(?:\.\w+)?: )?(?P<path>[^\s:]+\.\w+):(?:\(\.text[^)]*\)|\d+): undefined reference to ");
 pattern!(PY_FILE, r#"^\s+File "(?P<path>[^"]+)", line \d+"#);
 pattern!(PY_SYNTAX, r"^(?:E\s+)?(?:SyntaxError|IndentationError|TabError): ");
 pattern!(
@@ -40,6 +47,8 @@ pattern!(CONFTEST, r"^ImportError while loading conftest '(?P<path>[^']+)'\.$");
 pattern!(COLLECTING, r"^_{3,} ERROR collecting (?P<path>\S+) _{3,}$");
 pattern!(NODE_PLACE, r"^(?:file://)?(?P<path>/?\S+\.[cm]?[jt]sx?):\d+(?::\d+)?$");
 pattern!(SHELL, r"^(?P<path>[^\s:]+): (?:line )?\d+: [Ss]yntax error\b");
+pattern!(RUBY, r"^\s*(?:\S*ruby: )?(?P<path>[^\s:]+\.rb):\d+: (?:syntax errors?\b|.*\(SyntaxError\)$)");
+pattern!(PHP, r"^(?:PHP )?(?:Parse|Fatal) error: +(?:syntax error, .*) in (?P<path>\S+) on line \d+$");
 pattern!(
     PERL,
     r#"^(?:syntax error|Global symbol "[^"]+" requires explicit package name .*|Can't find string terminator .*|Missing right curly .*) at (?P<path>\S+) line \d+"#
@@ -48,13 +57,36 @@ pattern!(
     MAKE,
     r"^(?P<path>\S*[Mm]akefile|\S+\.mk):\d+: \*\*\* (?:missing separator|.*commands commence before first target|.*unterminated)"
 );
-pattern!(CARGO_MANIFEST, r"^error: failed to parse manifest at `(?P<path>[^`]+)`$");
-pattern!(NPM_JSON, r"^npm (?:error|ERR!) (?:code )?EJSONPARSE$");
+pattern!(CARGO_MANIFEST, r"^\s*(?:error: )?failed to parse (?:manifest|lock file) at:? `?(?P<path>[^`]+?)`?$");
+pattern!(
+    CARGO_TOO_OLD,
+    r"feature `\S+` is required|not stabilized in this version of Cargo|older than the `\d+` edition|lock file version .* was found"
+);
+pattern!(NPM_JSON, r"^npm (?:error|ERR!) code EJSONPARSE$");
+pattern!(NPM_PACKAGE, r"^npm (?:error|ERR!) .*?(?P<path>[^\s:]*package\.json)\b");
+pattern!(GO_MOD, r"^(?P<path>[^\s:]*go\.(?:mod|work)):\d+(?::\d+)?: (?P<what>.*)$");
+/// What a conftest says that could not be loaded for want of something outside the code.
+static OUTSIDE: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"^E +(?:\w+\.)*(?:ModuleNotFoundError|ImportError: (?:lib|/|No module)|OSError|IOError|PermissionError|FileNotFoundError|Connection\w*Error|Timeout\w*|\w*OperationalError|gaierror|URLError|HTTPError|KeyError|PackageNotFoundError|DistributionNotFound|MemoryError)\b|^E +.*\[Errno ")
+        .expect("a fixed pattern")
+});
+/// Errors that only say that a dependency is not installed, and those that follow from it.
+static TS_MISSING: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"error TS(?:2307: Cannot find module '[^./]|7016: |2688: |2580: |2582: |2584: |2592: |2593: )")
+        .expect("a fixed pattern")
+});
+static JAVA_MISSING: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"package \S+ does not exist|cannot find symbol|static import only from").expect("a fixed pattern")
+});
+
+/// Words of cargo about itself, in lines below a manifest it refuses.
+const CARGO_HINTS: [&str; 3] = ["feature `", "this version of Cargo", "lock file version"];
 
 /// Watches both streams for code that cannot be loaded.
 #[derive(Debug, Default)]
 pub(super) struct CodeFaults {
     found: VecDeque<Sighting>,
+    java_missing: bool,
     context: [Context; 2],
 }
 
@@ -63,10 +95,16 @@ pub(super) struct CodeFaults {
 struct Context {
     rustc: Option<Sighting>,
     python_path: Option<String>,
-    conftest: Option<(u64, Sighting)>,
+    conftest: Option<Sighting>,
     node: Option<(u64, String)>,
-    go_package: bool,
+    /// The packages that `go` named on lines of their own, while their errors follow.
+    go_packages: Vec<String>,
+    go_mod: bool,
+    npm_json: Option<Sighting>,
 }
+
+/// Most packages of one `go` run that are remembered.
+const PACKAGES_MAX: usize = 64;
 
 impl CodeFaults {
     pub(super) fn line(&mut self, line: &Line<'_>) {
@@ -74,16 +112,37 @@ impl CodeFaults {
             Stream::Stdout => 0,
             Stream::Stderr => 1,
         };
-        let found = self.context[index].line(line);
-        self.found.extend(found);
+        let found = self.context[index].line(line).into_iter();
+        // cargo's own refusal: the part it speaks of was never built, whatever ran before.
+        if line.text.starts_with("error: could not compile `") {
+            let rustc = self.found.iter_mut().filter(|at| at.tool == "rustc" && at.stream == line.stream);
+            rustc.for_each(|at| "cargo".clone_into(&mut at.tool));
+        }
+        if CARGO_HINTS.iter().any(|hint| line.text.contains(hint)) && CARGO_TOO_OLD.is_match(line.text) {
+            self.found.retain(|at| at.tool != "cargo-manifest");
+        }
+        if line.text.contains("note: module requires Go ") {
+            self.found.retain(|at| at.tool != "go");
+        }
+        if line.text.contains("does not exist") && line.text.contains(".java") && JAVA_MISSING.is_match(line.text) {
+            self.found.retain(|at| at.tool != "javac" || !JAVA_MISSING.is_match(&at.text));
+            self.java_missing = true;
+        }
+        let follows = |at: &Sighting| self.java_missing && at.tool == "javac" && JAVA_MISSING.is_match(&at.text);
+        self.found.extend(found.filter(|at| !follows(at)));
         while self.found.len() > KEPT_MAX {
             self.found.pop_front();
         }
     }
 
     pub(super) fn end(self) -> Vec<Sighting> {
-        let Self { found, context } = self;
-        found.into_iter().chain(context.into_iter().filter_map(|context| context.conftest.map(|(_, at)| at))).collect()
+        let Self { found, context, .. } = self;
+        let conftests = context.into_iter().filter_map(|context| context.conftest);
+        found
+            .into_iter()
+            .chain(conftests)
+            .map(|at| if at.tool == "cargo-manifest" { Sighting { tool: "cargo".to_owned(), ..at } } else { at })
+            .collect()
     }
 }
 
@@ -93,47 +152,64 @@ impl Context {
         if let Some(found) = self.rustc(line).or_else(|| self.python(line)).or_else(|| self.node(line)) {
             return Some(found);
         }
-        // `go` names the package on a line of its own before its errors.
-        self.go_package = text.starts_with("# ") || self.go_package && !text.is_empty();
-        if text.contains(".go:") && (self.go_package || text.starts_with("vet: ")) {
-            if let Some(captures) = GO.captures(text) {
-                let foreign =
-                    captures.name("what").is_some_and(|what| what.as_str().contains("no required module provides"));
-                return ours(&captures).filter(|()| !foreign).map(|()| line.sighting("go"));
+        self.go(line).or_else(|| compiler(line)).or_else(|| script(line)).or_else(|| self.manifest(line))
+    }
+
+    /// `go` names the package on a line of its own before its errors.
+    fn go(&mut self, line: &Line<'_>) -> Option<Sighting> {
+        let text = line.text;
+        if let Some(package) = text.strip_prefix("# ") {
+            if self.go_packages.len() < PACKAGES_MAX {
+                self.go_packages.extend(package.split_whitespace().next().map(str::to_owned));
             }
+            return None;
         }
-        for (hint, pattern, tool) in [
-            ("error: ", &CC, "cc"),
-            ("error TS", &TSC, "tsc"),
-            (".mk:", &MAKE, "make"),
-            ("akefile:", &MAKE, "make"),
-            ("yntax error", &SHELL, "shell"),
-        ] {
-            let Some(captures) = text.contains(hint).then(|| pattern.captures(text)).flatten() else { continue };
-            // A header that is not found may be a dependency that is not installed.
-            let missing_header =
-                captures.name("what").is_some_and(|what| what.as_str().ends_with("No such file or directory"));
-            let is_option = captures
-                .name("path")
-                .is_some_and(|path| path.as_str() == "-c" || !path.as_str().contains(['.', '/', 'M', 'm']));
-            return ours(&captures)
-                .filter(|()| !missing_header && !(tool == "shell" && is_option))
-                .map(|()| line.sighting(tool));
+        if text.is_empty() {
+            self.go_packages.clear();
+            self.go_mod = false;
+            return None;
         }
-        if text.contains(": error: ") || text.starts_with("[ERROR] ") {
-            if let Some(captures) = JAVAC.captures(text) {
-                return ours(&captures).map(|()| line.sighting("javac"));
-            }
+        if text.starts_with("go: errors parsing go.") {
+            self.go_mod = true;
+            return None;
         }
-        if text.contains(" at ") {
-            if let Some(captures) = PERL.captures(text) {
-                return ours(&captures).map(|()| line.sighting("perl"));
-            }
+        if self.go_mod {
+            let captures = GO_MOD.captures(text)?;
+            // A go that is too old for the file's version is no fault of the file.
+            let old = captures.name("what").is_some_and(|what| {
+                what.as_str().contains("invalid go version") || what.as_str().contains("unknown directive: toolchain")
+            });
+            return ours(&captures).filter(|()| !old).map(|()| line.sighting("go"));
         }
-        if text.starts_with("error: failed to parse manifest") && CARGO_MANIFEST.is_match(text) {
-            return Some(line.sighting("cargo"));
+        if !text.contains(".go:") || self.go_packages.is_empty() && !text.starts_with("vet: ") {
+            return None;
         }
-        (text.starts_with("npm ") && NPM_JSON.is_match(text)).then(|| line.sighting("npm"))
+        let captures = GO.captures(text)?;
+        let what = captures.name("what").map_or("", |what| what.as_str());
+        if GO_IMPORT.is_match(what) {
+            // Only a package below one of the project's own is the project's to bring along.
+            let missing = GO_PACKAGE.captures(what).and_then(|c| Some(c.name("package")?.as_str().to_owned()))?;
+            let below = |own: &String| missing.strip_prefix(own.as_str()).is_some_and(|rest| rest.starts_with('/'));
+            self.go_packages.iter().any(below).then_some(())?;
+        }
+        ours(&captures).map(|()| line.sighting("go"))
+    }
+
+    /// The project's own manifest that its tool cannot parse.
+    fn manifest(&mut self, line: &Line<'_>) -> Option<Sighting> {
+        let text = line.text;
+        if text.contains("failed to parse ") {
+            return ours(&CARGO_MANIFEST.captures(text)?).map(|()| line.sighting("cargo-manifest"));
+        }
+        if !text.starts_with("npm ") {
+            return None;
+        }
+        if NPM_JSON.is_match(text) {
+            self.npm_json = Some(line.sighting("npm"));
+            return None;
+        }
+        let head = self.npm_json.take_if(|_| text.contains("package.json"))?;
+        ours(&NPM_PACKAGE.captures(text)?).filter(|()| line.number <= head.line + 2 * NEAR_LINES).map(|()| head)
     }
 
     fn rustc(&mut self, line: &Line<'_>) -> Option<Sighting> {
@@ -161,12 +237,11 @@ impl Context {
             }
         }
         if text.starts_with("ImportError while loading conftest") {
-            self.conftest =
-                CONFTEST.captures(text).and_then(|c| ours(&c)).map(|()| (line.number, line.sighting("pytest")));
+            self.conftest = CONFTEST.captures(text).and_then(|c| ours(&c)).map(|()| line.sighting("pytest"));
             return None;
         }
-        // A conftest that misses a module proves no fault of the code.
-        if text.starts_with("E ") && text.contains("ModuleNotFoundError: ") {
+        // A conftest that misses a module or a service proves no fault of the code.
+        if self.conftest.is_some() && text.starts_with("E ") && OUTSIDE.is_match(text) {
             self.conftest = None;
         }
         if text.starts_with("___") && COLLECTING.is_match(text) {
@@ -204,6 +279,65 @@ impl Context {
         }
         fault.then(|| line.sighting("node"))
     }
+}
+
+/// Compilers that name file, line and column on one line.
+fn compiler(line: &Line<'_>) -> Option<Sighting> {
+    let text = line.text;
+    if !text.contains("error") && !text.contains("undefined reference") && !text.starts_with("[ERROR] ") {
+        return None;
+    }
+    if text.contains("undefined reference to ") {
+        return ours(&LD.captures(text)?).map(|()| line.sighting("ld"));
+    }
+    if text.contains("error TS") {
+        return ours(&TSC.captures(text)?).filter(|()| !TS_MISSING.is_match(text)).map(|()| line.sighting("tsc"));
+    }
+    if text.contains(": error CS") || text.contains(": error FS") || text.contains(": error BC") {
+        let captures = CSHARP.captures(text)?;
+        // CS0234 and CS0246: a namespace or type that no reference brings.
+        let missing = captures.name("what").is_some_and(|what| what.as_str().starts_with("CS02"));
+        return ours(&captures).filter(|()| !missing).map(|()| line.sighting("csc"));
+    }
+    if let Some(captures) = text.contains("error: ").then(|| CC.captures(text)).flatten() {
+        // A header that is not found may be a dependency that is not installed.
+        let missing = captures.name("what").is_some_and(|what| {
+            what.as_str().ends_with("No such file or directory") || what.as_str().ends_with("file not found")
+        });
+        return ours(&captures).filter(|()| !missing).map(|()| line.sighting("cc"));
+    }
+    ours(&JAVAC.captures(text)?).map(|()| line.sighting("javac"))
+}
+
+/// Interpreters and make.
+fn script(line: &Line<'_>) -> Option<Sighting> {
+    let text = line.text;
+    if text.contains("akefile:") || text.contains(".mk:") {
+        return ours(&MAKE.captures(text)?).map(|()| line.sighting("make"));
+    }
+    if text.contains("yntax") {
+        if let Some(captures) = RUBY.captures(text) {
+            return ours(&captures).map(|()| line.sighting("ruby"));
+        }
+        if let Some(captures) = PHP.captures(text) {
+            return ours(&captures).map(|()| line.sighting("php"));
+        }
+        if let Some(captures) = SHELL.captures(text) {
+            // A shell that names itself speaks of its command line, which the stage's configuration wrote.
+            let path = captures.name("path").map_or("", |path| path.as_str());
+            let file = path.contains(['.', '/']) && !is_shell(path);
+            return ours(&captures).filter(|()| file).map(|()| line.sighting("shell"));
+        }
+    }
+    if text.contains(" at ") && text.contains(" line ") {
+        return ours(&PERL.captures(text)?).map(|()| line.sighting("perl"));
+    }
+    None
+}
+
+fn is_shell(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    matches!(name, "sh" | "bash" | "dash" | "ash" | "zsh" | "ksh" | "mksh" | "busybox")
 }
 
 fn ours(captures: &regex::Captures<'_>) -> Option<()> {
@@ -255,6 +389,46 @@ mod tests {
         check("src/Foo.java:3: error: ';' expected\n", &["javac"]);
         check("# example.com/a\n./a.go:3:5: undefined: foo\n", &["go"]);
         check("Makefile:3: *** missing separator.  Stop.\n", &["make"]);
+        check("error[E0308]: no\n --> src/lib.rs:2:5\n\nerror: could not compile `x` (lib)\n", &["cargo"]);
+        check(
+            "/usr/bin/ld: /tmp/x.o: in function `main':\nsuite.c:(.text+0xf): undefined reference to `add'\n",
+            &["ld"],
+        );
+        check("          suite.c:(.text+0xf): undefined reference to `add'\n", &[]);
+        check("src/x.ts(3,5): error TS2307: Cannot find module 'left-pad'\n", &[]);
+        check("src/x.ts(3,5): error TS2307: Cannot find module './gone'\n", &["tsc"]);
+        check("Calc.cs(3,5): error CS1002: ; expected [/w/calc.csproj]\n", &["csc"]);
+        check("A.java:1: error: package org.junit does not exist\nA.java:3: error: cannot find symbol\n", &[]);
+        check("A.java:1: error: package org.junit does not exist\nA.java:3: error: ';' expected\n", &["javac"]);
+    }
+
+    #[test]
+    fn a_missing_package_is_the_codes_fault_only_below_its_own() {
+        let check_go = |what: &str, tools: &[&str]| check(&format!("# example.com/a\na.go:3:8: {what}\n"), tools);
+        check_go("no required module provides package example.com/a/gone; to add it:", &["go"]);
+        check_go("package example.com/a/gone is not in std (/usr/lib/go/src/example.com/a/gone)", &["go"]);
+        check_go("no required module provides package example.com/ab; to add it:", &[]);
+        check_go("cannot find module providing package x.org/y: module lookup disabled by GOPROXY=off", &[]);
+        check_go("x.org/y@v1.0.0: Get \"http://127.0.0.1:9/\": dial tcp 127.0.0.1:9: connect: connection refused", &[]);
+        check("a.go:3:8: no required module provides package example.com/a/gone; to add it:\n", &[]);
+        check("# a\n./a.go:3:8: undefined: min\nnote: module requires Go 1.21\n", &[]);
+    }
+
+    #[test]
+    fn manifests() {
+        check("error: failed to parse manifest at `/w/Cargo.toml`\n", &["cargo"]);
+        check("error: failed to parse lock file at: /w/Cargo.lock\n", &["cargo"]);
+        check("error: failed to parse manifest at `/root/.cargo/registry/src/x/Cargo.toml`\n", &[]);
+        check(
+            "error: failed to parse manifest at `/w/Cargo.toml`\n\nCaused by:\n  feature `edition2024` is required\n",
+            &[],
+        );
+        check("npm error code EJSONPARSE\nnpm error JSON.parse Invalid package.json: JSONParseError\n", &["npm"]);
+        check("npm ERR! code EJSONPARSE\nnpm ERR! path /w/package.json\n", &["npm"]);
+        check("npm ERR! code EJSONPARSE\nnpm ERR! path /w/node_modules/x/package.json\n", &[]);
+        check("npm ERR! code EJSONPARSE\nnpm ERR! Unexpected end of JSON input while parsing near ''\n", &[]);
+        check("go: errors parsing go.mod:\n/w/go.mod:3: unknown directive: requre\n", &["go"]);
+        check("go: errors parsing go.mod:\n/w/go.mod:3: invalid go version '1.23.0': must match format 1.23\n", &[]);
     }
 
     #[test]
@@ -275,5 +449,13 @@ mod tests {
         check("./run.sh: line 3: syntax error near unexpected token `fi'\n", &["shell"]);
         check("bash: -c: line 1: syntax error near unexpected token `fi'\n", &[]);
         check("syntax error at t/a.t line 3, near \"my\"\n", &["perl"]);
+        check("/bin/sh: 1: Syntax error: \"(\" unexpected\n", &[]);
+        check("/w/run.sh: 7: Syntax error: \"(\" unexpected\n", &["shell"]);
+        check("  /w/calc_spec.rb:3: syntax error, unexpected `end', expecting '}'\n", &["ruby"]);
+        check("PHP Parse error:  syntax error, unexpected token \";\" in /w/a.php on line 3\n", &["php"]);
+        check(
+            "ImportError while loading conftest '/w/conftest.py'.\nE   ConnectionRefusedError: [Errno 111] no\n",
+            &[],
+        );
     }
 }

@@ -18,9 +18,11 @@ mod crash;
 mod errno;
 pub mod junit;
 mod line;
+mod proof;
 mod reader;
 mod rules;
 mod signatures;
+mod tally;
 
 pub use adapters::closing_line::{ClosingLineError, check_closing_line};
 pub use errno::{errno_name, signal_name, signal_number};

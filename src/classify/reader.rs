@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::domain::evidence::{OutputFacts, Sighting, Signature, Stream, Summary};
+use crate::domain::evidence::{FaultKind, OutputFacts, Sighting, Signature, Stream, Summary, SummarySource};
 use crate::domain::pipeline::{Adapter, EvidenceKind};
 
 use super::adapters::{self, Framework, closing_line::ClosingLine};
@@ -19,6 +19,9 @@ const TAIL_LINES: usize = 512;
 const KEPT_MAX: usize = 64;
 /// Bytes of the tail of stderr that are kept for people.
 const STDERR_TAIL_BYTES: usize = 4096;
+
+/// Id of the signature that an adapter notes when a framework says that it was ended from outside (rule 6).
+pub(super) const SUITE_KILLED: &str = "suite-killed";
 
 /// Takes the two streams in pieces of any size and says what they show.
 #[derive(Debug)]
@@ -67,6 +70,8 @@ pub(super) struct Notes {
     pub(super) summaries: Vec<Summary>,
     pub(super) unfinished: Vec<Sighting>,
     regions: Vec<Region>,
+    killed: Vec<Sighting>,
+    nextest: Vec<(Stream, u64, u64)>,
 }
 
 /// Lines of one stream in which a suite is talking, both ends included.
@@ -75,6 +80,16 @@ struct Region {
     stream: Stream,
     first: u64,
     last: u64,
+    hides: Hides,
+}
+
+/// What does not count of the words in a region.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hides {
+    /// Nothing counts but the suite's own summary.
+    Everything,
+    /// Faults of code do not count; a layer's words choose the kind of hold, as it shares the stream.
+    CodeFaults,
 }
 
 impl Notes {
@@ -102,11 +117,57 @@ impl Notes {
 
     /// Notes that a suite was talking from one line to another.
     pub(super) fn region(&mut self, stream: Stream, first: u64, last: u64) {
-        self.regions.push(Region { stream, first, last });
+        self.add(Region { stream, first, last, hides: Hides::Everything });
     }
 
-    fn inside(&self, at: &Sighting) -> bool {
-        self.regions.iter().any(|r| r.stream == at.stream && r.first <= at.line && at.line <= r.last)
+    /// Notes a run of nextest: other suites' lines in it are the output of its tests.
+    pub(super) fn nextest_region(&mut self, stream: Stream, first: u64, last: u64) {
+        self.region(stream, first, last);
+        if self.nextest.len() < KEPT_MAX {
+            self.nextest.push((stream, first, last));
+        }
+    }
+
+    /// Notes lines that a suite and the tool around it share.
+    pub(super) fn shared_region(&mut self, stream: Stream, first: u64, last: u64) {
+        self.add(Region { stream, first, last, hides: Hides::CodeFaults });
+    }
+
+    /// Notes that a framework says it was ended from outside.
+    pub(super) fn killed(&mut self, at: Sighting) {
+        if self.killed.len() < KEPT_MAX {
+            self.killed.push(at);
+        }
+    }
+
+    /// Adds a region, to the one before it where they touch: a suite of a million parts is one region.
+    fn add(&mut self, region: Region) {
+        let last = self.regions.iter_mut().rev().find(|r| r.stream == region.stream && r.hides == region.hides);
+        match last {
+            Some(last) if region.first >= last.first && region.first <= last.last.saturating_add(1) => {
+                last.last = last.last.max(region.last);
+            }
+            Some(_) | None => self.regions.push(region),
+        }
+    }
+
+    /// One run can be told by two adapters: node's runner and bats also speak TAP, and nextest shows what the
+    /// libtest below it printed. The one that knows more stands.
+    fn supersede(&mut self) {
+        let by = |s: &Summary, adapter| s.source == SummarySource::Adapter(adapter);
+        if self.summaries.iter().any(|s| by(s, Adapter::NodeTest)) {
+            self.summaries.retain(|s| !by(s, Adapter::Tap) || s.counts.red());
+        }
+        let below = |at: &Sighting| {
+            self.nextest.iter().any(|(stream, first, last)| *stream == at.stream && (*first..=*last).contains(&at.line))
+        };
+        self.summaries.retain(|s| !by(s, Adapter::CargoTest) || !below(&s.at));
+        self.unfinished.retain(|at| at.tool != "cargo-test" || !below(at));
+    }
+
+    fn hidden(&self, at: &Sighting, what: Hides) -> bool {
+        let within = |r: &Region| r.stream == at.stream && r.first <= at.line && at.line <= r.last;
+        self.regions.iter().any(|r| within(r) && (r.hides == Hides::Everything || what == Hides::CodeFaults))
     }
 }
 
@@ -161,7 +222,10 @@ impl Reader {
             if let Some(closing_line) = closing_line {
                 closing_line.line(&line, notes);
             }
-            code_faults.line(&line);
+            match line.text.starts_with('{').then(|| adapters::go_json::build_output(line.text)).flatten() {
+                Some(text) => code_faults.line(&Line { text: &text, ..line }),
+                None => code_faults.line(&line),
+            }
             crashes.line(&line);
         });
         channel.splitter = splitter;
@@ -176,17 +240,22 @@ impl Reader {
         for framework in &mut frameworks {
             framework.end(&mut notes);
         }
-        supersede(&mut notes.summaries);
-        let outside = |at: &Sighting| !notes.inside(at);
-        let signatures = [&stdout, &stderr]
+        notes.supersede();
+        let mut signatures = [&stdout, &stderr]
             .into_iter()
             .zip([Stream::Stdout, Stream::Stderr])
             .flat_map(|(channel, stream)| {
                 channel.lines().filter_map(move |(number, text)| signatures::find(&Line { text, stream, number }))
             })
-            .filter(|signature: &Signature| outside(&signature.at))
+            .filter(|signature: &Signature| !notes.hidden(&signature.at, Hides::Everything))
             .collect::<Vec<_>>();
-        let code_faults = code_faults.end().into_iter().filter(outside).collect();
+        let killed = std::mem::take(&mut notes.killed);
+        signatures.extend(killed.into_iter().map(|at| Signature {
+            pattern: SUITE_KILLED.to_owned(),
+            fault: FaultKind::Transient,
+            at,
+        }));
+        let code_faults = code_faults.end().into_iter().filter(|at| !notes.hidden(at, Hides::CodeFaults)).collect();
         let crashes = crashes.end();
         OutputFacts {
             signatures: last(signatures),
@@ -207,15 +276,6 @@ fn last<T>(mut facts: Vec<T>) -> Vec<T> {
     let surplus = facts.len().saturating_sub(KEPT_MAX);
     facts.drain(..surplus);
     facts
-}
-
-/// One run can be told by two adapters: node's runner and bats also speak TAP. The one that knows more stands.
-fn supersede(summaries: &mut Vec<Summary>) {
-    use crate::domain::evidence::SummarySource;
-    let told = |adapter| summaries.iter().any(|s| s.source == SummarySource::Adapter(adapter));
-    if told(Adapter::NodeTest) {
-        summaries.retain(|s| s.source != SummarySource::Adapter(Adapter::Tap) || s.counts.red());
-    }
 }
 
 fn tail_text(channel: &Channel) -> String {

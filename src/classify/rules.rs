@@ -4,17 +4,22 @@
 //! the code's fault.
 
 use crate::domain::evidence::{
-    Control, Counts, Evidence, Exit, FaultKind, Limit, ReportFacts, ReportFound, Sighting, Signature, SpawnStep,
-    Summary, SummarySource,
+    Control, Counts, Evidence, Exit, FaultKind, Limit, ReportFound, Sighting, Signature, SpawnStep, Stream, Summary,
 };
 use crate::domain::outcome::{Conclusion, Outcome, Proof, Reason, Rule, Ruling};
-use crate::domain::pipeline::{Adapter, EvidenceKind, ExitMap, OnTimeout};
+use crate::domain::pipeline::{EvidenceKind, ExitMap, OnTimeout};
 
 use super::errno::{errno_name, may_pass, signal_name};
-use super::signatures::{is_cut_link, is_resource};
+use super::proof::{outcome, plain, seen, shown_duration, source_name, told};
+use super::reader::SUITE_KILLED;
+use super::signatures::{is_closed_door, is_cut_link, is_resource, is_weak, telling};
+use super::tally::{counts, own_failing_code, unusable};
 
 const PASS: Conclusion = Conclusion::SuiteRan(Ruling::Pass);
 const FAIL: Conclusion = Conclusion::SuiteRan(Ruling::Fail);
+
+/// How many lines at the end of stderr are its last words (rule 7b).
+const LAST_WORDS_LINES: usize = 3;
 
 /// Classifies an attempt's end; `None` for one that was cancelled, which has no outcome (rule 0).
 pub fn classify(evidence: &Evidence) -> Option<Outcome> {
@@ -95,6 +100,16 @@ impl<'a> Case<'a> {
         })
     }
 
+    /// Whether the declared exit map says that this code is a pass.
+    fn passes_by_contract(&self) -> bool {
+        self.code().zip(self.exit_map()).is_some_and(|(code, map)| map.pass.contains(&code))
+    }
+
+    /// Whether a complete green suite and exit 0 were delivered.
+    fn passed(&self) -> bool {
+        self.code() == Some(0) && self.green().is_some()
+    }
+
     fn last_summary(&self) -> Option<&'a Summary> {
         self.evidence.output.summaries.last()
     }
@@ -158,12 +173,15 @@ impl<'a> Case<'a> {
 
     // 3 ------------------------------------------------------------------------------------------------------
     fn code_fault(&self) -> Option<Outcome> {
-        let fault = self.evidence.output.code_faults.last()?;
-        let starved = self.evidence.output.signatures.iter().any(is_resource);
-        // A declared contract that says pass, or a green suite with exit 0, knows better than a text it printed.
-        let contract = self.code().zip(self.exit_map()).is_some_and(|(code, map)| map.pass.contains(&code));
-        let passed = self.code() == Some(0) && self.green().is_some();
-        if starved || contract || passed {
+        if self.passes_by_contract() {
+            return None;
+        }
+        let output = &self.evidence.output;
+        // A green suite with exit 0 knows better than a text it printed; but cargo's own refusal to build another
+        // part of the stage is not taken back by the part that ran before.
+        let passed = self.passed();
+        let fault = output.code_faults.iter().rev().find(|fault| !passed || fault.tool == "cargo")?;
+        if output.signatures.iter().any(|s| is_resource(s) && s.at.stream == fault.stream) {
             return None;
         }
         let detail = format!("{} says that the code cannot be loaded or built: `{}`", fault.tool, fault.text);
@@ -186,13 +204,30 @@ impl<'a> Case<'a> {
                 return Some(outcome(FAIL, Reason::TestCrash, Rule::TestCrash, proof));
             }
         }
-        let crash = self.evidence.output.crashes.last()?;
-        let passed = self.code() == Some(0) && self.green().is_some();
-        let contract = self.code().zip(self.exit_map()).is_some_and(|(code, map)| map.pass.contains(&code));
-        (!passed && !contract).then(|| {
+        if self.passed() || self.passes_by_contract() {
+            return None;
+        }
+        if let Some(crash) = self.evidence.output.crashes.last() {
             let detail = format!("a running test crashed: `{}`", crash.text);
-            outcome(FAIL, Reason::TestCrash, Rule::TestCrash, seen(crash, detail))
-        })
+            return Some(outcome(FAIL, Reason::TestCrash, Rule::TestCrash, seen(crash, detail)));
+        }
+        // The suite's own process, seen by its parent: by us, or by a shell or an engine that renders the signal.
+        let (signal, how) = match self.evidence.exit {
+            Exit::Signalled { signal, .. } => (signal, String::new()),
+            Exit::Exited { code } if code > 128 => (i32::from(code) - 128, format!(" (exit code {code})")),
+            Exit::Exited { .. }
+            | Exit::TimedOut { .. }
+            | Exit::Cancelled { .. }
+            | Exit::SpawnFailed(_)
+            | Exit::Lost { .. } => return None,
+        };
+        // A program that is refused memory aborts, too.
+        if !is_crash(signal) || self.evidence.output.signatures.iter().any(is_resource) {
+            return None;
+        }
+        let open = self.evidence.output.unfinished.last()?;
+        let detail = format!("{}{how} ended the suite while it was running: `{}`", signal_name(signal), open.text);
+        Some(outcome(FAIL, Reason::TestCrash, Rule::TestCrash, seen(open, detail)))
     }
 
     // 5 ------------------------------------------------------------------------------------------------------
@@ -201,6 +236,10 @@ impl<'a> Case<'a> {
             return None;
         }
         let output = &self.evidence.output;
+        // A door that was never opened is no link that broke.
+        if output.signatures.iter().any(|s| is_closed_door(s) && !is_weak(s)) {
+            return None;
+        }
         if let Some(cut) = output.signatures.iter().rev().find(|signature| is_cut_link(signature)) {
             let detail = format!("the link to the command broke: `{}`", cut.at.text);
             let proof = Proof { pattern: Some(cut.pattern.clone()), ..seen(&cut.at, detail) };
@@ -255,6 +294,12 @@ impl<'a> Case<'a> {
                 };
                 infra(Reason::Killed, format!("exit code {code}, {meaning}, and no verdict"))
             }
+            Exit::Exited { .. } if self.green().is_none() => {
+                let killed = self.evidence.output.signatures.iter().find(|s| s.pattern == SUITE_KILLED)?;
+                let detail = format!("the framework says that it was ended from outside: `{}`", killed.at.text);
+                let proof = Proof { pattern: Some(killed.pattern.clone()), ..seen(&killed.at, detail) };
+                Some(outcome(Conclusion::TransientInfra, Reason::Killed, Rule::Killed, proof))
+            }
             Exit::Exited { .. } | Exit::Cancelled { .. } | Exit::SpawnFailed(_) => None,
         }
     }
@@ -292,9 +337,7 @@ impl<'a> Case<'a> {
         self.gaps().is_none().then_some(())?;
         let summary =
             self.evidence.output.summaries.iter().rev().find(|summary| own_failing_code(&summary.source, code))?;
-        // Another program spoke after the suite on its own stream: the code may be that program's.
-        let spoke_after = |s: &Signature| s.at.stream == summary.at.stream && s.at.line > summary.at.line;
-        if self.evidence.output.signatures.iter().any(spoke_after) {
+        if self.evidence.output.signatures.iter().any(|s| self.spoke_after(s, &summary.at)) {
             return None;
         }
         let detail = format!(
@@ -308,6 +351,20 @@ impl<'a> Case<'a> {
             Rule::SuiteExit,
             Proof { counts: Some(counts), ..seen(&summary.at, detail) },
         ))
+    }
+
+    /// Whether another program ended the command after its suite, so that the code may be that program's: it spoke
+    /// after the suite on the suite's own stream, or its words are the last ones on the other.
+    fn spoke_after(&self, signature: &Signature, summary: &Sighting) -> bool {
+        if is_weak(signature) {
+            return false;
+        }
+        if signature.at.stream == summary.stream {
+            return signature.at.line > summary.line;
+        }
+        let tail = &self.evidence.output.stderr_tail;
+        let closing = tail.lines().rev().filter(|line| !line.is_empty()).take(LAST_WORDS_LINES);
+        signature.at.stream == Stream::Stderr && closing.into_iter().any(|line| line == signature.at.text)
     }
 
     // 8 ------------------------------------------------------------------------------------------------------
@@ -333,15 +390,14 @@ impl<'a> Case<'a> {
 
     // 9 ------------------------------------------------------------------------------------------------------
     fn signature(&self) -> Option<Outcome> {
-        let contract = self.code().zip(self.exit_map()).is_some_and(|(code, map)| map.pass.contains(&code));
-        // Exit 0 says that nothing stood in the way; what is missing then is evidence.
-        if contract || self.code() == Some(0) {
+        if self.passes_by_contract() {
             return None;
         }
-        let signatures = &self.evidence.output.signatures;
-        let on = |stream| signatures.iter().rev().find(move |s| s.at.stream == stream);
-        let found =
-            on(crate::domain::evidence::Stream::Stderr).or_else(|| on(crate::domain::evidence::Stream::Stdout))?;
+        let found = telling(&self.evidence.output.signatures)?;
+        // With exit 0 only a layer's own words on stderr tell more than that evidence is missing.
+        if self.code() == Some(0) && (is_weak(found) || found.at.stream != Stream::Stderr) {
+            return None;
+        }
         let (conclusion, reason) = match found.fault {
             FaultKind::Permanent => (Conclusion::PermanentEnv, Reason::EnvSignature),
             FaultKind::Transient => (Conclusion::TransientInfra, Reason::InfraSignature),
@@ -377,9 +433,7 @@ impl<'a> Case<'a> {
 
     // 11 -----------------------------------------------------------------------------------------------------
     fn no_proof(&self) -> Outcome {
-        let plain = |conclusion, reason, rule, detail: String| {
-            outcome(conclusion, reason, rule, Proof { detail, ..Proof::default() })
-        };
+        let plain = |conclusion, reason, rule, detail: String| outcome(conclusion, reason, rule, plain(detail));
         let code = self.code();
         if let (Some(code), Some(map)) = (code, self.exit_map()) {
             if map.pass.contains(&code) {
@@ -441,95 +495,7 @@ impl<'a> Case<'a> {
     }
 }
 
-fn outcome(conclusion: Conclusion, reason: Reason, rule: Rule, proof: Proof) -> Outcome {
-    Outcome { conclusion, reason, rule, proof }
-}
-
-fn seen(at: &Sighting, detail: String) -> Proof {
-    Proof {
-        detail,
-        source: Some(at.tool.clone()),
-        place: Some(at.stream.as_str().to_owned()),
-        line: Some(at.line),
-        text: Some(at.text.clone()),
-        ..Proof::default()
-    }
-}
-
-/// What is counted: a run that two sources tell of is not counted twice, so the source that counts most stands;
-/// everything red is kept.
-fn counts(evidence: &Evidence) -> Option<Counts> {
-    let mut sources: Vec<(Option<&SummarySource>, Counts)> = Vec::new();
-    for summary in &evidence.output.summaries {
-        match sources.iter_mut().find(|(source, _)| *source == Some(&summary.source)) {
-            Some((_, counts)) => *counts = counts.plus(summary.counts),
-            None => sources.push((Some(&summary.source), summary.counts)),
-        }
-    }
-    let reports = evidence.reports.iter().filter_map(|report| match &report.found {
-        ReportFound::Read { counts, .. } => Some(*counts),
-        ReportFound::Missing
-        | ReportFound::Stale
-        | ReportFound::Broken { .. }
-        | ReportFound::LeftBehind
-        | ReportFound::Removed => None,
-    });
-    let reported = reports.reduce(Counts::plus);
-    sources.extend(reported.map(|counts| (None, counts)));
-    let most = sources.iter().map(|(_, counts)| *counts).max_by_key(|counts| (counts.ran(), counts.skipped))?;
-    let red = sources.iter().fold(Counts::default(), |sum, (_, counts)| sum.plus(*counts));
-    Some(if red.red() { Counts { failed: red.failed, errors: red.errors, ..most } } else { most })
-}
-
-/// Why a declared report cannot count; `None` where it can.
-fn unusable(report: &ReportFacts) -> Option<String> {
-    let path = &report.path;
-    match &report.found {
-        ReportFound::Read { .. } | ReportFound::Removed => None,
-        ReportFound::Missing => Some(format!("the declared report `{path}` was not written")),
-        ReportFound::Stale => Some(format!("the declared report `{path}` is older than this attempt")),
-        ReportFound::Broken { why } => Some(format!("the declared report `{path}` cannot be read: {why}")),
-        ReportFound::LeftBehind => Some(format!("the premature-exit file `{path}` was left behind")),
-    }
-}
-
-/// Whether a code is how the framework itself says no (read off real runs; `CLASSIFICATION.md` §3).
-fn own_failing_code(source: &SummarySource, code: u8) -> bool {
-    let SummarySource::Adapter(adapter) = source else { return false };
-    match adapter {
-        Adapter::Pytest => matches!(code, 1 | 6),
-        Adapter::CargoTest => code == 101,
-        Adapter::Nextest => code == 100,
-        Adapter::Unittest | Adapter::GoTest | Adapter::Jest | Adapter::NodeTest | Adapter::Bats | Adapter::ExitFile => {
-            code == 1
-        }
-        Adapter::Tap | Adapter::Junit => false,
-    }
-}
-
-const fn source_name(source: &SummarySource) -> &'static str {
-    match source {
-        SummarySource::Adapter(adapter) => adapter.as_str(),
-        SummarySource::ClosingLine => "the closing line",
-    }
-}
-
-/// Counts in words: `3 passed, 1 failed`.
-fn told(counts: Counts) -> String {
-    let parts: Vec<String> =
-        [(counts.passed, "passed"), (counts.failed, "failed"), (counts.errors, "errors"), (counts.skipped, "skipped")]
-            .into_iter()
-            .filter(|(n, _)| *n > 0)
-            .map(|(n, word)| format!("{n} {word}"))
-            .collect();
-    if parts.is_empty() { "0 tests".to_owned() } else { parts.join(", ") }
-}
-
-fn shown_duration(duration: std::time::Duration) -> String {
-    let ms = duration.as_millis();
-    match ms {
-        0..1000 => format!("{ms} ms"),
-        _ if ms % 60_000 == 0 => format!("{} min", ms / 60_000),
-        _ => format!("{:.1} s", duration.as_secs_f64()),
-    }
+/// Whether a signal is a program's own doing: ILL, ABRT, BUS, FPE, SEGV. KILL and TERM come from outside.
+const fn is_crash(signal: i32) -> bool {
+    matches!(signal, 4 | 6 | 7 | 8 | 11)
 }

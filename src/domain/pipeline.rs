@@ -335,6 +335,10 @@ pub enum Adapter {
     GoTest,
     /// jest.
     Jest,
+    /// mocha.
+    Mocha,
+    /// vitest.
+    Vitest,
     /// `node --test`.
     NodeTest,
     /// TAP and prove.
@@ -347,7 +351,7 @@ pub enum Adapter {
 
 impl Adapter {
     /// Every adapter, in the order they are listed to people.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Junit,
         Self::Pytest,
         Self::Unittest,
@@ -355,6 +359,8 @@ impl Adapter {
         Self::Nextest,
         Self::GoTest,
         Self::Jest,
+        Self::Mocha,
+        Self::Vitest,
         Self::NodeTest,
         Self::Tap,
         Self::Bats,
@@ -371,6 +377,8 @@ impl Adapter {
             Self::Nextest => "nextest",
             Self::GoTest => "go-test",
             Self::Jest => "jest",
+            Self::Mocha => "mocha",
+            Self::Vitest => "vitest",
             Self::NodeTest => "node-test",
             Self::Tap => "tap",
             Self::Bats => "bats",

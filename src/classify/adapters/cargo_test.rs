@@ -1,4 +1,7 @@
 //! libtest through `cargo test`: `running N tests` … `test result: …` for each test binary, on stdout.
+//!
+//! Lines of a suite below another one (nextest shows a failing test's own output) are not its own: they are
+//! indented or on stderr.
 
 use std::sync::LazyLock;
 
@@ -7,7 +10,7 @@ use regex::Regex;
 use super::{Framework, number, summary};
 use crate::classify::line::Line;
 use crate::classify::reader::Notes;
-use crate::domain::evidence::{Counts, Sighting};
+use crate::domain::evidence::{Counts, Sighting, Stream};
 use crate::domain::pipeline::Adapter;
 
 static RESULT: LazyLock<Regex> = LazyLock::new(|| {
@@ -15,16 +18,25 @@ static RESULT: LazyLock<Regex> = LazyLock::new(|| {
         .expect("a fixed pattern")
 });
 static RUNNING: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"^running \d+ tests?$").expect("a fixed pattern"));
+static KILLED: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"process didn't exit successfully: .*\(signal: (?:9, SIGKILL|15, SIGTERM|2, SIGINT|1, SIGHUP)")
+        .expect("a fixed pattern")
+});
 
 #[derive(Debug, Default)]
 pub(super) struct CargoTest {
     open: Option<Sighting>,
     on_stderr: Option<(u64, u64)>,
+    /// cargo has said that a binary failed, and tells why below.
+    tells_why: bool,
 }
 
 impl Framework for CargoTest {
     fn line(&mut self, line: &Line<'_>, notes: &mut Notes) {
-        self.cargo(line, notes);
+        if line.stream == Stream::Stderr {
+            self.cargo(line, notes);
+            return;
+        }
         if line.text.starts_with("running ") && RUNNING.is_match(line.text) {
             if let Some(open) = self.open.replace(line.sighting("cargo-test")) {
                 notes.region(open.stream, open.line, line.number);
@@ -57,13 +69,14 @@ impl Framework for CargoTest {
             notes.unfinished(open);
         }
         if let Some((first, last)) = self.on_stderr.take() {
-            notes.region(crate::domain::evidence::Stream::Stderr, first, last);
+            notes.shared_region(Stream::Stderr, first, last);
         }
     }
 }
 
 impl CargoTest {
-    /// cargo announces each test binary on stderr; what follows there until cargo speaks again is the binary's.
+    /// cargo announces each test binary on stderr; what follows there until cargo speaks again is the binary's,
+    /// mixed with the words of whatever comes after the last binary.
     fn cargo(&mut self, line: &Line<'_>, notes: &mut Notes) {
         let text = line.text.trim_start();
         let announces = line.text.len() > text.len()
@@ -73,14 +86,23 @@ impl CargoTest {
             || line.text.len() > text.len() && (text.starts_with("Compiling ") || text.starts_with("Finished "));
         match (&mut self.on_stderr, announces || cargo_again) {
             (Some((first, last)), true) => {
-                notes.region(line.stream, *first, *last);
+                notes.shared_region(line.stream, *first, *last);
                 self.on_stderr = None;
             }
-            (Some((_, last)), false) if line.stream == crate::domain::evidence::Stream::Stderr => *last = line.number,
-            (Some(_) | None, _) => {}
+            (Some((_, last)), false) => *last = line.number,
+            (None, _) => {}
         }
         if announces {
             self.on_stderr = Some((line.number + 1, line.number));
+        }
+        self.tells_why = !announces && (self.tells_why || cargo_again);
+        // A binary that was never started or was ended from outside gave no answer, whatever the others said.
+        if self.tells_why && line.text.contains("(never executed)") {
+            notes.unfinished(line.sighting("cargo-test"));
+        }
+        if self.tells_why && KILLED.is_match(line.text) {
+            notes.unfinished(line.sighting("cargo-test"));
+            notes.killed(line.sighting("cargo-test"));
         }
     }
 }
@@ -89,7 +111,6 @@ impl CargoTest {
 mod tests {
     use super::super::testing::{counts, read};
     use super::*;
-    use crate::domain::evidence::Stream;
 
     const OK: &str = "test result: ok. 2 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s\n";
     const RED: &str =
@@ -106,5 +127,18 @@ mod tests {
         check("running 3 tests\ntest a ... ok\n", &[], 1);
         check(&format!("running 3 tests\ntest a ... ok\nrunning 3 tests\n{OK}"), &[counts(2, 0, 0, 1)], 1);
         check("test result: great\n", &[], 0);
+        check(&format!("    {RED}"), &[], 0);
+        assert_eq!(read(Adapter::CargoTest, Stream::Stderr, RED), (vec![], 0));
+    }
+
+    #[test]
+    fn a_binary_without_an_answer_is_unfinished() {
+        let told = |why: &str| {
+            let text = format!("error: test failed, to rerun pass `--test a`\n\nCaused by:\n  {why}\n");
+            read(Adapter::CargoTest, Stream::Stderr, &text)
+        };
+        assert_eq!(told("could not execute process `/w/a` (never executed)"), (vec![], 1));
+        assert_eq!(told("process didn't exit successfully: `/w/a` (signal: 9, SIGKILL: kill)"), (vec![], 1));
+        assert_eq!(told("process didn't exit successfully: `/w/a` (exit status: 1)"), (vec![], 0));
     }
 }

@@ -1,11 +1,13 @@
 //! `go test`: one line a package on stdout. Without `-v` it counts no tests, so a package that says `ok` stands
-//! for at least one. A cached package was not run in this attempt and counts as skipped.
+//! for at least one. A cached package was not run in this attempt and counts as skipped. `-json` is read by its
+//! actions, in `go_json.rs`.
 
 use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::{Framework, number, summary};
+use super::go_json::GoJson;
+use super::{Framework, summary};
 use crate::classify::line::Line;
 use crate::classify::reader::Notes;
 use crate::domain::evidence::{Counts, Sighting};
@@ -15,60 +17,118 @@ static PACKAGE: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"^(?P<word>ok  |FAIL|\?   )\t(?P<pkg>\S+)(?:\t(?P<time>\d+(?:\.\d+)?s|\(cached\)))?(?P<rest>.*)$")
         .expect("a fixed pattern")
 });
+/// A test's result; what a test printed without a line end may stand before it.
 static TEST: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"^--- (?P<word>PASS|FAIL|SKIP): \S+ \((?P<n>\d+)(?:\.\d+)?s\)$").expect("a fixed pattern")
+    Regex::new(r"(?:^|\S)--- (?P<word>PASS|FAIL|SKIP): (?P<name>\S+) \(\d+(?:\.\d+)?s\)$").expect("a fixed pattern")
 });
+
+/// What go prints of a test binary that was ended from outside, directly above the package's line.
+pub(super) const SIGNALLED: [&str; 2] = ["signal: killed", "signal: terminated"];
 
 #[derive(Debug, Default)]
 pub(super) struct GoTest {
-    /// Tests told since the last package line.
-    told: Counts,
-    running: Option<Sighting>,
+    package: Package,
     from: u64,
+    json: GoJson,
+}
+
+/// What was told since the last package line.
+#[derive(Debug, Default)]
+struct Package {
+    told: Counts,
+    /// First `=== RUN`, which only `-v` prints.
+    verbose: Option<Sighting>,
+    first: Option<Sighting>,
+    /// Top-level tests that began and did not end.
+    running: i64,
+    passed: bool,
+    /// The line above, where it says that the binary was ended from outside.
+    signalled: Option<Sighting>,
 }
 
 impl Framework for GoTest {
     fn line(&mut self, line: &Line<'_>, notes: &mut Notes) {
-        if line.text.starts_with("=== RUN ") {
-            self.running.get_or_insert_with(|| line.sighting("go-test"));
+        if line.text.starts_with('{') {
+            self.json.line(line, notes);
             return;
         }
-        if line.text.starts_with("--- ") {
-            if let Some(captures) = TEST.captures(line.text).filter(|c| number(c, "n").is_some()) {
-                match captures.name("word").map_or("", |m| m.as_str()) {
-                    "PASS" => self.told.passed += 1,
-                    "SKIP" => self.told.skipped += 1,
-                    _ => self.told.failed += 1,
-                }
-                self.running.get_or_insert_with(|| line.sighting("go-test"));
-            }
-            return;
+        let signalled = self.package.signalled.take();
+        if line.text.ends_with("PASS") {
+            self.package.passed = true;
+        } else if line.text.starts_with("=== RUN ") {
+            self.begins(line);
+        } else if line.text.contains("--- ") && line.text.ends_with("s)") {
+            self.ends(line);
+        } else if SIGNALLED.contains(&line.text) {
+            self.package.signalled = Some(line.sighting("go-test"));
+        } else if let Some(captures) = package_line(line.text) {
+            self.package.signalled = signalled;
+            self.closes(line, &captures, notes);
         }
-        let Some(captures) = package_line(line.text) else { return };
+    }
+
+    fn end(&mut self, notes: &mut Notes) {
+        if let Some(at) = self.package.first.take() {
+            notes.region(at.stream, at.line, u64::MAX);
+            notes.unfinished(at);
+        }
+        self.json.end(notes);
+    }
+}
+
+impl GoTest {
+    fn begins(&mut self, line: &Line<'_>) {
+        let package = &mut self.package;
+        package.verbose.get_or_insert_with(|| line.sighting("go-test"));
+        package.first.get_or_insert_with(|| line.sighting("go-test"));
+        let name = line.text.trim_start_matches("=== RUN ").trim();
+        package.running += i64::from(!name.contains('/'));
+    }
+
+    fn ends(&mut self, line: &Line<'_>) {
+        let Some(captures) = TEST.captures(line.text) else { return };
+        let package = &mut self.package;
+        match captures.name("word").map_or("", |m| m.as_str()) {
+            "PASS" => package.told.passed += 1,
+            "SKIP" => package.told.skipped += 1,
+            _ => package.told.failed += 1,
+        }
+        package.running -= i64::from(captures.name("name").is_some_and(|m| !m.as_str().contains('/')));
+        package.first.get_or_insert_with(|| line.sighting("go-test"));
+    }
+
+    fn closes(&mut self, line: &Line<'_>, captures: &regex::Captures<'_>, notes: &mut Notes) {
         let rest = captures.name("rest").map_or("", |m| m.as_str());
         let cached = captures.name("time").is_some_and(|time| time.as_str() == "(cached)");
         let word = captures.name("word").map_or("", |m| m.as_str()).trim();
-        let told = std::mem::take(&mut self.told);
+        let Package { told, verbose, running, passed, signalled, .. } = std::mem::take(&mut self.package);
+        notes.region(line.stream, self.from.max(1), line.number);
+        self.from = line.number + 1;
+        let not_built = rest.contains("[build failed]") || rest.contains("[setup failed]");
         let counts = match word {
+            "FAIL" if not_built => {
+                // go's own words on why stand in front of it, so they stay readable.
+                notes.unfinished(line.sighting("go-test"));
+                return;
+            }
+            "FAIL" if signalled.is_some() && told.failed == 0 => {
+                notes.unfinished(line.sighting("go-test"));
+                notes.killed(signalled.unwrap_or_else(|| line.sighting("go-test")));
+                return;
+            }
+            "FAIL" => Counts { failed: told.failed.max(1), ..told },
+            // `-v` shows that the binary left before its end.
+            "ok" if verbose.is_some() && (running > 0 || !passed) => {
+                notes.unfinished(verbose.unwrap_or_else(|| line.sighting("go-test")));
+                return;
+            }
             "ok" if rest.contains("[no tests to run]") => Counts::default(),
             "ok" if cached => Counts { skipped: told.passed.max(1), ..Counts::default() },
             "ok" if told.passed == 0 && told.skipped > 0 => told,
             "ok" => Counts { passed: told.passed.max(1), ..told },
-            "FAIL" if rest.contains("[build failed]") || rest.contains("[setup failed]") => return,
-            "FAIL" => Counts { failed: told.failed.max(1), ..told },
             _ => Counts::default(),
         };
-        self.running = None;
-        notes.region(line.stream, self.from.max(1), line.number);
-        self.from = line.number + 1;
         notes.summary(summary(Adapter::GoTest, counts, line.sighting("go-test")));
-    }
-
-    fn end(&mut self, notes: &mut Notes) {
-        if let Some(at) = self.running.take() {
-            notes.region(at.stream, at.line, u64::MAX);
-            notes.unfinished(at);
-        }
     }
 }
 
@@ -99,7 +159,19 @@ mod tests {
         check("?   \texample.com/a\t[no test files]\n", &[counts(0, 0, 0, 0)], 0);
         check("ok  \texample.com/a\t0.002s [no tests to run]\n", &[counts(0, 0, 0, 0)], 0);
         check("ok  \texample.com/a\t(cached)\n", &[counts(0, 0, 0, 1)], 0);
-        check("FAIL\texample.com/a [build failed]\n", &[], 0);
+        check("FAIL\texample.com/a [build failed]\n", &[], 1);
+        check("FAIL\texample.com/a [setup failed]\n", &[], 1);
         check("=== RUN   TestA\n", &[], 1);
+        check("exit status 1\nFAIL\texample.com/a\t0.002s\n", &[counts(0, 1, 0, 0)], 0);
+    }
+
+    #[test]
+    fn a_binary_that_left_or_was_ended_gave_no_answer() {
+        check("=== RUN   TestA\nok  \tx\t0.1s\n", &[], 1);
+        check("=== RUN   TestA\n--- PASS: TestA (0.00s)\n=== RUN   TestB\nok  \tx\t0.1s\n", &[], 1);
+        check("=== RUN   TestA\nno line end--- PASS: TestA (0.00s)\nPASS\nok  \tx\t0.1s\n", &[counts(1, 0, 0, 0)], 0);
+        check("signal: killed\nFAIL\tx\t3.670s\nFAIL\n", &[], 1);
+        check("--- FAIL: TestA (0.00s)\nsignal: killed\nFAIL\tx\t3.670s\n", &[counts(0, 1, 0, 0)], 0);
+        check("signal: killed\nexit status 1\nFAIL\tx\t3.670s\n", &[counts(0, 1, 0, 0)], 0);
     }
 }

@@ -17,6 +17,9 @@ static LINE: LazyLock<Regex> = LazyLock::new(|| {
     )
     .expect("a fixed pattern")
 });
+/// Set-up or tear-down of a whole suite that failed; its tests may all be skipped.
+static SUITES: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"^ (?P<n>[1-9]\d*) FAILED TEST (?:SUITE|CASE)S?$").expect("a fixed pattern"));
 
 #[derive(Debug, Default)]
 pub(super) struct Googletest {
@@ -26,6 +29,12 @@ pub(super) struct Googletest {
 
 impl Framework for Googletest {
     fn line(&mut self, line: &Line<'_>, notes: &mut Notes) {
+        if let Some(captures) = line.text.starts_with(' ').then(|| SUITES.captures(line.text)).flatten() {
+            if let Some((counts, _)) = &mut self.ended {
+                counts.errors = number(&captures, "n").unwrap_or(u64::MAX);
+            }
+            return;
+        }
         if !line.text.starts_with('[') {
             return;
         }
@@ -86,5 +95,10 @@ mod tests {
             0,
         );
         check(open, &[], 1);
+        check(
+            &format!("{open}{ran}[  PASSED  ] 0 tests.\n[  SKIPPED ] 1 test, listed below:\n 1 FAILED TEST SUITE\n"),
+            &[counts(0, 0, 1, 1)],
+            0,
+        );
     }
 }

@@ -8,20 +8,23 @@ use std::fmt::Debug;
 use crate::domain::evidence::{Counts, Sighting, Summary, SummarySource};
 use crate::domain::pipeline::Adapter;
 
-use super::line::Line;
+use super::line::{Line, shown};
 use super::reader::Notes;
 
 mod bats;
 mod cargo_test;
 pub(super) mod closing_line;
+pub(super) mod go_json;
 mod go_test;
 mod googletest;
 mod jest;
+mod mocha;
 mod nextest;
 mod node_test;
 mod pytest;
 mod tap;
 mod unittest;
+mod vitest;
 
 /// Reads one framework's output line by line.
 pub(super) trait Framework: Debug {
@@ -48,6 +51,8 @@ pub(super) fn only(adapter: Adapter) -> Vec<Box<dyn Framework>> {
         | Adapter::Nextest
         | Adapter::GoTest
         | Adapter::Jest
+        | Adapter::Mocha
+        | Adapter::Vitest
         | Adapter::Tap
         | Adapter::ExitFile => make(adapter).into_iter().collect(),
     }
@@ -62,6 +67,8 @@ fn make(adapter: Adapter) -> Option<Box<dyn Framework>> {
         Adapter::Nextest => Some(Box::<nextest::Nextest>::default()),
         Adapter::GoTest => Some(Box::<go_test::GoTest>::default()),
         Adapter::Jest => Some(Box::<jest::Jest>::default()),
+        Adapter::Mocha => Some(Box::<mocha::Mocha>::default()),
+        Adapter::Vitest => Some(Box::<vitest::Vitest>::default()),
         Adapter::NodeTest => Some(Box::<node_test::NodeTest>::default()),
         Adapter::Tap => Some(Box::<tap::Tap>::default()),
         Adapter::Bats => Some(Box::<bats::Bats>::default()),

@@ -1,5 +1,8 @@
 //! cargo-nextest: `Summary [ 0.1s] N tests run: …` on stderr. Its `XFAIL` and `exec failed` mean that a test
 //! binary could not be started, which is no test failure.
+//!
+//! A run that was cancelled by a signal counts the tests that it ended itself as failed. Such a summary is red only
+//! where a test failed by itself: a row of FAIL, TIMEOUT or a crash, not of SIGTERM, SIGINT or SIGKILL.
 
 use std::sync::LazyLock;
 
@@ -21,18 +24,42 @@ static PART: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"(?P<n>\d+) (?P<word>passed|failed|exec failed|timed out|skipped)\b").expect("a fixed pattern")
 });
 
+static CANCELLED: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"^\s*Cancell?ing due to (?:interrupt|(?:second )?signal)\b").expect("a fixed pattern")
+});
+/// A test's final failure: an attempt that is tried again has no place in the count (`(───)`).
+static FAILED: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"^\s*(?:(?:FAIL(?: \+ LEAK)?|LEAK-FAIL|TIMEOUT|ABORT|SIG(?:SEGV|ABRT|BUS|FPE|ILL|SYS|TRAP)) \[|TRY \d+ (?:FAIL|TMT|ABRT|SIG(?:SEGV|ABRT|BUS|FPE|ILL)|ABORT) \[[^\]]*\] \( *\d+/\d+\))")
+        .expect("a fixed pattern")
+});
+
 #[derive(Debug, Default)]
 pub(super) struct Nextest {
     open: Option<Sighting>,
+    cancelled: Option<Sighting>,
+    failed: bool,
 }
 
 impl Framework for Nextest {
     fn line(&mut self, line: &Line<'_>, notes: &mut Notes) {
         let text = line.text.trim_start();
         if text.starts_with("Starting ") && STARTING.is_match(line.text) {
-            if let Some(open) = self.open.replace(line.sighting("nextest")) {
+            let before = std::mem::take(self);
+            if let Some(open) = before.open {
                 notes.unfinished(open);
             }
+            self.open = Some(line.sighting("nextest"));
+            return;
+        }
+        if self.open.is_none() && !text.starts_with("Summary ") {
+            return;
+        }
+        if text.starts_with("Cancel") && CANCELLED.is_match(line.text) {
+            self.cancelled = Some(line.sighting("nextest"));
+            return;
+        }
+        if text.starts_with(['F', 'L', 'T', 'A', 'S']) && FAILED.is_match(line.text) {
+            self.failed = true;
             return;
         }
         if !text.starts_with("Summary ") {
@@ -42,8 +69,14 @@ impl Framework for Nextest {
         let counts = counts(captures.name("parts").map_or("", |m| m.as_str()));
         let cut =
             matches!((number(&captures, "run"), number(&captures, "total")), (Some(run), Some(total)) if run < total);
-        let first = self.open.take().map_or(line.number, |open| open.line);
-        notes.region(line.stream, first, line.number);
+        let Self { open, cancelled, failed } = std::mem::take(self);
+        let first = open.map_or(line.number, |open| open.line);
+        notes.nextest_region(line.stream, first, line.number);
+        if let Some(cancelled) = cancelled.filter(|_| !failed) {
+            notes.killed(cancelled);
+            notes.unfinished(line.sighting("nextest"));
+            return;
+        }
         // With a failure the run was cut by nextest itself (fail-fast) and the red stands.
         if cut && !counts.red() {
             notes.unfinished(line.sighting("nextest"));
@@ -53,9 +86,13 @@ impl Framework for Nextest {
     }
 
     fn end(&mut self, notes: &mut Notes) {
-        if let Some(open) = self.open.take() {
-            notes.region(open.stream, open.line, u64::MAX);
+        let Self { open, cancelled, .. } = std::mem::take(self);
+        if let Some(open) = open {
+            notes.nextest_region(open.stream, open.line, u64::MAX);
             notes.unfinished(open);
+        }
+        if let Some(cancelled) = cancelled {
+            notes.killed(cancelled);
         }
     }
 }
@@ -110,5 +147,21 @@ mod tests {
         check("     Summary [   0.005s] 2/3 tests run: 1 passed, 1 timed out, 0 skipped\n", &[counts(1, 1, 0, 0)], 0);
         check("     Summary [   0.005s] 1 test run: 0 passed, 1 exec failed, 0 skipped\n", &[counts(0, 0, 0, 1)], 0);
         check(start, &[], 1);
+    }
+
+    #[test]
+    fn a_run_cancelled_by_a_signal_is_red_only_by_a_failure_of_its_own() {
+        let start = "    Starting 2 tests across 1 binary\n        PASS [   0.008s] (1/2) calc tests::t1\n";
+        let cancelled = "  Cancelling due to signal: 1 test still running\n";
+        let ended = "     SIGTERM [   1.019s] (2/2) calc tests::t2\n";
+        let summary = "     Summary [   1.021s] 2 tests run: 1 passed, 1 failed, 0 skipped\n";
+        let red = [counts(1, 1, 0, 0)];
+        check(&format!("{start}{cancelled}{ended}{summary}"), &[], 1);
+        check(&format!("{start}        FAIL [   0.008s] (2/2) calc tests::t2\n{cancelled}{summary}"), &red, 0);
+        check(&format!("{start}{cancelled}     SIGSEGV [   0.008s] (2/2) calc tests::t2\n{summary}"), &red, 0);
+        check(&format!("{start}  TRY 1 FAIL [   0.008s] (───) calc tests::t2\n{cancelled}{ended}{summary}"), &[], 1);
+        check(&format!("{start}  TRY 2 FAIL [   0.008s] (2/2) calc tests::t2\n{cancelled}{summary}"), &red, 0);
+        check(&format!("{start}{ended}{summary}"), &red, 0);
+        check(&format!("{start}  Cancelling due to test failure\n{ended}{summary}"), &red, 0);
     }
 }

@@ -1,7 +1,9 @@
 //! pytest: one closing line on stdout, framed by `=` unless `-q`.
 //!
 //! A session header opens a session and a closing line ends it. A session inside another one (a plugin's own
-//! tests) belongs to the outer one, provided that the outer one closes.
+//! tests) belongs to the outer one, provided that the outer one closes. A session that says between exclamation
+//! marks that it was stopped is complete only where it is red. `-qq` prints no closing line: there the failures
+//! listed below `short test summary info` are its last word.
 
 use std::sync::LazyLock;
 
@@ -20,11 +22,20 @@ static CLOSING: LazyLock<Regex> = LazyLock::new(|| {
         .expect("a fixed pattern")
 });
 static PROGRESS: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"^[.FEsxXRp]+ +\[ *\d+%\]$").expect("a fixed pattern"));
+static STOPPED: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"^!{3,} .+ !{3,}$").expect("a fixed pattern"));
+static SHORT: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"^={3,} short test summary info ={3,}$").expect("a fixed pattern"));
+
+/// Deepest nesting of sessions that is kept apart.
+const SESSIONS_MAX: usize = 16;
 
 #[derive(Debug, Default)]
 pub(super) struct Pytest {
     open: Vec<Session>,
     progress: Option<Sighting>,
+    stopped: bool,
+    /// A list of failures without a session header above it, and what it lists.
+    short: Option<(Sighting, Counts)>,
 }
 
 #[derive(Debug)]
@@ -35,9 +46,33 @@ struct Session {
 
 impl Framework for Pytest {
     fn line(&mut self, line: &Line<'_>, notes: &mut Notes) {
-        if line.text.starts_with('=') && HEADER.is_match(line.text) {
-            self.open.push(Session { at: line.sighting("pytest"), inner: Vec::new() });
+        if line.text.starts_with("===") {
+            if HEADER.is_match(line.text) {
+                if self.open.len() < SESSIONS_MAX {
+                    self.open.push(Session { at: line.sighting("pytest"), inner: Vec::new() });
+                }
+                self.stopped = false;
+                return;
+            }
+            if self.open.is_empty() && SHORT.is_match(line.text) {
+                self.short = Some((line.sighting("pytest"), Counts::default()));
+                return;
+            }
+        } else if line.text.starts_with("!!!") && STOPPED.is_match(line.text) {
+            self.stopped = true;
             return;
+        }
+        if let Some((at, counts)) = self.short.as_mut().filter(|(at, _)| at.stream == line.stream) {
+            if line.text.starts_with("FAILED ") {
+                counts.failed += 1;
+                at.text = super::shown(line.text);
+                at.line = line.number;
+                return;
+            }
+            if line.text.starts_with("ERROR ") {
+                counts.errors += 1;
+                return;
+            }
         }
         if line.text.ends_with("%]") && self.progress.is_none() && PROGRESS.is_match(line.text) {
             self.progress = Some(line.sighting("pytest"));
@@ -53,6 +88,11 @@ impl Framework for Pytest {
         let first = session.as_ref().map_or(1, |session| session.at.line);
         notes.region(line.stream, first, line.number);
         self.progress = None;
+        self.short = None;
+        if std::mem::take(&mut self.stopped) && !counts.red() {
+            notes.unfinished(summary.at);
+            return;
+        }
         match self.open.last_mut() {
             Some(outer) => outer.inner.push(summary),
             None => notes.summary(summary),
@@ -66,6 +106,11 @@ impl Framework for Pytest {
             for summary in session.inner {
                 notes.summary(summary);
             }
+        }
+        if let Some((at, counts)) = self.short.take().filter(|(_, counts)| counts.red()) {
+            self.progress = None;
+            notes.region(at.stream, 1, at.line);
+            notes.summary(summary(Adapter::Pytest, counts, at));
         }
         if let Some(at) = self.progress.take() {
             notes.region(Stream::Stdout, at.line, u64::MAX);
@@ -121,6 +166,21 @@ mod tests {
     fn a_session_without_closing_line_is_unfinished() {
         check("===== test session starts =====\ncollected 3 items\n\ntest_a.py ..", &[], 1);
         check("..F [ 10%]\n..", &[], 1);
+    }
+
+    #[test]
+    fn a_stopped_session_is_complete_only_where_it_is_red() {
+        let stopped = "!!!!!!!!!!!!!! KeyboardInterrupt !!!!!!!!!!!!!!\n";
+        check(&format!("{stopped}==== 1 passed in 0.61s ===="), &[], 1);
+        check(&format!("{stopped}==== 1 failed, 1 passed in 0.61s ===="), &[counts(1, 1, 0, 0)], 0);
+    }
+
+    #[test]
+    fn a_very_quiet_session_ends_with_its_list_of_failures() {
+        let list = "F.. [100%]\n====== short test summary info ======\nFAILED test_a.py::test_b - assert 3\n";
+        check(list, &[counts(0, 1, 0, 0)], 0);
+        check(&format!("{list}1 failed, 2 passed in 0.1s\n"), &[counts(2, 1, 0, 0)], 0);
+        check("====== short test summary info ======\n", &[], 0);
     }
 
     #[test]

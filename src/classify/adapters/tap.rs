@@ -22,6 +22,8 @@ static FILES: LazyLock<Regex> =
 static FAILED_OF: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"^Failed \d+/\d+ test programs\. (?P<n>\d+)/\d+ subtests failed\.$").expect("a fixed pattern")
 });
+/// What bats prints below a document whose set-up failed.
+const BATS_CUT: &str = "# bats warning: Executed ";
 
 #[derive(Debug, Default)]
 pub(super) struct Tap {
@@ -81,6 +83,8 @@ impl Framework for Tap {
             self.plan(line, notes);
         } else if text.starts_with("ok") || text.starts_with("not ok") {
             self.result(line, notes);
+        } else if text.starts_with(BATS_CUT) {
+            self.cut_by_bats(line, notes);
         } else if text.starts_with("Bail out!") {
             self.document.bailed = true;
             self.document.first.get_or_insert_with(|| line.sighting("tap"));
@@ -109,6 +113,17 @@ impl Framework for Tap {
 }
 
 impl Tap {
+    /// bats says itself that it executed fewer tests than planned; where one of them failed, that is its last word.
+    fn cut_by_bats(&mut self, line: &Line<'_>, notes: &mut Notes) {
+        if self.document.counts.failed == 0 {
+            return;
+        }
+        let document = std::mem::take(&mut self.document);
+        let first = document.first.map_or(line.number, |at| at.line);
+        notes.region(line.stream, first, line.number);
+        notes.summary(summary(Adapter::Tap, document.counts, line.sighting("bats")));
+    }
+
     fn plan(&mut self, line: &Line<'_>, notes: &mut Notes) {
         let Some(captures) = PLAN.captures(line.text) else { return };
         if self.document.plan.is_some() {
@@ -175,6 +190,9 @@ mod tests {
         check("1..1\nok 1\n1..1\nnot ok 1\n", &[counts(1, 0, 0, 0), counts(0, 1, 0, 0)], 0);
         check("1..2\nok 1\nBail out! database gone\n", &[], 1);
         check("TAP version 13\nok 1\n", &[], 1);
+        let cut = "# bats warning: Executed 1 instead of expected 2 tests\n";
+        check(&format!("1..2\nnot ok 1 setup_file failed\n{cut}"), &[counts(0, 1, 0, 0)], 0);
+        check(&format!("1..2\nok 1 a\n{cut}"), &[], 1);
         check("ok then\nokay\n", &[], 0);
     }
 

@@ -1,0 +1,55 @@
+//! Outcomes and their proofs, in words for people.
+
+use crate::domain::evidence::{Counts, Sighting, SummarySource};
+use crate::domain::outcome::{Conclusion, Outcome, Proof, Reason, Rule};
+
+/// An outcome of its parts.
+pub(super) fn outcome(conclusion: Conclusion, reason: Reason, rule: Rule, proof: Proof) -> Outcome {
+    Outcome { conclusion, reason, rule, proof }
+}
+
+/// What was seen in the output, as a proof.
+pub(super) fn seen(at: &Sighting, detail: String) -> Proof {
+    Proof {
+        detail,
+        source: Some(at.tool.clone()),
+        place: Some(at.stream.as_str().to_owned()),
+        line: Some(at.line),
+        text: Some(at.text.clone()),
+        ..Proof::default()
+    }
+}
+
+/// A proof that rests on no line of output.
+pub(super) fn plain(detail: String) -> Proof {
+    Proof { detail, ..Proof::default() }
+}
+
+/// Who wrote a summary.
+pub(super) const fn source_name(source: &SummarySource) -> &'static str {
+    match source {
+        SummarySource::Adapter(adapter) => adapter.as_str(),
+        SummarySource::ClosingLine => "the closing line",
+    }
+}
+
+/// Counts in words: `3 passed, 1 failed`.
+pub(super) fn told(counts: Counts) -> String {
+    let parts: Vec<String> =
+        [(counts.passed, "passed"), (counts.failed, "failed"), (counts.errors, "errors"), (counts.skipped, "skipped")]
+            .into_iter()
+            .filter(|(n, _)| *n > 0)
+            .map(|(n, word)| format!("{n} {word}"))
+            .collect();
+    if parts.is_empty() { "0 tests".to_owned() } else { parts.join(", ") }
+}
+
+/// A duration as short as it can be read.
+pub(super) fn shown_duration(duration: std::time::Duration) -> String {
+    let ms = duration.as_millis();
+    match ms {
+        0..1000 => format!("{ms} ms"),
+        _ if ms % 60_000 == 0 => format!("{} min", ms / 60_000),
+        _ => format!("{:.1} s", duration.as_secs_f64()),
+    }
+}
