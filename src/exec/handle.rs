@@ -149,6 +149,23 @@ impl Supervisor {
         let (attempt, nonce) = self.current.ok_or(ExecError::Idle)?;
         loop {
             let Woken { spoken, asked } = self.listen(stop)?;
+            // What the supervisor says comes first: a request that crosses the end changes nothing.
+            if spoken {
+                match self.channel.receive()? {
+                    Some(Say::Began { pid }) => on(Progress::Began { pid }),
+                    Some(Say::Ended(record)) if record.attempt == attempt && record.nonce == nonce => {
+                        self.current = None;
+                        return Ok(Ending::Ended(record));
+                    }
+                    Some(Say::Ready | Say::NotReady(_) | Say::Ended(_)) => {
+                        return Err(ChannelError::Unexpected.into());
+                    }
+                    None => {
+                        self.current = None;
+                        return self.explain(attempt, nonce);
+                    }
+                }
+            }
             if asked && let Some(fd) = stop {
                 match rustix::io::read(fd, &mut [0]) {
                     Ok(count) => {
@@ -161,21 +178,6 @@ impl Supervisor {
                     }
                     Err(Errno::AGAIN | Errno::INTR) => {}
                     Err(errno) => return Err(ExecError::Wait(errno.into())),
-                }
-            }
-            if !spoken {
-                continue;
-            }
-            match self.channel.receive()? {
-                Some(Say::Began { pid }) => on(Progress::Began { pid }),
-                Some(Say::Ended(record)) if record.attempt == attempt && record.nonce == nonce => {
-                    self.current = None;
-                    return Ok(Ending::Ended(record));
-                }
-                Some(Say::Ready | Say::NotReady(_) | Say::Ended(_)) => return Err(ChannelError::Unexpected.into()),
-                None => {
-                    self.current = None;
-                    return self.explain(attempt, nonce);
                 }
             }
         }

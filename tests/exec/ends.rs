@@ -90,7 +90,8 @@ fn a_producer_has_three_descriptors_its_own_group_and_default_signals() {
     assert_eq!(targets[0], "/dev/null");
     assert!(targets[1].starts_with("pipe:") && targets[2].starts_with("pipe:"), "{targets:?}");
 
-    let text = lab.says("cut -d' ' -f1,5 /proc/self/stat; echo $$; cat /proc/self/status | grep -E '^Sig(Blk|Ign|Cgt)'; pwd");
+    let text =
+        lab.says("cut -d' ' -f1,5 /proc/self/stat; echo $$; cat /proc/self/status | grep -E '^Sig(Blk|Ign|Cgt)'; pwd");
     let lines: Vec<&str> = text.lines().collect();
     let (group, main) = (lines[0].split(' ').nth(1).unwrap(), lines[1]);
     assert_eq!(group, main, "the main process leads the group");

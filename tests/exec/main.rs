@@ -5,6 +5,10 @@
 
 mod harness;
 
+mod deaths;
 mod ends;
+mod helpers;
 mod output;
 mod start;
+mod stops;
+mod trees;
