@@ -35,13 +35,11 @@ impl Leaf {
         fs::create_dir(&outer).ok()?;
         // `cgroup.kill` is there since Linux 5.14.
         let folder = if outer.join("cgroup.kill").exists() { inner(&outer, 0) } else { None };
-        match folder {
-            Some(folder) => Some(Self { outer, generation: 0, folder, killed: Cell::new(false) }),
-            None => {
-                remove(&outer);
-                None
-            }
-        }
+        let Some(folder) = folder else {
+            remove(&outer);
+            return None;
+        };
+        Some(Self { outer, generation: 0, folder, killed: Cell::new(false) })
     }
 
     /// The outer one, which holds whatever the run has ever put here.
@@ -69,13 +67,11 @@ impl Leaf {
         // What survived stays in the old one and is removed with the outer one, at the end.
         remove(&outer.join(generation.to_string()));
         let generation = generation.checked_add(1)?;
-        match inner(&outer, generation) {
-            Some(folder) => Some(Self { outer, generation, folder, killed: Cell::new(false) }),
-            None => {
-                remove(&outer);
-                None
-            }
-        }
+        let Some(folder) = inner(&outer, generation) else {
+            remove(&outer);
+            return None;
+        };
+        Some(Self { outer, generation, folder, killed: Cell::new(false) })
     }
 
     /// Removes it. Quietly does nothing while something lives in it.

@@ -5,6 +5,7 @@ use std::process::{Child, Stdio};
 
 use orch::domain::evidence::{Canceller, Exit, KillTier, LostReason};
 use orch::domain::id::{AttemptId, Nonce};
+use orch::domain::plan::Environment;
 use orch::exec::{Begun, BootId, EXITS_FILE, Ending, Launch, Loss, Recovered, Supervisor, recover, stop_orphan};
 
 use crate::harness::{Lab, ORCH, TIERS, Words, lives, marked, signal};
@@ -223,5 +224,36 @@ fn a_supervisor_ends_with_its_idle_runner_and_leaves_no_cgroup() {
     lab.supervisor.finish().unwrap();
     if let Some(leaf) = identity["leaf"].as_str() {
         assert!(!Path::new(leaf).exists());
+    }
+}
+
+#[test]
+fn a_run_inside_an_attempt_goes_with_it() {
+    use std::io::Write as _;
+    use std::os::fd::AsFd as _;
+    for tier in TIERS {
+        let mut lab = Lab::with(tier, Path::new(ORCH));
+        let (run_dir, work) = (lab.dir.path().join("inner-run"), lab.dir.path().join("inner-work"));
+        std::fs::create_dir(&run_dir).unwrap();
+        std::fs::create_dir(&work).unwrap();
+        let mut words = Words::open(&crate::harness::fifo(&work.join("words")));
+        let (attempt, nonce) = (AttemptId::new(uuid::Uuid::now_v7()), Nonce::new(uuid::Uuid::new_v4()));
+        let script = "setsid sh -c 'echo $$ > words; exec sleep 300' & echo $$ > words; exec sleep 300";
+        let plan = format!("{}\n{}\n{attempt}\n{nonce}\n{script}", run_dir.display(), work.display());
+        let exe = std::env::current_exe().unwrap();
+        let launch = Launch {
+            env: Environment::new([(FAKE_RUNNER.to_owned(), plan)]),
+            ..lab.launch(&[exe.to_str().unwrap(), "--exact", "deaths::fake_runner"])
+        };
+        let (stop, mut ask) = std::io::pipe().unwrap();
+        let mut pids = [0, 0];
+        let record = lab.during(&launch, Some(stop.as_fd()), || {
+            pids = [words.pid(), words.pid()];
+            ask.write_all(b"xx").unwrap();
+        });
+        assert!(matches!(record.exit, Exit::Cancelled { .. }), "{tier:?}: {record:?}");
+        assert!(record.survivors.is_empty() && pids.iter().all(|pid| !lives(*pid)), "{tier:?}: {pids:?} {record:?}");
+        // The inner supervisor was killed or obeyed; in both cases its attempt has an answer.
+        settled(&run_dir, attempt, nonce);
     }
 }

@@ -44,19 +44,22 @@ fn the_start_limit_fires_when_execve_hangs() {
         dir.path(),
         "held-back",
         &format!(
-            "#!/bin/sh\nexec {} -qq -f -o /dev/null -P {} -e inject=execve:delay_enter=60s {ORCH} \"$@\"\n",
+            "#!/bin/sh\nexec {} -qq -f -o /dev/null -P {} -e inject=execve:delay_enter=5s {ORCH} \"$@\"\n",
             tool("strace", "strace").display(),
             slow.display(),
         ),
     );
-    let mut lab = Lab::within(dir, KillTier::Cgroup, &wrapper);
+    let mut lab = Lab::within(dir, KillTier::Walk, &wrapper);
     std::fs::copy("/bin/true", &slow).unwrap();
     let limits = Limits { start: SHORT, ..LIMITS };
     let record = lab.run(&Launch { limits, ..lab.launch(&[slow.to_str().unwrap()]) });
     assert_eq!(record.exit, Exit::TimedOut { limit: Limit::Start, after: SHORT });
     assert_eq!((record.began, record.stop), (false, Stop::Killed));
-    assert!(record.elapsed < Duration::from_secs(20), "{:?}", record.elapsed);
-    assert_eq!(lab.run(&lab.sh("exit 3")).exit, Exit::Exited { code: 3 }, "and it works on");
+    assert!(record.elapsed < Duration::from_secs(4), "{:?}", record.elapsed);
+    // The tracer also holds back the death of what it has stopped: a process that cannot be killed. It is named, and
+    // the next attempt is not blamed for it.
+    let next = lab.run(&lab.sh("exit 3"));
+    assert_eq!((next.exit, next.leaked, next.survivors), (Exit::Exited { code: 3 }, Vec::new(), Vec::new()));
 }
 
 #[test]
