@@ -272,7 +272,7 @@ pub(crate) fn a_queued_task_has_no_owner(engine: &dyn Engine) {
 pub(crate) fn artifacts_read_back(engine: &dyn Engine) {
     let mut store = engine.open();
     let sizes = [0, 1, ROW_ARTIFACT_BYTES, ROW_ARTIFACT_BYTES + 1, 3_000_000];
-    let all: Vec<Vec<u8>> = sizes.iter().map(|size| (0..*size).map(|at| (at % 251) as u8).collect()).collect();
+    let all: Vec<Vec<u8>> = sizes.iter().map(|size| (0..=250).cycle().take(*size).collect()).collect();
     let mut life = Life::new("x");
     let mut change = life.added();
     change.artifacts = all.iter().cloned().map(ArtifactBytes::of).collect();
@@ -411,7 +411,11 @@ pub(crate) fn racing_writers_win_once(engine: &dyn Engine) {
                         life.attempt = (0..WRITERS * 2000).find(|number| attempt_id(*number) == attempt).unwrap();
                         life.interrupted("testing")
                     }
-                    ref state => panic!("{state:?}"),
+                    ref state @ (TaskState::Ready { .. }
+                    | TaskState::Held { .. }
+                    | TaskState::Done { .. }
+                    | TaskState::Failed { .. }
+                    | TaskState::Cancelled { .. }) => panic!("{state:?}"),
                 };
                 match store.commit(&change) {
                     Ok(version) => won.push(version),

@@ -27,7 +27,7 @@ pub(super) struct Migration {
 pub(super) const MIGRATIONS: &[Migration] = &[Migration {
     number: 1,
     sql: include_str!("../migrations/sqlite/0001_init.sql"),
-    schema: "88ac05a7a819563e2436eb2c547dd19715e201a5b70e7928c4c86f1ca9b7f3d7",
+    schema: "51f31bfbcb072804c40e91ad3f66e15613fb8ef3b345fa4fdbd033b489285ab7",
 }];
 
 /// `application_id` of our files: "orch" in ASCII.

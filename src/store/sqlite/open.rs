@@ -142,6 +142,14 @@ fn make(dir: &Path, path: &Path) -> Result<(), StoreError> {
     conn.execute_batch("PRAGMA locking_mode = EXCLUSIVE; PRAGMA synchronous = OFF; PRAGMA journal_mode = WAL")
         .map_err(fault(&temp, "set up the store"))?;
     migrate::apply(&mut conn, &temp, MIGRATIONS)?;
+    // Asked for, because closing does not say when it could not write the log back.
+    let left: i64 = conn
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
+        .map_err(fault(&temp, "make the store"))?;
+    if left != 0 {
+        return Err(StoreError::Busy { waited: BUSY_TIMEOUT });
+    }
+    // The last one out removes the log here: it belongs to a name that goes away.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(fault(&temp, "make the store"))?;
     conn.close().map_err(|(_, error)| fault(&temp, "make the store")(error))?;
     file.sync_all().map_err(failed("sync"))?;

@@ -178,11 +178,13 @@ fn ask(
     let refused = refusal(&store.path, task, "store an effect");
     let id = effect.id();
     let body = codec::encode(&format!("effect `{id}`"), effect)?;
-    let sql = "INSERT INTO outbox (id, task, asked, body, state) VALUES (?1, ?2, ?3, ?4, 'pending') \
+    let sql = "INSERT INTO outbox (id, task, asked, body, body_hash, state) VALUES (?1, ?2, ?3, ?4, ?5, 'pending') \
                ON CONFLICT (id) DO NOTHING";
     let inserted = tx
         .prepare_cached(sql)
-        .and_then(|mut insert| insert.execute(params![id, task.as_str(), position, body]))
+        .and_then(|mut insert| {
+            insert.execute(params![id, task.as_str(), position, body, Digest::of(body.as_bytes()).to_string()])
+        })
         .map_err(&refused)?;
     if inserted == 1 {
         return Ok(());
@@ -218,11 +220,12 @@ fn write_task(
     // Only a live run has a holder: every way out of it clears these columns in the same update (row I2).
     let holder = change.holder.as_ref().filter(|_| columns.run_id.is_some());
     let sql = if change.expected == Version::NONE {
-        "INSERT INTO task (name, version, head, status, stage, run_id, attempt_id, owner, pid, started_at, body) \
-         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, (SELECT started_at FROM run WHERE id = ?6), ?10 WHERE ?11 = 0"
+        "INSERT INTO task (name, version, head, status, stage, run_id, attempt_id, owner, pid, started_at, body, \
+         body_hash) \
+         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, (SELECT started_at FROM run WHERE id = ?6), ?10, ?11 WHERE ?12 = 0"
     } else {
         "UPDATE task SET version = ?2, head = ?3, status = ?4, stage = ?5, run_id = ?6, attempt_id = ?7, owner = ?8, \
-         pid = ?9, started_at = (SELECT started_at FROM run WHERE id = ?6), body = ?10 WHERE name = ?1 AND version = ?11"
+         pid = ?9, started_at = (SELECT started_at FROM run WHERE id = ?6), body = ?10, body_hash = ?11 WHERE name = ?1 AND version = ?12"
     };
     tx.prepare_cached(sql)?.execute(params![
         columns.name,
@@ -235,6 +238,7 @@ fn write_task(
         holder.map(|holder| holder.owner.as_str()),
         holder.map(|holder| holder.pid),
         body,
+        Digest::of(body.as_bytes()).to_string(),
         integer(change.expected),
     ])
 }

@@ -43,6 +43,7 @@ CREATE TABLE task (
   pid        INTEGER, -- the runner's process, a hint for people
   started_at TEXT,    -- of the live run
   body       TEXT NOT NULL, -- {"v":1,"body":…}: the whole state
+  body_hash  TEXT NOT NULL CHECK (length(body_hash) = 64), -- against damage; the events say what is right
   CHECK (status <> 'queued'
          OR (run_id IS NULL AND attempt_id IS NULL AND owner IS NULL AND pid IS NULL AND started_at IS NULL)),
   CHECK ((status = 'running') = (run_id IS NOT NULL)),
@@ -110,11 +111,12 @@ CREATE TABLE attempt (
 CREATE UNIQUE INDEX one_live_attempt ON attempt (task, stage) WHERE decided IS NULL;
 
 CREATE TABLE outbox (
-  id    TEXT NOT NULL PRIMARY KEY,
-  task  TEXT NOT NULL REFERENCES task (name) DEFERRABLE INITIALLY DEFERRED,
-  asked INTEGER NOT NULL REFERENCES event (position),
-  body  TEXT NOT NULL, -- {"v":1,"body":…}
-  state TEXT NOT NULL CHECK (state IN ('pending', 'done'))
+  id        TEXT NOT NULL PRIMARY KEY,
+  task      TEXT NOT NULL REFERENCES task (name) DEFERRABLE INITIALLY DEFERRED,
+  asked     INTEGER NOT NULL REFERENCES event (position),
+  body      TEXT NOT NULL, -- {"v":1,"body":…}
+  body_hash TEXT NOT NULL CHECK (length(body_hash) = 64),
+  state     TEXT NOT NULL CHECK (state IN ('pending', 'done'))
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX outbox_pending ON outbox (asked) WHERE state = 'pending';
