@@ -78,6 +78,7 @@ conformance! {
     a_life_reads_back
     events_are_chained
     the_version_guards
+    visits_are_those_of_the_events
     a_refusal_leaves_nothing
     contradictions_are_refused
     an_end_is_final

@@ -69,8 +69,8 @@ fn a_sample_can_be_written() {
     let mut query = raw.prepare(schema).unwrap();
     let lines = query.query_map([], |row| row.get::<_, String>(0)).unwrap();
     lines.for_each(|line| writeln!(text, "{};", line.unwrap()).unwrap());
-    for table in ["pipeline", "artifact", "event", "run", "attempt", "task", "outbox"] {
-        let mut query = raw.prepare(&format!("SELECT * FROM {table} ORDER BY 1")).unwrap();
+    for table in ["pipeline", "artifact", "event", "run", "attempt", "task", "visit", "outbox"] {
+        let mut query = raw.prepare(&format!("SELECT * FROM {table} ORDER BY 1, 2")).unwrap();
         let columns = query.column_count();
         let mut rows = query.query([]).unwrap();
         while let Some(row) = rows.next().unwrap() {

@@ -134,6 +134,21 @@ pub(crate) fn the_version_guards(engine: &dyn Engine) {
     assert_clean(&*store);
 }
 
+/// A state with visits of a stage that no event of the change enters is refused, not stored by half.
+pub(crate) fn visits_are_those_of_the_events(engine: &dyn Engine) {
+    let mut store = engine.open();
+    let mut life = Life::new("x");
+    keep(&mut *store, &life.added());
+    let mut stray = life.clone().started("testing");
+    stray.next.visits.insert(stage("elsewhere"), 1);
+    refused(store.commit(&stray), "visits of 2 stages");
+    keep(&mut *store, &life.started("testing"));
+    keep(&mut *store, &life.rolled_back("development"));
+    keep(&mut *store, &life.advanced("testing", b"report"));
+    let found = store.task(&name("x")).unwrap().unwrap().task.visits;
+    assert_eq!(found.into_iter().collect::<Vec<_>>(), [(stage("development"), 1), (stage("testing"), 2)]);
+}
+
 /// What is refused leaves nothing: no event, no row, no artifact, no effect.
 pub(crate) fn a_refusal_leaves_nothing(engine: &dyn Engine) {
     let mut store = engine.open();

@@ -27,7 +27,7 @@ pub(super) struct Migration {
 pub(super) const MIGRATIONS: &[Migration] = &[Migration {
     number: 1,
     sql: include_str!("../migrations/sqlite/0001_init.sql"),
-    schema: "51f31bfbcb072804c40e91ad3f66e15613fb8ef3b345fa4fdbd033b489285ab7",
+    schema: "d50131a7cdc0048cc15f5b03b3c3283dde0306d544b1d0638b2543cdd524c2f9",
 }];
 
 /// `application_id` of our files: "orch" in ASCII.

@@ -17,6 +17,7 @@ mod open;
 mod project;
 mod read;
 mod verify;
+mod visits;
 mod write;
 
 use std::path::{Path, PathBuf};

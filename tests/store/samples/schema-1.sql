@@ -33,7 +33,9 @@ CREATE TABLE task (
   owner      TEXT,    -- who drives the run: host and start, as the runner names itself
   pid        INTEGER, -- the runner's process, a hint for people
   started_at TEXT,    -- of the live run
-  body       TEXT NOT NULL, -- {"v":1,"body":…}: the whole state
+  stages     INTEGER NOT NULL CHECK (stages >= 0), -- its rows in visit
+  entries    INTEGER NOT NULL CHECK (entries >= stages), -- the sum of their counts
+  body       TEXT NOT NULL, -- {"v":1,"body":…}: the whole state but its visits
   body_hash  TEXT NOT NULL CHECK (length(body_hash) = 64), -- against damage; the events say what is right
   CHECK (status <> 'queued'
          OR (run_id IS NULL AND attempt_id IS NULL AND owner IS NULL AND pid IS NULL AND started_at IS NULL)),
@@ -42,6 +44,12 @@ CREATE TABLE task (
   CHECK (run_id IS NOT NULL OR (attempt_id IS NULL AND owner IS NULL)),
   CHECK ((owner IS NULL) = (pid IS NULL)),
   CHECK (stage IS NOT NULL OR status IN ('queued', 'done', 'cancelled'))
+) STRICT, WITHOUT ROWID;
+CREATE TABLE visit (
+  task  TEXT NOT NULL REFERENCES task (name) DEFERRABLE INITIALLY DEFERRED,
+  stage TEXT NOT NULL,
+  count INTEGER NOT NULL CHECK (count >= 1),
+  PRIMARY KEY (task, stage)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE run (
   id              TEXT NOT NULL PRIMARY KEY CHECK (length(id) = 36),
@@ -156,8 +164,11 @@ INSERT INTO attempt VALUES ('0199f0c4-0000-7000-8200-000000000002', '0199f0c4-00
 INSERT INTO attempt VALUES ('0199f0c4-0000-7000-8200-000000000003', '0199f0c4-0000-7000-8100-000000000002', 'first', 'testing', 1, 1, 'test-runner', 11, '2026-09-21T14:13:31.123Z', 12, '2026-09-21T14:13:32.123Z', 'exited 0', 13, '2026-09-21T14:13:33.123Z', 'suite-ran', 'tests-failed', 'failed', 'rollback', NULL);
 INSERT INTO attempt VALUES ('0199f0c4-0000-7000-8200-000000000004', '0199f0c4-0000-7000-8100-000000000002', 'first', 'development', 3, 1, 'test-runner', 14, '2026-09-21T14:13:34.123Z', 15, '2026-09-21T14:13:35.123Z', 'exited 0', 16, '2026-09-21T14:13:36.123Z', 'suite-ran', 'tests-passed', 'passed', 'advance', NULL);
 INSERT INTO attempt VALUES ('0199f0c4-0000-7000-8200-000000000033', '0199f0c4-0000-7000-8100-000000000033', 'second', 'testing', 1, 1, 'test-runner', 20, '2026-09-21T14:13:23.123Z', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
-INSERT INTO task VALUES ('first', 17, '080dd97525a3a5ad22f6be184e9a5d599695d6ca15c635503b6e71c4999707c5', 'done', NULL, NULL, NULL, NULL, NULL, NULL, '{"v":1,"body":{"name":"first","worktree":"/work/trees/first","state":{"done":{"run":"0199f0c4-0000-7000-8100-000000000002","at":"2026-09-21T14:13:37.123Z"}},"spent":{"budgets":{"developer-retry":1},"rewrites":0},"visits":{"development":3,"testing":1}}}', '171198434e034e37e2694da7f37418e3c70f626dbbb3cff57261f8ef74564554');
-INSERT INTO task VALUES ('second', 3, '395492c2c92f050aa621773124201455fa5ab3edc8c3ae78d58f399a16448e61', 'running', 'testing', '0199f0c4-0000-7000-8100-000000000033', '0199f0c4-0000-7000-8200-000000000033', NULL, NULL, '2026-09-21T14:13:22.123Z', '{"v":1,"body":{"name":"second","worktree":"/work/trees/second","state":{"running":{"run":"0199f0c4-0000-7000-8100-000000000033","stage":"testing","visit":1,"attempt":"0199f0c4-0000-7000-8200-000000000033","number":1,"phase":"intended"}},"spent":{"budgets":{},"rewrites":0},"visits":{"testing":1}}}', '1d2a04d2570de5923cf38c983cd2b539fba15b12f624d5eb1a1e62a52b210947');
+INSERT INTO task VALUES ('first', 17, '080dd97525a3a5ad22f6be184e9a5d599695d6ca15c635503b6e71c4999707c5', 'done', NULL, NULL, NULL, NULL, NULL, NULL, 2, 4, '{"v":1,"body":{"name":"first","worktree":"/work/trees/first","state":{"done":{"run":"0199f0c4-0000-7000-8100-000000000002","at":"2026-09-21T14:13:37.123Z"}},"spent":{"budgets":{"developer-retry":1},"rewrites":0}}}', '60b3bad24a746c799cfe7d2b3828aeb0e5e35922c270e53b356287ba1711d33b');
+INSERT INTO task VALUES ('second', 3, '395492c2c92f050aa621773124201455fa5ab3edc8c3ae78d58f399a16448e61', 'running', 'testing', '0199f0c4-0000-7000-8100-000000000033', '0199f0c4-0000-7000-8200-000000000033', NULL, NULL, '2026-09-21T14:13:22.123Z', 1, 1, '{"v":1,"body":{"name":"second","worktree":"/work/trees/second","state":{"running":{"run":"0199f0c4-0000-7000-8100-000000000033","stage":"testing","visit":1,"attempt":"0199f0c4-0000-7000-8200-000000000033","number":1,"phase":"intended"}},"spent":{"budgets":{},"rewrites":0}}}', '03e7cda14323df5599461193f6f49b4f5a36c6e970c5343a3dbbaa63292cd755');
+INSERT INTO visit VALUES ('first', 'development', 3);
+INSERT INTO visit VALUES ('first', 'testing', 1);
+INSERT INTO visit VALUES ('second', 'testing', 1);
 INSERT INTO outbox VALUES ('publish:0199f0c4-0000-7000-8200-000000000002:845e91831319e89c4d656bdb80c278ac09a7230d61e5dfd2e1b1fbb436ac8917', 'first', 11, '{"v":1,"body":{"publish-artifact":{"attempt":"0199f0c4-0000-7000-8200-000000000002","artifact":{"path":"docs/work-items/t/13-test-report.md","digest":"845e91831319e89c4d656bdb80c278ac09a7230d61e5dfd2e1b1fbb436ac8917"}}}}', '5012fd1766c68de7b1894a81dfc1b21fd519d163d7738524b8806c1c357d84b3', 'pending');
 PRAGMA application_id = 1869767528;
 PRAGMA user_version = 1;
