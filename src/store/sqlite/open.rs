@@ -77,7 +77,7 @@ fn open_locked(
         Some(_) => {}
         None if alone.is_some() => {
             refuse_remains(dir, path)?;
-            make(dir, path, schema)?;
+            make(path, schema)?;
         }
         None => return Ok(None),
     }
@@ -126,7 +126,7 @@ fn filled(folder: &Path) -> bool {
 
 /// Makes the database under another name and renames it when it is whole and on the disk, so that an empty or half
 /// made file is always damage.
-fn make(dir: &Path, path: &Path, schema: &[Migration]) -> Result<(), StoreError> {
+fn make(path: &Path, schema: &[Migration]) -> Result<(), StoreError> {
     let temp = beside(path, ".new");
     for leftover in [temp.clone(), beside(&temp, "-wal"), beside(&temp, "-journal")] {
         match std::fs::remove_file(&leftover) {
@@ -156,8 +156,9 @@ fn make(dir: &Path, path: &Path, schema: &[Migration]) -> Result<(), StoreError>
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(fault(&temp, "make the store"))?;
     conn.close().map_err(|(_, error)| fault(&temp, "make the store")(error))?;
     file.sync_all().map_err(failed("sync"))?;
-    std::fs::rename(&temp, path).map_err(failed("rename"))?;
-    folder::sync_folder(dir)
+    // The name needs no sync of its own: SQLite syncs the folder when it first syncs the log it makes there, which
+    // is before anything is acknowledged.
+    std::fs::rename(&temp, path).map_err(failed("rename"))
 }
 
 /// Connects without following links, without trusting what the file's schema says.

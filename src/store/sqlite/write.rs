@@ -14,6 +14,7 @@ use crate::store::form;
 use crate::store::rows::{Position, StateColumns};
 
 pub(super) fn commit(store: &mut SqliteStore, change: &Change) -> Result<Version, StoreError> {
+    refuse_broken(store)?;
     change.check()?;
     write_blobs(store, change)?;
     in_transaction(store, |tx, store| apply(tx, store, change))
@@ -23,6 +24,7 @@ pub(super) fn commit_all(
     store: &mut SqliteStore,
     changes: &[Change],
 ) -> Result<Vec<Result<Version, StoreError>>, StoreError> {
+    refuse_broken(store)?;
     let mut checked = Vec::with_capacity(changes.len());
     for change in changes {
         checked.push(change.check().and_then(|()| write_blobs(store, change)));
@@ -40,7 +42,13 @@ pub(super) fn commit_all(
 }
 
 pub(super) fn effect_done(store: &mut SqliteStore, id: &str) -> Result<(), StoreError> {
+    refuse_broken(store)?;
     in_transaction(store, |tx, store| mark_done(tx, store, id))
+}
+
+/// After a sync that failed nobody knows what is on the disk; the next to open the store looks.
+fn refuse_broken(store: &SqliteStore) -> Result<(), StoreError> {
+    if store.broken { Err(StoreError::Broken { path: store.path.clone() }) } else { Ok(()) }
 }
 
 /// Runs one write transaction: the lock is taken at its start, so that it is never refused half way.
@@ -48,9 +56,6 @@ fn in_transaction<T>(
     store: &mut SqliteStore,
     write: impl FnOnce(&Transaction<'_>, &SqliteStore) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
-    if store.broken {
-        return Err(StoreError::Broken { path: store.path.clone() });
-    }
     let tx = begin(store)?;
     let result = write(&tx, store)?;
     // What is written to a file without a name cannot be found again: look before, and before it is acknowledged.
