@@ -1,7 +1,19 @@
-//! The store: one suite for every engine, and what is SQLite's own.
+//! The store: one suite for every engine, and what is `SQLite`'s own.
+#![expect(clippy::wildcard_enum_match_arm, reason = "a test names the one variant it wants")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test they are called from")]
 
 #[path = "store/build.rs"]
 mod build;
+#[path = "store/crash.rs"]
+mod crash;
+#[path = "store/damage.rs"]
+mod damage;
+#[path = "store/refusal.rs"]
+mod refusal;
+#[path = "store/rows.rs"]
+mod rows;
+#[path = "store/sample.rs"]
+mod sample;
 #[path = "store/suite.rs"]
 mod suite;
 
@@ -11,7 +23,7 @@ use orch::store::Store;
 use orch::store::sqlite::SqliteStore;
 use suite::Engine;
 
-/// A state folder of SQLite's for one test.
+/// A state folder of `SQLite`'s for one test.
 pub(crate) struct Folder {
     temp: tempfile::TempDir,
 }
@@ -28,6 +40,13 @@ impl Folder {
 
     pub(crate) fn database(&self) -> PathBuf {
         self.path().join("orch.db")
+    }
+
+    /// A connection past the store's own code.
+    pub(crate) fn raw(&self) -> rusqlite::Connection {
+        let raw = rusqlite::Connection::open(self.database()).unwrap();
+        raw.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).unwrap();
+        raw
     }
 
     pub(crate) fn store(&self) -> SqliteStore {
@@ -59,6 +78,7 @@ conformance! {
     a_life_reads_back
     events_are_chained
     the_version_guards
+    visits_are_those_of_the_events
     a_refusal_leaves_nothing
     contradictions_are_refused
     an_end_is_final

@@ -63,7 +63,7 @@ pub(super) struct StateArgs {
     /// The task's git worktree
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub(super) worktree: PathBuf,
-    /// Folder of orch's state [default: $ORCH_STATE_DIR, else one per repository below $XDG_STATE_HOME/orch]
+    /// Folder of orch's state [default: `$ORCH_STATE_DIR`, else one per repository below `$XDG_STATE_HOME/orch`]
     #[arg(long, value_name = "DIR")]
     pub(super) state_dir: Option<PathBuf>,
     /// Print one JSON document

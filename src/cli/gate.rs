@@ -59,10 +59,8 @@ fn wanted(options: &GateCheckArgs) -> Result<Gate, Problem> {
 fn read(path: &Path) -> Result<Vec<u8>, Unreadable> {
     let refuse = |reason, detail: String| Unreadable { reason, line: None, detail };
     let of_io = |error: std::io::Error| {
-        let reason = match error.kind() {
-            std::io::ErrorKind::NotFound => UnreadableReason::Missing,
-            _ => UnreadableReason::Unopenable,
-        };
+        let missing = error.kind() == std::io::ErrorKind::NotFound;
+        let reason = if missing { UnreadableReason::Missing } else { UnreadableReason::Unopenable };
         refuse(reason, error.to_string())
     };
     let kind = std::fs::symlink_metadata(path).map_err(of_io)?;

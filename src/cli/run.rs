@@ -10,7 +10,7 @@ use crate::domain::task::{RunEnd, TaskState};
 use crate::runner::{Clock as _, Driven, Notice, RunError, Runner, SystemClock, Wanted};
 use crate::store::Holder;
 use crate::workspace::holder;
-use crate::workspace::lock::{LockError, TaskLock};
+use crate::workspace::lock::{Lock, LockError, Subject};
 use crate::workspace::worktree::Worktree;
 
 use super::args::RunArgs;
@@ -30,7 +30,12 @@ pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
     let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
     let card = holder::Holder::this_process(Nonce::new(clock.secret()), clock.now(), &words);
     let owner = Holder { owner: card.describe(), pid: std::process::id() };
-    let lock = TaskLock::acquire(&place.state, &task, card).map_err(|error| locked(&error, options.state.json))?;
+    let take = |subject| {
+        Lock::acquire(&place.state, subject, card.clone()).map_err(|error| locked(&error, options.state.json))
+    };
+    let lock = take(Subject::Task(&task))?;
+    // Two tasks in one checkout would judge each other's changes.
+    let checkout = take(Subject::Worktree(&place.worktree))?;
     if let Some(gone) = lock.took_over_from() {
         output::talk(&format!("orch: the last runner of this task ended without releasing it: {}", gone.describe()));
     }
@@ -78,6 +83,7 @@ pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
     } else {
         output::data(&headline(&task, &driven));
     }
+    checkout.release();
     lock.release();
     Ok(code)
 }

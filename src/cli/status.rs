@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::domain::id::{RunId, TaskName};
 use crate::domain::task::TaskState;
 use crate::store::{RunFilter, Store, Version};
-use crate::workspace::lock::{self, LockView};
+use crate::workspace::lock::{self, LockView, Subject};
 
 use super::args::{RunListArgs, RunShowArgs, StateArgs};
 use super::output::{self, Problem};
@@ -63,9 +63,10 @@ pub(super) fn status(options: &StateArgs) -> Result<ExitCode, Problem> {
 }
 
 fn holder(place: &Place, task: &TaskName) -> Option<String> {
-    match lock::look(&place.state, task) {
+    match lock::look(&place.state, Subject::Task(task)) {
         Ok(LockView::Held { holder: Some(holder), .. }) => Some(format!("driven by {}", holder.describe())),
         Ok(LockView::Held { holder: None, .. }) => Some("driven by an unknown holder".to_owned()),
+        Ok(LockView::Elsewhere { holder, .. }) => Some(format!("last driven from elsewhere: {}", holder.describe())),
         Ok(LockView::Abandoned(holder)) => Some(format!("left by {}", holder.describe())),
         Ok(LockView::Free) => None,
         Err(error) => Some(format!("its lock cannot be read: {error}")),

@@ -102,10 +102,8 @@ pub(super) fn of_state_dir(error: &StateDirError) -> Problem {
 }
 
 pub(super) fn of_store(error: &StoreError) -> Problem {
-    let code = match error {
-        StoreError::NoSuch { .. } | StoreError::Ambiguous { .. } => ExitCode::Usage,
-        _ => ExitCode::Internal,
-    };
+    let asked = matches!(error, StoreError::NoSuch { .. } | StoreError::Ambiguous { .. });
+    let code = if asked { ExitCode::Usage } else { ExitCode::Internal };
     let problem = Problem::new(code, super::output::chain(error));
     match error.help() {
         Some(help) => problem.help(help),

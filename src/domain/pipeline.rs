@@ -321,7 +321,7 @@ impl Default for ExitMap {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Adapter {
-    /// JUnit XML report files.
+    /// `JUnit` XML report files.
     Junit,
     /// pytest's closing line.
     Pytest,
@@ -405,7 +405,7 @@ pub struct Report {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReportKind {
-    /// JUnit XML.
+    /// `JUnit` XML.
     Junit,
     /// A file that exists while a googletest-like suite runs and is removed at its end.
     ExitFile,
@@ -492,7 +492,7 @@ pub struct InfraPolicy {
 
 impl Default for InfraPolicy {
     fn default() -> Self {
-        Self { retries: 3, backoff_base: Duration::from_secs(30), backoff_cap: Duration::from_secs(600) }
+        Self { retries: 3, backoff_base: Duration::from_secs(30), backoff_cap: Duration::from_mins(10) }
     }
 }
 
@@ -512,9 +512,9 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            total: Duration::from_secs(30 * 60),
-            idle: Duration::from_secs(10 * 60),
-            start: Duration::from_secs(2 * 60),
+            total: Duration::from_mins(30),
+            idle: Duration::from_mins(10),
+            start: Duration::from_mins(2),
             grace: Duration::from_secs(10),
         }
     }

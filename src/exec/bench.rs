@@ -121,6 +121,7 @@ impl Bench {
 
     /// Starts a launch.
     pub(super) fn spawn(&mut self, launch: &Launch) -> Result<Born, SpawnFailure> {
+        self.leaf = self.leaf.take().and_then(Leaf::renewed);
         let gifts = Gifts { null: self.null.as_ref(), oom_score: self.oom_score };
         spawn::spawn(launch, gifts, &mut self.leaf)
     }

@@ -3,6 +3,7 @@
 //! No controller is needed, only a folder in which we may make another. Where there is none, or the kernel refuses to
 //! let a child be born there, the walk of [`sweep`](super::sweep) does the work alone.
 
+use std::cell::Cell;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -15,48 +16,74 @@ const CGROUP2_MAGIC: u64 = 0x6367_7270;
 /// How deep cgroups that a producer made in ours are looked for when it is removed.
 const DEPTH_MAX: u32 = 16;
 
-/// A cgroup for the producers of one run.
+/// Cgroups for the producers of one run: an outer one that stays, and in it the one that they are born in.
+///
+/// The inner one is used until it was killed, and then replaced: Linux 6.18 compares the kill count of the cgroup that a
+/// child is born in with the one of its parent's, and kills every later child at its birth.
 #[derive(Debug)]
 pub(super) struct Leaf {
-    path: PathBuf,
+    outer: PathBuf,
+    generation: u32,
     folder: OwnedFd,
+    killed: Cell<bool>,
 }
 
 impl Leaf {
     /// Makes one below the calling process's own cgroup; `None` where that cannot be done.
     pub(super) fn make() -> Option<Self> {
-        let path = own_cgroup()?.join(format!("orch-{}", uuid::Uuid::new_v4().simple()));
-        fs::create_dir(&path).ok()?;
-        let folder = open(&path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok();
-        match folder {
-            // `cgroup.kill` is there since Linux 5.14.
-            Some(folder) if path.join("cgroup.kill").exists() => Some(Self { path, folder }),
-            Some(_) | None => {
-                remove(&path);
-                None
-            }
-        }
+        let outer = own_cgroup()?.join(format!("orch-{}", uuid::Uuid::new_v4().simple()));
+        fs::create_dir(&outer).ok()?;
+        // `cgroup.kill` is there since Linux 5.14.
+        let folder = if outer.join("cgroup.kill").exists() { inner(&outer, 0) } else { None };
+        let Some(folder) = folder else {
+            remove(&outer);
+            return None;
+        };
+        Some(Self { outer, generation: 0, folder, killed: Cell::new(false) })
     }
 
-    /// Its folder.
+    /// The outer one, which holds whatever the run has ever put here.
     pub(super) fn path(&self) -> &Path {
-        &self.path
+        &self.outer
     }
 
-    /// Its folder, for a birth inside.
+    /// The inner one, for a birth inside.
     pub(super) fn folder(&self) -> BorrowedFd<'_> {
         self.folder.as_fd()
     }
 
     /// Kills all in it, and all that they are forking just now.
     pub(super) fn kill(&self) -> io::Result<()> {
-        kill(&self.path)
+        self.killed.set(true);
+        kill(&self.outer)
+    }
+
+    /// Makes it fit for the next birth; `None` where that cannot be done.
+    pub(super) fn renewed(self) -> Option<Self> {
+        if !self.killed.get() {
+            return Some(self);
+        }
+        let Self { outer, generation, .. } = self;
+        // What survived stays in the old one and is removed with the outer one, at the end.
+        remove(&outer.join(generation.to_string()));
+        let generation = generation.checked_add(1)?;
+        let Some(folder) = inner(&outer, generation) else {
+            remove(&outer);
+            return None;
+        };
+        Some(Self { outer, generation, folder, killed: Cell::new(false) })
     }
 
     /// Removes it. Quietly does nothing while something lives in it.
     pub(super) fn remove(self) {
-        remove(&self.path);
+        remove(&self.outer);
     }
+}
+
+fn inner(outer: &Path, generation: u32) -> Option<OwnedFd> {
+    let path = outer.join(generation.to_string());
+    fs::create_dir(&path).ok()?;
+    open(&path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()
 }
 
 /// Kills all in the cgroup at `path`.

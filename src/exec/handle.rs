@@ -58,6 +58,12 @@ pub enum ExecError {
         /// It.
         attempt: AttemptId,
     },
+    /// An attempt of this id was started before. Its record, if any, is untouched; nothing was started.
+    #[error("attempt {attempt} was started before")]
+    Repeated {
+        /// It.
+        attempt: AttemptId,
+    },
     /// Nothing to wait for.
     #[error("no attempt is under way")]
     Idle,
@@ -100,7 +106,7 @@ impl Supervisor {
                 starting.discard();
                 Err(failure)
             }
-            Ok(Some(Say::Began { .. } | Say::Ended(_)) | None) | Err(_) => {
+            Ok(Some(Say::Began { .. } | Say::Refused { .. } | Say::Ended(_)) | None) | Err(_) => {
                 starting.discard();
                 Err(spawn::failure(SpawnStep::Supervisor, Errno::PROTO, &subject))
             }
@@ -139,7 +145,7 @@ impl Supervisor {
     /// where it was written in time, or that it was lost.
     ///
     /// # Errors
-    /// [`ExecError::Idle`], or orch's own files and sockets fail.
+    /// [`ExecError::Idle`], [`ExecError::Repeated`], or orch's own files and sockets fail.
     pub fn wait(
         &mut self,
         mut stop: Option<BorrowedFd<'_>>,
@@ -149,6 +155,27 @@ impl Supervisor {
         let (attempt, nonce) = self.current.ok_or(ExecError::Idle)?;
         loop {
             let Woken { spoken, asked } = self.listen(stop)?;
+            // What the supervisor says comes first: a request that crosses the end changes nothing.
+            if spoken {
+                match self.channel.receive()? {
+                    Some(Say::Began { pid }) => on(Progress::Began { pid }),
+                    Some(Say::Ended(record)) if record.attempt == attempt && record.nonce == nonce => {
+                        self.current = None;
+                        return Ok(Ending::Ended(record));
+                    }
+                    Some(Say::Refused { attempt }) => {
+                        self.current = None;
+                        return Err(ExecError::Repeated { attempt });
+                    }
+                    Some(Say::Ready | Say::NotReady(_) | Say::Ended(_)) => {
+                        return Err(ChannelError::Unexpected.into());
+                    }
+                    None => {
+                        self.current = None;
+                        return self.explain(attempt, nonce);
+                    }
+                }
+            }
             if asked && let Some(fd) = stop {
                 match rustix::io::read(fd, &mut [0]) {
                     Ok(count) => {
@@ -161,21 +188,6 @@ impl Supervisor {
                     }
                     Err(Errno::AGAIN | Errno::INTR) => {}
                     Err(errno) => return Err(ExecError::Wait(errno.into())),
-                }
-            }
-            if !spoken {
-                continue;
-            }
-            match self.channel.receive()? {
-                Some(Say::Began { pid }) => on(Progress::Began { pid }),
-                Some(Say::Ended(record)) if record.attempt == attempt && record.nonce == nonce => {
-                    self.current = None;
-                    return Ok(Ending::Ended(record));
-                }
-                Some(Say::Ready | Say::NotReady(_) | Say::Ended(_)) => return Err(ChannelError::Unexpected.into()),
-                None => {
-                    self.current = None;
-                    return self.explain(attempt, nonce);
                 }
             }
         }

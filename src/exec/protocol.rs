@@ -107,6 +107,11 @@ pub(super) enum Say {
         /// The main process.
         pid: i32,
     },
+    /// An attempt of this id was started before; nothing was done.
+    Refused {
+        /// It.
+        attempt: AttemptId,
+    },
     /// The attempt ended, nothing of it lives, and its record is in the file.
     Ended(Box<ExitRecord>),
 }

@@ -20,7 +20,7 @@ use crate::domain::pipeline::Argv;
 use crate::domain::plan::Environment;
 
 use super::clock;
-use super::spawn::{failure, find};
+use super::spawn::{failure, find, open_cwd};
 use super::sweep::Target;
 
 /// How long output is waited for after the program has ended; somebody it left behind may hold the pipe.
@@ -101,9 +101,7 @@ pub enum QuickError {
 /// See [`QuickError`]. A code other than 0 is no error.
 pub fn quick(call: Quick<'_>) -> Result<QuickOutput, QuickError> {
     let program = call.argv.program();
-    if !call.cwd.is_dir() {
-        return Err(QuickError::Start(failure(SpawnStep::Cwd, Errno::NOENT, &call.cwd.to_string_lossy())));
-    }
+    let _checked = open_cwd(call.cwd).map_err(QuickError::Start)?;
     let path = find(program, call.env.get("PATH"), call.cwd).map_err(QuickError::Start)?;
     let pipe =
         || pipe_with(PipeFlags::CLOEXEC).map_err(|errno| QuickError::Start(failure(SpawnStep::Output, errno, "pipe")));

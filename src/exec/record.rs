@@ -4,8 +4,9 @@
 //! sync on the path of an attempt. The file protects against the death of processes; power loss is the store's
 //! business. The unused rest of the file is NUL bytes.
 
+use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead as _, BufReader};
+use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -84,6 +85,8 @@ pub(super) struct Ledger {
     size: u64,
     /// Kept between lines to spare the allocation.
     buffer: Vec<u8>,
+    /// Attempts that have lines already.
+    known: HashSet<AttemptId>,
 }
 
 impl Ledger {
@@ -99,7 +102,8 @@ impl Ledger {
             .open(run_dir.join(EXITS_FILE))?;
         let size = file.metadata()?.len();
         let (end, torn) = last_byte(&file, size)?;
-        let mut ledger = Self { file, end, size, buffer: Vec::with_capacity(2048) };
+        let known = known(&file, end)?;
+        let mut ledger = Self { file, end, size, buffer: Vec::with_capacity(2048), known };
         ledger.make_room()?;
         if torn {
             // A supervisor died inside a write. Its half line must not swallow ours.
@@ -107,6 +111,11 @@ impl Ledger {
             ledger.end += 1;
         }
         Ok(ledger)
+    }
+
+    /// Takes an attempt into the file, once in its life: `false` when it has lines already.
+    pub(super) fn admit(&mut self, attempt: AttemptId) -> bool {
+        self.known.insert(attempt)
     }
 
     /// Makes sure that an attempt's lines fit, so that a full disk is met before a process is started and never after.
@@ -136,6 +145,20 @@ impl Ledger {
         self.size = self.size.max(self.end);
         Ok(())
     }
+}
+
+/// Attempts that earlier supervisors of the run have started.
+fn known(file: &File, end: u64) -> io::Result<HashSet<AttemptId>> {
+    let mut known = HashSet::new();
+    for line in BufReader::new(file).take(end).split(b'\n') {
+        match serde_json::from_slice(&line?) {
+            Ok(Line { version: _, fact: Fact::Starting(starting) }) => {
+                known.insert(starting.attempt);
+            }
+            Ok(Line { version: _, fact: Fact::Began(_) | Fact::Ended(_) }) | Err(_) => {}
+        }
+    }
+    Ok(known)
 }
 
 fn no_follow() -> i32 {
@@ -289,6 +312,7 @@ mod tests {
         ledger.write(Fact::Ended(ended(1, NONCE))).unwrap();
         drop(ledger);
         let mut again = Ledger::open(dir.path()).unwrap();
+        assert!(!again.admit(attempt(1)) && again.admit(attempt(2)) && !again.admit(attempt(2)));
         again.write(Fact::Starting(starting(2))).unwrap();
         assert_eq!(look(dir.path(), 1), Trace::Ended(ended(1, NONCE)));
         assert_eq!(look(dir.path(), 2), Trace::Open { starting: starting(2), began: None });

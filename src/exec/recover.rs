@@ -119,13 +119,12 @@ fn settle(run_dir: &Path, attempt: AttemptId, nonce: Nonce, same_boot: bool) -> 
         Trace::Open { starting, began: Some(_) } => (LostReason::SupervisorDied, Begun::Yes, Some(starting)),
         Trace::Bad => (LostReason::BadRecord, Begun::Unknown, None),
     };
-    let swept = match (same_boot, reason) {
+    let swept = if same_boot {
+        let leaf = Identity::read(run_dir).filter(Identity::is_within_reach).and_then(|identity| identity.leaf);
+        leftovers(attempt, leaf.as_deref())
+    } else {
         // Nothing of an earlier boot lives, and nobody of this one is to be touched.
-        (false, _) | (true, LostReason::NeverStarted) => Swept::default(),
-        (true, LostReason::SupervisorDied | LostReason::Reboot | LostReason::BadRecord | LostReason::Link) => {
-            let leaf = Identity::read(run_dir).filter(Identity::is_within_reach).and_then(|identity| identity.leaf);
-            leftovers(attempt, leaf.as_deref())
-        }
+        Swept::default()
     };
     let reason = if same_boot { reason } else { LostReason::Reboot };
     let (stdout, stderr) = spans(run_dir, starting.as_ref());

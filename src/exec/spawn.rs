@@ -96,7 +96,8 @@ pub(super) fn spawn(launch: &Launch, gifts: Gifts<'_>, leaf: &mut Option<Leaf>) 
     Ok(Born { main, status, stdout, stderr, tier })
 }
 
-fn open_cwd(cwd: &Path) -> Result<OwnedFd, SpawnFailure> {
+/// Opens a working folder that may be entered.
+pub(super) fn open_cwd(cwd: &Path) -> Result<OwnedFd, SpawnFailure> {
     let failed = |errno| failure(SpawnStep::Cwd, errno, &cwd.to_string_lossy());
     if cwd.is_relative() {
         return Err(failed(Errno::INVAL));

@@ -69,6 +69,9 @@ pub fn supervise(args: &[OsString]) -> ExitCode {
 fn serve(bench: &mut Bench) {
     while let Next::Ask = wait(bench) {
         match bench.hear() {
+            Heard::Launch(launch) if !bench.ledger.admit(launch.attempt) => {
+                bench.say(&Say::Refused { attempt: launch.attempt });
+            }
             Heard::Launch(launch) => {
                 let record = attempt::run(bench, &launch);
                 bench.say(&Say::Ended(Box::new(record)));

@@ -34,8 +34,10 @@ pub(super) struct Target(Pid);
 impl Target {
     /// Takes a pid.
     pub(super) fn new(raw: i32) -> Option<Self> {
-        let pid = Pid::from_raw(raw).filter(|_| raw > 1)?;
-        (pid != getpid()).then_some(Self(pid))
+        if raw <= 1 {
+            return None;
+        }
+        Pid::from_raw(raw).filter(|pid| *pid != getpid()).map(Self)
     }
 
     /// Opens a handle on whatever has this number now.

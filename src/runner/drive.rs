@@ -19,6 +19,7 @@ use crate::workspace::artifact::{Durability, Taken, publish};
 use crate::workspace::git::Git;
 use crate::workspace::state_dir::StateDir;
 use crate::workspace::tree::{Less, Snapshot, compare};
+use crate::workspace::tree_cache;
 use crate::workspace::worktree::Worktree;
 
 use super::attempt::{Bench, lost};
@@ -103,7 +104,6 @@ impl std::fmt::Debug for Runner<'_> {
 struct Course {
     run: RunId,
     run_dir: PathBuf,
-    commit: String,
     base_commit: String,
     artifacts: PathBuf,
     tree: Snapshot,
@@ -122,7 +122,9 @@ impl Runner<'_> {
         self.recover(&mut ledger)?;
         let head = self.worktree.read_head(self.git)?;
         let commit = head.commit.to_string();
-        let tree = self.snapshot(self.pipeline, None)?;
+        let cache = self.state.tree_cache(self.worktree);
+        let known = tree_cache::load(self.worktree, &cache);
+        let tree = self.snapshot(self.pipeline, known.as_ref())?;
         let start = self.start_stage(&ledger, wanted, &commit, &tree)?;
         let Some(stage) = start else {
             let Some(TaskState::Done { run, .. }) = ledger.task().map(|task| task.state.clone()) else {
@@ -153,10 +155,14 @@ impl Runner<'_> {
         (self.notify)(Notice::RunStarted { task: &self.task, run, stage: &stage.name });
         let artifacts = self.worktree.toplevel().join(self.artifacts_folder(self.pipeline).as_str());
         let published = self.published()?;
-        let mut course = Course { run, run_dir, commit, base_commit, artifacts, tree, published };
+        let mut course = Course { run, run_dir, base_commit, artifacts, tree, published };
         let mut bench = Bench::default();
         let end = self.run_stages(&mut ledger, &mut course, &mut bench, wanted);
         bench.close();
+        // A hint for the next run; losing it costs time only.
+        if let Err(error) = tree_cache::save(&course.tree, self.worktree, &cache) {
+            tracing::debug!(%error, "the tree's cache was not kept");
+        }
         let end = end?;
         let state = ledger.task().map(|task| task.state.clone());
         let Some(state) = state else { return Err(RunError::Pinned("the task is gone".to_owned())) };
@@ -414,7 +420,6 @@ impl Runner<'_> {
         let course = Course {
             run,
             run_dir: run_dir.clone(),
-            commit: start.commit.clone(),
             base_commit: start.base_commit.clone(),
             artifacts: self.worktree.toplevel().join(self.artifacts_folder(&pinned).as_str()),
             tree: self.snapshot(&pinned, None)?,
@@ -584,7 +589,6 @@ impl Runner<'_> {
         let course = Course {
             run,
             run_dir: self.state.run_dir(run),
-            commit,
             base_commit: self.worktree.base(self.git)?.commit.to_string(),
             artifacts: self.worktree.toplevel().join(self.artifacts_folder(self.pipeline).as_str()),
             tree,

@@ -7,6 +7,7 @@ use super::raw;
 use super::suggest;
 use super::tree::shown;
 use super::validate::Names;
+use crate::domain::id::StageName;
 use crate::domain::pipeline::{Flaw, FlawKind, STAGES_MAX, Site};
 
 /// Most stages that one line of help names.
@@ -179,17 +180,13 @@ fn one(flaw: Flaw, span: Span, marks: &Marks, names: &Names, sink: &mut Sink) {
             Draft::new(Code::UnknownBudget, span, format!("the budget `{name}` is not declared")).help(help)
         }
         FlawKind::Unreachable => {
-            let name = match flaw.site {
-                Site::Stage(at) => site_name(at),
-                _ => String::new(),
-            };
             let first = site_name(0);
-            Draft::new(Code::Unreachable, span, format!("no task can reach the stage `{name}`")).help(format!(
+            Draft::new(Code::Unreachable, span, "no task can reach this stage").help(format!(
                 "a task starts at `{first}`, the first in the file; lead a `pass` here, or leave the stage out"
             ))
         }
         FlawKind::UnboundedLoop(cycle) => {
-            let mut path: Vec<&str> = cycle.iter().take(NAMED_MAX).map(|name| name.as_str()).collect();
+            let mut path: Vec<&str> = cycle.iter().take(NAMED_MAX).map(StageName::as_str).collect();
             path.push(if cycle.len() > NAMED_MAX { "…" } else { path.first().copied().unwrap_or_default() });
             let message = format!("these passes go round in a circle that nothing bounds: {}", path.join(" → "));
             let help = "let one of them pass to `done`; only a rollback with a `charge` may lead back";
@@ -237,7 +234,7 @@ fn fitting(producer: &str) -> &'static str {
 pub(super) fn unknown_stage(name: &str, span: Span, names: &Names, sink: &mut Sink) {
     let all = || names.all.iter().map(String::as_str);
     let near = suggest::did_you_mean(name, all().chain(["done"]), sink);
-    let known = || (names.all.len() <= NAMED_MAX).then(|| format!("known: {}", suggest::one_of(all().chain(["done"]))));
+    let known = || (names.all.len() <= NAMED_MAX).then(|| format!("known: {}", suggest::all_of(all().chain(["done"]))));
     let message = format!("no stage is called `{}`", shown(name));
     sink.push(Draft::new(Code::UnknownStage, span, message).maybe_help(near.or_else(known)));
 }

@@ -11,6 +11,7 @@
 
 mod code;
 mod command;
+mod explain;
 mod flaw;
 mod outside;
 mod place;
@@ -27,6 +28,8 @@ mod tree;
 mod validate;
 mod values;
 mod words;
+
+pub use explain::{Explanation, reference};
 
 use crate::domain::id::Digest;
 use crate::domain::pipeline::Pipeline;

@@ -6,6 +6,7 @@ use super::code::Code;
 use super::place::{Span, Spanned};
 use super::problem::{Draft, Sink};
 use super::raw::{Evidence, Exit};
+use super::read::List;
 use super::suggest;
 use super::tree::shown;
 use super::values::{Count, OneOf, Text};
@@ -46,15 +47,15 @@ pub(super) fn evidence(said: Said, reports: &[Report], sink: &mut Sink) -> Optio
             needs_report(adapter, place, reports, sink);
             Some(EvidenceKind::Adapter(adapter))
         }
-        Evidence::ClosingLine => match said.closing_line {
-            Some(line) => closing_line(line, sink).map(EvidenceKind::ClosingLine),
-            None => {
+        Evidence::ClosingLine => {
+            let Some(line) = said.closing_line else {
                 let message = "`evidence: closing-line` needs the pattern of that line";
                 let help = r"add `closing-line: '(?P<total>\d+) checks, (?P<failed>\d+) failed'`";
                 sink.push(Draft::new(Code::EvidenceSettings, place, message).help(help));
-                None
-            }
-        },
+                return None;
+            };
+            closing_line(line, sink).map(EvidenceKind::ClosingLine)
+        }
         Evidence::ExitCode => {
             exit_map(said.exit.map(|exit| exit.value).unwrap_or_default(), sink).map(EvidenceKind::ExitCode)
         }
@@ -111,7 +112,7 @@ fn closing_line(line: Spanned<Text>, sink: &mut Sink) -> Option<String> {
                 let help = suggest::did_you_mean(unknown, GROUPS, sink)
                     .unwrap_or_else(|| format!("name groups out of {}", suggest::one_of(GROUPS)));
                 (format!("the closing line names a group `{}`", shown(unknown)), help)
-            } else if !has("failed") && !(has("total") && has("passed")) {
+            } else if !(has("failed") || has("total") && has("passed")) {
                 let message = "the closing line does not say how many tests failed".to_owned();
                 (message, r"name a group `(?P<failed>\d+)`, or both `total` and `passed`".to_owned())
             } else if regex.is_match("") {
@@ -133,7 +134,11 @@ fn exit_map(raw: Exit, sink: &mut Sink) -> Option<ExitMap> {
     let standard = ExitMap::default();
     let place = raw.pass.as_ref().or(raw.fail.as_ref()).map_or_else(Span::default, |list| list.span);
     let fail_given = raw.fail.is_some();
-    let codes = |list: Option<Spanned<super::read::List<Count<0, 255>>>>, standard: Vec<u8>| match list {
+    let whole = |list: &Option<Spanned<List<Count<0, 255>>>>| list.as_ref().is_none_or(|list| list.value.whole);
+    if !whole(&raw.pass) || !whole(&raw.fail) || !raw.unread.is_empty() {
+        return None;
+    }
+    let codes = |list: Option<Spanned<List<Count<0, 255>>>>, standard: Vec<u8>| match list {
         None => standard,
         Some(list) => list.value.items.iter().filter_map(|code| u8::try_from(code.value.0).ok()).collect(),
     };

@@ -7,7 +7,7 @@ use super::code::Code;
 use super::command::Command;
 use super::place::Span as Place;
 use super::problem::{Draft, Sink};
-use super::read::{FromNode, List, Mapping, mapping, missing_key};
+use super::read::{FromNode, List, Mapping as _, mapping, missing_key};
 use super::tree::{Kind, NodeRef, shown};
 use super::values::{Backoff, Count, Flag, OneOf, Span, Text, Version, Word, Words};
 use super::words::{Fail, Gate, Names, Pass, Producer, Stages};
@@ -177,7 +177,7 @@ mapping! {
 mapping! {
     /// Report files that a suite writes and orch reads: below the worktree, or below `{attempt}/`.
     Report "a report" {
-        /// JUnit XML.
+        /// `JUnit` XML.
         "junit" junit: Text;
         /// A file that stands while the suite runs and is removed at its end.
         "exit-file" exit_file: Text;
@@ -267,7 +267,8 @@ fn infra_policy(key: &str, span: Place, _value: NodeRef<'_>, sink: &mut Sink) ->
     known
 }
 
-fn push_infra(message: String, span: Place, sink: &mut Sink) {
+/// Reports a way to map a fault, and says what happens to one.
+pub(super) fn push_infra(message: String, span: Place, sink: &mut Sink) {
     let help = "a fault is tried again as `infra: { retries: 3, backoff: 30s..10m }` says, and then held for a person; \
                 it never charges the developer";
     sink.push(Draft::new(Code::InfraTransition, span, message).help(help));
@@ -276,6 +277,14 @@ fn push_infra(message: String, span: Place, sink: &mut Sink) {
 impl Suite {
     /// Reads the suite of a kind of producer: only a `staging-runner` has a host, and it must.
     pub(super) fn read(kind: ProducerKind, node: NodeRef<'_>, sink: &mut Sink) -> Option<Self> {
+        if matches!(node.kind(), Kind::List | Kind::Scalar { .. }) && !node.is_null() {
+            let word = kind.as_str();
+            let draft =
+                Draft::new(Code::WrongShape, node.first_line(), format!("`{word}` is no map with a `command` in it"));
+            let evidence = if kind == ProducerKind::Command { ", evidence: exit-code" } else { "" };
+            sink.push(draft.help(format!("write `{word}: {{ command: [program, argument]{evidence} }}`")));
+            return None;
+        }
         let suite = <Self as FromNode>::read(node, sink)?;
         let remote = kind == ProducerKind::StagingRunner;
         match node.entries().find(|(key, _)| key.text == "host") {

@@ -36,7 +36,11 @@ pub(super) fn spanned<T: FromNode>(node: NodeRef<'_>, sink: &mut Sink) -> Option
 
 /// The key a value stands under, for messages.
 pub(super) fn name(node: NodeRef<'_>) -> String {
-    node.key_text().map_or_else(|| "the value".to_owned(), |key| format!("`{}`", shown(key)))
+    match node.key_text() {
+        Some(key) => format!("`{}`", shown(key)),
+        None if node.is_root() => "the file".to_owned(),
+        None => "the item".to_owned(),
+    }
 }
 
 /// Reports that a node has the wrong shape. Says nothing of a node whose problem is known.
@@ -49,6 +53,10 @@ pub(super) fn wrong_shape(node: NodeRef<'_>, wanted: &str, sink: &mut Sink) {
         Kind::Map => "is a map",
     };
     let place = if node.is_null() { node.label() } else { node.first_line() };
+    if wanted.starts_with(super::raw::Infra::WHAT) && !node.is_null() {
+        super::raw::push_infra("a fault of the infrastructure has no transition".to_owned(), place, sink);
+        return;
+    }
     sink.push(Draft::new(Code::WrongShape, place, format!("{} {found}; wanted is {wanted}", name(node))));
 }
 
@@ -127,17 +135,25 @@ pub(super) fn owner(node: NodeRef<'_>, what: &str) -> String {
     }
 }
 
-/// Reports a key that a map does not have.
-pub(super) fn unknown_key(what: &str, keys: &[&str], key: &str, span: Span, sink: &mut Sink) {
-    let near = suggest::did_you_mean(key, keys.iter().copied(), sink);
-    let help = near.or_else(|| {
-        super::raw::home_of(key).map(|home| format!("`{key}` is a key of {home}")).or_else(|| {
-            let all = suggest::one_of(keys.iter().copied());
-            Some(if keys.is_empty() { format!("{what} has no keys") } else { format!("{what} has {all}") })
-        })
-    });
+/// Reports a key that a map does not have, and says which key was probably meant: that one is not missing then.
+pub(super) fn unknown_key(
+    what: &str,
+    keys: &'static [&'static str],
+    key: &str,
+    span: Span,
+    sink: &mut Sink,
+) -> Option<&'static str> {
+    let meant = suggest::nearest(key, keys.iter().copied(), sink);
+    let near = meant.map(|meant| format!("did you mean `{meant}`?"));
+    let home = || super::raw::home_of(key).map(|home| format!("`{key}` is a key of {home}"));
+    let known = || match keys {
+        [] => format!("{what} has no keys"),
+        _ => format!("its keys are {}", suggest::all_of(keys.iter().copied())),
+    };
+    let help = near.or_else(home).unwrap_or_else(known);
     let message = format!("`{}` is no key of {what}", shown(key));
-    sink.push(Draft::new(Code::UnknownKey, span, message).maybe_help(help));
+    sink.push(Draft::new(Code::UnknownKey, span, message).help(help));
+    meant
 }
 
 /// Reports a key that a map must have.
@@ -194,11 +210,13 @@ macro_rules! mapping {
                 sink: &mut $crate::spec::problem::Sink,
             ) -> Option<Self> {
                 use $crate::spec::read::Mapping as _;
+
                 if !matches!(node.kind(), $crate::spec::tree::Kind::Map) {
                     $crate::spec::read::wrong_shape(node, concat!($what, ", written as a map"), sink);
                     return None;
                 }
                 let mut read = Self::default();
+                let mut meant = Vec::new();
                 for (key, value) in node.entries() {
                     match key.text {
                         $($key => {
@@ -211,12 +229,13 @@ macro_rules! mapping {
                             let taken = false $(|| $unknown(other, key.span, value, sink))?;
                             if !taken {
                                 let owner = $crate::spec::read::owner(node, Self::WHAT);
-                                $crate::spec::read::unknown_key(&owner, Self::KEYS, other, key.span, sink);
+                                let near = $crate::spec::read::unknown_key(&owner, Self::KEYS, other, key.span, sink);
+                                meant.extend(near);
                             }
                         }
                     }
                 }
-                for key in Self::REQUIRED.iter().filter(|key| !node.has(key)) {
+                for key in Self::REQUIRED.iter().filter(|key| !node.has(key) && !meant.contains(key)) {
                     $crate::spec::read::missing_key(Self::WHAT, key, node, sink);
                 }
                 Some(read)
@@ -232,8 +251,8 @@ macro_rules! mapping {
                 let properties: Vec<(&str, serde_json::Value)> = vec![
                     $(($key, $crate::spec::read::described(generator.subschema_for::<$type>(), &[$($doc),+])),)*
                 ];
-                use $crate::spec::read::Mapping as _;
-                $crate::spec::schema::object(&[$($about),+], properties, Self::REQUIRED)
+                let required = <Self as $crate::spec::read::Mapping>::REQUIRED;
+                $crate::spec::schema::object(&[$($about),+], properties, required)
             }
         }
     };

@@ -40,11 +40,20 @@ pub(super) fn did_you_mean<'c>(
 
 /// Words as a list for people: `a`, `b` or `c`.
 pub(super) fn one_of<'c>(words: impl IntoIterator<Item = &'c str>) -> String {
+    sentence(words, "or")
+}
+
+/// Words as a list for people: `a`, `b` and `c`.
+pub(super) fn all_of<'c>(words: impl IntoIterator<Item = &'c str>) -> String {
+    sentence(words, "and")
+}
+
+fn sentence<'c>(words: impl IntoIterator<Item = &'c str>, join: &str) -> String {
     let words: Vec<String> = words.into_iter().map(|word| format!("`{word}`")).collect();
     match words.split_last() {
         None => "nothing".to_owned(),
         Some((last, [])) => last.clone(),
-        Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
+        Some((last, rest)) => format!("{} {join} {last}", rest.join(", ")),
     }
 }
 
@@ -76,7 +85,8 @@ mod tests {
 
     #[test]
     fn comparisons_are_bounded() {
-        let mut sink = Sink { compared: COMPARISONS_MAX, ..Sink::default() };
+        let mut sink = Sink::default();
+        sink.compared = COMPARISONS_MAX;
         assert_eq!(nearest("comand", ["command"], &mut sink), None);
     }
 

@@ -96,6 +96,11 @@ impl<'a> NodeRef<'a> {
         }
     }
 
+    /// Whether it is the whole document.
+    pub(super) fn is_root(self) -> bool {
+        self.index == 0
+    }
+
     /// The bytes to point at for the node as a whole: all of a single value or flow collection, the key of a
     /// block, which may go over many lines.
     pub(super) fn first_line(self) -> Span {
@@ -181,11 +186,12 @@ pub(super) fn read<'t>(text: &'t str, sink: &mut Sink) -> Option<Tree<'t>> {
         flow_nesting_limit: DEPTH_MAX + 1,
         block_nesting_limit: DEPTH_MAX + 1,
     };
-    let mut builder = Builder { nodes: Vec::new(), open: Vec::new(), documents: 0, stages: None, last_end: 0, sink };
+    let mut builder =
+        Builder { nodes: Vec::new(), open: Vec::new(), documents: 0, stages: None, last_end: 0, alias_line: 0, sink };
     for event in Parser::new_from_str_with_options(text, options) {
         let taken = match event {
             Ok((event, span)) => builder.take(event, &span),
-            Err(error) => Err(syntax(&error, text)),
+            Err(error) => Err(Box::new(syntax(&error, text))),
         };
         if let Err(draft) = taken {
             builder.sink.push(*draft);
@@ -213,6 +219,8 @@ struct Builder<'t, 's> {
     stages: Option<u32>,
     /// Where the last complete node ended.
     last_end: u32,
+    /// Line of the last alias that was reported: one a line is enough.
+    alias_line: usize,
     sink: &'s mut Sink,
 }
 
@@ -228,6 +236,7 @@ struct Open {
 type Stop = Box<Draft>;
 
 impl<'t> Builder<'t, '_> {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "an event that a later parser adds is no node")]
     fn take(&mut self, event: Event<'t>, span: &granit_parser::Span) -> Result<(), Stop> {
         match event {
             Event::DocumentStart(..) => {
@@ -260,14 +269,14 @@ impl<'t> Builder<'t, '_> {
                 Ok(())
             }
             Event::Alias(_) => {
-                self.anchor(bytes(span), "an alias");
+                self.alias("an alias", span);
                 self.add(Kind::Broken, bytes(span)).map(drop)
             }
             Event::UnresolvedAlias(name) => {
-                self.anchor(bytes(span), &format!("the alias `*{name}`"));
+                self.alias(&format!("the alias `*{name}`"), span);
                 self.add(Kind::Broken, bytes(span)).map(drop)
             }
-            // Stream and document ends carry nothing; a kind of event that a later parser adds is no node.
+            // The stream's ends and the document's end carry nothing.
             _ => Ok(()),
         }
     }
@@ -277,6 +286,12 @@ impl<'t> Builder<'t, '_> {
             let place = span.tag_span().map_or_else(|| bytes(span), |span| bytes(&span));
             let draft = Draft::new(Code::Tag, place, "a pipeline has no tags");
             self.sink.push(draft.help("leave the tag out; quote the value where it is meant as text"));
+        }
+    }
+
+    fn alias(&mut self, what: &str, span: &granit_parser::Span) {
+        if std::mem::replace(&mut self.alias_line, span.start.line()) != span.start.line() {
+            self.anchor(bytes(span), what);
         }
     }
 
@@ -438,18 +453,19 @@ pub(super) fn shown(text: &str) -> String {
     if text.chars().nth(60).is_some() {
         shown.push('…');
     }
-    shown.replace("\\\"", "\"").replace("\\'", "'")
+    shown.replace("\\\"", "\"").replace("\\'", "'").replace("\\\\", "\\")
 }
 
 fn too_deep(span: Span) -> Draft {
     Draft::new(Code::TooDeep, span, format!("lists and maps are nested more than {DEPTH_MAX} deep"))
 }
 
-fn syntax(error: &ScanError, text: &str) -> Stop {
+#[expect(clippy::wildcard_enum_match_arm, reason = "every other way not to be YAML is one problem")]
+fn syntax(error: &ScanError, text: &str) -> Draft {
     let at = error.marker().byte_offset().unwrap_or(text.len()).min(text.len());
     let width = text.get(at..).and_then(|rest| rest.chars().next()).filter(|c| *c != '\n').map_or(0, char::len_utf8);
     let span = Span::new(at, at + width);
-    Box::new(match error.kind() {
+    match error.kind() {
         ErrorKind::RecursionLimitExceeded => too_deep(span),
         ErrorKind::DirectiveDisallowed => Draft::new(Code::Directive, span, "a pipeline has no `%` directives")
             .help("leave the line out; orch reads YAML 1.2"),
@@ -457,7 +473,7 @@ fn syntax(error: &ScanError, text: &str) -> Stop {
             .help("leave the tag out; quote the value where it is meant as text"),
         kind => Draft::new(Code::Syntax, span, format!("the text is not YAML: {}", lower_first(&kind.to_string())))
             .help("look at the indentation and the quotes of this line and of the one above it"),
-    })
+    }
 }
 
 fn lower_first(message: &str) -> String {

@@ -13,7 +13,7 @@ use super::tree::{Kind, NodeRef, shown};
 use crate::domain::id::{BudgetName, NameError, PipelineName, RelPath, SerialGroup, StageName, SwitchName};
 
 /// Longest duration a pipeline may name: 30 days.
-const DURATION_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+const DURATION_MAX: Duration = Duration::from_hours(30 * 24);
 
 /// Puts a schema into every place of its use rather than under `definitions`.
 macro_rules! inline_schema {
@@ -103,10 +103,12 @@ pub(super) struct Version;
 
 impl FromNode for Version {
     fn read(node: NodeRef<'_>, sink: &mut Sink) -> Option<Self> {
+        let plain = matches!(node.kind(), Kind::Scalar { plain: true, .. });
         match scalar(node, "the number 1", sink)? {
-            "1" if matches!(node.kind(), Kind::Scalar { plain: true, .. }) => Some(Self),
+            "1" if plain => Some(Self),
             other => {
-                let message = format!("`version` is `{}`; this orch reads version 1", shown(other));
+                let quotes = if plain { "" } else { " in quotes" };
+                let message = format!("`version` is `{}`{quotes}; this orch reads version 1", shown(other));
                 sink.push(Draft::new(Code::Version, node.span(), message).help("write `version: 1`"));
                 None
             }
@@ -311,7 +313,7 @@ impl<T: Words> FromNode for OneOf<T> {
         let found = all.iter().find(|(word, _)| *word == written);
         if found.is_none() {
             let help = suggest::did_you_mean(written, words(), sink)
-                .unwrap_or_else(|| format!("known: {}", suggest::one_of(words())));
+                .unwrap_or_else(|| format!("known: {}", suggest::all_of(words())));
             let message = format!("{}: `{}` is no {}", name(node), shown(written), T::WHAT);
             sink.push(Draft::new(Code::UnknownWord, node.span(), message).help(help));
         }

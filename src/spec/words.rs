@@ -77,7 +77,7 @@ fn unknown_producer(key: &str, span: Span, sink: &mut Sink) {
         } else if Stage::KEYS.contains(&key) {
             format!("`{key}` is a key of the stage; indent it less")
         } else {
-            format!("known: {}", suggest::one_of(kinds()))
+            format!("known: {}", suggest::all_of(kinds()))
         }
     });
     sink.push(Draft::new(Code::OneProducer, span, format!("`{}` is no producer", shown(key))).help(help));
@@ -95,7 +95,7 @@ fn read_kind(kind: ProducerKind, value: NodeRef<'_>, sink: &mut Sink) -> Option<
                 return None;
             }
             for (key, _) in value.entries() {
-                unknown_key("an approval", &[], key.text, key.span, sink);
+                let _: Option<&str> = unknown_key("an approval", &[], key.text, key.span, sink);
             }
             Some(Producer::Approval)
         }
@@ -162,7 +162,7 @@ impl FromNode for Gate {
         let known = || {
             format!(
                 "known: {}; or declare one: `{{ key: status, pass: [READY], fail: [BLOCKED] }}`",
-                suggest::one_of(words())
+                suggest::all_of(words())
             )
         };
         let help = suggest::did_you_mean(written, words(), sink).unwrap_or_else(known);

@@ -227,7 +227,7 @@ impl StoreError {
     pub const fn help(&self) -> Option<&'static str> {
         match self {
             Self::Busy { .. } => Some("try again; `orch status` shows who drives which task"),
-            Self::Superseded { .. } => Some("somebody else moved the task; look at it with `orch task show`"),
+            Self::Superseded { .. } => Some("somebody else moved the task; look at it with `orch status`"),
             Self::NoSuch { .. } => Some("`orch run list` and `orch run show` list ids"),
             Self::Ambiguous { .. } => Some("give more characters of the id"),
             Self::Disagrees { .. } => {

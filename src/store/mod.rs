@@ -14,6 +14,7 @@ mod audit;
 mod change;
 mod codec;
 mod error;
+mod form;
 mod record;
 mod rows;
 pub mod sqlite;

@@ -175,16 +175,25 @@ pub(super) fn agree<T: std::fmt::Debug + PartialEq>(row: &str, stored: &T, deriv
     Err(StoreError::Disagrees { row: row.to_owned(), what: difference("row", stored, "events", derived) })
 }
 
-/// Says where two rows differ: the first line of their pretty forms that is not the same.
+/// Says where two rows differ: the first line of their pretty forms that is not the same, with its column.
 pub(super) fn difference<T: std::fmt::Debug>(one: &str, stored: &T, other: &str, derived: &T) -> String {
     let (stored, derived) = (format!("{stored:#?}"), format!("{derived:#?}"));
-    let first = stored.lines().zip(derived.lines()).find(|(left, right)| left != right);
-    let (left, right) = first.unwrap_or(("more columns", "fewer columns"));
-    format!("its {one} says `{}`, its {other} `{}`", clean(left), clean(right))
+    let mut column = "columns";
+    for (left, right) in stored.lines().zip(derived.lines()) {
+        if let Some((name, _)) = left.trim().split_once(": ") {
+            column = name;
+        }
+        if left != right {
+            return format!("{column}: its {one} says `{}`, its {other} `{}`", value(left), value(right));
+        }
+    }
+    format!("its {one} and its {other} differ")
 }
 
-fn clean(line: &str) -> &str {
-    line.trim().trim_end_matches([',', '{', '(']).trim_end()
+/// The value in a line of a pretty form.
+fn value(line: &str) -> &str {
+    let line = line.trim();
+    line.split_once(": ").map_or(line, |(_, value)| value).trim_end_matches([',', '{', '(', ' '])
 }
 
 fn exit_text(exit: &Exit) -> String {

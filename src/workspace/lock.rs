@@ -1,4 +1,4 @@
-//! One runner a task: a kernel lock on a file that is never removed, and a card that names the holder.
+//! One runner a task, and one task a worktree: a kernel lock on a file that is never removed, and a card that names the holder.
 //!
 //! flock(2) is dropped by the kernel when the last descriptor of the open file goes, however its holder dies, so
 //! a free lock is surely a dead holder. Removing and making a lock file anew is how two holders come about: after
@@ -8,6 +8,7 @@
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::fd::AsFd as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -17,7 +18,8 @@ use rustix::io::Errno;
 
 use super::holder::{CARD_BYTES_MAX, Holder, Liveness};
 use super::state_dir::{StateDir, StateDirError};
-use crate::domain::id::TaskName;
+use super::worktree::Worktree;
+use crate::domain::id::{Digest, TaskName};
 
 /// How often a lock file that was replaced while it was being locked is opened again.
 const REPLACED_TRIES_MAX: u32 = 8;
@@ -26,10 +28,10 @@ const REPLACED_TRIES_MAX: u32 = 8;
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Somebody else has it.
-    #[error("take the lock of task {task}: {}", named(holder.as_deref()))]
+    #[error("take the lock of {subject}: {}", named(holder.as_deref()))]
     Held {
-        /// The task.
-        task: TaskName,
+        /// What is locked, for people.
+        subject: String,
         /// Who; `None` where the card is missing, torn, or names a process that is gone.
         holder: Option<Box<Holder>>,
         /// When the holder last renewed its card.
@@ -60,10 +62,12 @@ impl LockError {
         match self {
             Self::Held { holder: Some(holder), .. } => match holder.liveness() {
                 Liveness::Alive => "wait for it, or stop it; `orch status` shows what it does",
-                Liveness::Gone | Liveness::Unknown => "`orch unlock` says what it can find out about the holder",
+                Liveness::Gone | Liveness::Unknown => {
+                    "the kernel keeps the lock of a process that this one cannot see: another PID namespace or container; stop it there"
+                }
             },
             Self::Held { holder: None, .. } => {
-                "try again in a moment; if it stays so, `orch unlock` looks for the holder"
+                "try again in a moment; if it stays so, `fuser` on the lock file names the process"
             }
             Self::Unsafe { .. } => "something replaces orch's own files: look at who can write to the state folder",
             Self::StateDir(error) => error.help(),
@@ -76,9 +80,37 @@ fn named(holder: Option<&Holder>) -> String {
     holder.map_or_else(|| "an unknown holder has it".to_owned(), |holder| format!("{} has it", holder.describe()))
 }
 
-/// The right to drive a task, until it is released, dropped, or its process dies.
+/// What a lock is about.
+#[derive(Debug, Clone, Copy)]
+pub enum Subject<'a> {
+    /// A task: one runner drives it.
+    Task(&'a TaskName),
+    /// A worktree: tasks of two names in one checkout would judge each other's changes.
+    Worktree(&'a Worktree),
+}
+
+impl Subject<'_> {
+    /// Head of the names of its files. No task's name begins with a dot.
+    fn file_stem(self) -> String {
+        match self {
+            Self::Task(name) => name.to_string(),
+            Self::Worktree(worktree) => {
+                format!(".worktree-{}", Digest::of(worktree.toplevel().as_os_str().as_bytes()).short())
+            }
+        }
+    }
+
+    fn describe(self) -> String {
+        match self {
+            Self::Task(name) => format!("task {name}"),
+            Self::Worktree(worktree) => format!("worktree {}", worktree.toplevel().display()),
+        }
+    }
+}
+
+/// The right to drive a task or to use a worktree, until it is released, dropped, or its process dies.
 #[derive(Debug)]
-pub struct TaskLock {
+pub struct Lock {
     file: File,
     path: PathBuf,
     card_path: PathBuf,
@@ -87,16 +119,17 @@ pub struct TaskLock {
     took_over_from: Option<Box<Holder>>,
 }
 
-impl TaskLock {
-    /// Takes the lock of a task, or says who has it. Never waits.
+impl Lock {
+    /// Takes a lock, or says who has it. Never waits.
     ///
     /// # Errors
     /// [`LockError`].
-    pub fn acquire(state: &StateDir, task: &TaskName, card: Holder) -> Result<Self, LockError> {
+    pub fn acquire(state: &StateDir, subject: Subject<'_>, card: Holder) -> Result<Self, LockError> {
         let folder = state.locks_dir();
         state.make(&folder)?;
-        let path = folder.join(format!("{task}.lock"));
-        let card_path = folder.join(format!("{task}.json"));
+        let stem = subject.file_stem();
+        let path = folder.join(format!("{stem}.lock"));
+        let card_path = folder.join(format!("{stem}.json"));
         let io = |source: std::io::Error| match Errno::from_io_error(&source) {
             Some(Errno::LOOP | Errno::ISDIR) => LockError::Unsafe { path: path.clone() },
             Some(_) | None => LockError::Io { path: path.clone(), source },
@@ -105,7 +138,7 @@ impl TaskLock {
             let file = open(&path).map_err(io)?;
             match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => {}
-                Err(Errno::WOULDBLOCK) => return Err(held(task, &card_path)),
+                Err(Errno::WOULDBLOCK) => return Err(held(subject, &card_path)),
                 Err(errno) => return Err(io(errno.into())),
             }
             if !names(&path, &file) {
@@ -171,7 +204,7 @@ impl TaskLock {
     }
 }
 
-impl Drop for TaskLock {
+impl Drop for Lock {
     fn drop(&mut self) {
         // Still under the kernel's lock, so that no new holder's card can stand there; `file` closes after this.
         let ours = read_card(&self.card_path).0.is_some_and(|holder| holder.token == self.card.token);
@@ -184,13 +217,20 @@ impl Drop for TaskLock {
     }
 }
 
-/// What can be seen of a task's lock without touching it.
+/// What can be seen of a lock without touching it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LockView {
     /// Nobody has it.
     Free,
     /// Nobody has it, and the last holder did not release it: it died.
     Abandoned(Box<Holder>),
+    /// Somebody in another PID namespace or on another machine had it last; only trying to take it tells more.
+    Elsewhere {
+        /// Who.
+        holder: Box<Holder>,
+        /// When the holder last renewed its card.
+        heartbeat_at: Option<Timestamp>,
+    },
     /// Somebody has it.
     Held {
         /// Who, where the card tells.
@@ -200,26 +240,29 @@ pub enum LockView {
     },
 }
 
-/// Looks at a task's lock. Takes nothing, not even for a moment, so that it can be in nobody's way.
+/// Looks at a lock. Takes nothing, not even for a moment, so that it can be in nobody's way.
 ///
 /// # Errors
 /// What the kernel says of the lock file or of `/proc/locks`.
-pub fn look(state: &StateDir, task: &TaskName) -> std::io::Result<LockView> {
+pub fn look(state: &StateDir, subject: Subject<'_>) -> std::io::Result<LockView> {
     let folder = state.locks_dir();
-    let (card, heartbeat_at) = read_card(&folder.join(format!("{task}.json")));
+    let stem = subject.file_stem();
+    let (card, heartbeat_at) = read_card(&folder.join(format!("{stem}.json")));
     let holder = card.map(Box::new);
-    let inode = match std::fs::symlink_metadata(folder.join(format!("{task}.lock"))) {
+    let inode = match std::fs::symlink_metadata(folder.join(format!("{stem}.lock"))) {
         Ok(found) => found.ino(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(LockView::Free),
         Err(error) => return Err(error),
     };
     let table = std::fs::read_to_string("/proc/locks")?;
-    // A holder in another PID namespace is not in the table; its card then says that it cannot be asked.
-    let elsewhere = holder.as_ref().is_some_and(|holder| holder.liveness() == Liveness::Unknown);
-    Ok(if is_locked(&table, inode) || elsewhere {
-        LockView::Held { holder, heartbeat_at }
-    } else {
-        holder.map_or(LockView::Free, LockView::Abandoned)
+    if is_locked(&table, inode) {
+        return Ok(LockView::Held { holder, heartbeat_at });
+    }
+    // A holder in another PID namespace is not in the table.
+    Ok(match holder.map(|holder| (holder.liveness(), holder)) {
+        None => LockView::Free,
+        Some((Liveness::Alive | Liveness::Gone, holder)) => LockView::Abandoned(holder),
+        Some((Liveness::Unknown, holder)) => LockView::Elsewhere { holder, heartbeat_at },
     })
 }
 
@@ -232,11 +275,11 @@ fn is_locked(table: &str, inode: u64) -> bool {
     })
 }
 
-fn held(task: &TaskName, card_path: &Path) -> LockError {
+fn held(subject: Subject<'_>, card_path: &Path) -> LockError {
     let (card, heartbeat_at) = read_card(card_path);
     // Between the lock and the card stands the card of the one before; it must not be blamed.
     let holder = card.filter(|holder| holder.liveness() != Liveness::Gone).map(Box::new);
-    LockError::Held { task: task.clone(), holder, heartbeat_at }
+    LockError::Held { subject: subject.describe(), holder, heartbeat_at }
 }
 
 /// The card and the time of its last renewal.

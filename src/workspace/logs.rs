@@ -288,4 +288,23 @@ mod tests {
         check("a\u{202e}b\u{200b}".as_bytes(), "a\\u{202e}b\\u{200b}");
         check(b"\0\x7f\xff", "\\x00\\x7f\\xff");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_escaped_cannot_steer(bytes: Vec<u8>) {
+            let shown = escape(&bytes);
+            let steers = |c: char| (c.is_control() && !matches!(c, '\n' | '\t')) || is_invisible(c);
+            assert!(!shown.contains(steers));
+        }
+
+        #[test]
+        fn every_span_is_accounted_for(start in 0..50_u64, bytes in 0..50_u64, hole in proptest::option::of((0..80_u64, 0..80_u64))) {
+            let (_scratch, part) = part(&[b'x'; 40], &LogSpan { start, bytes, dropped: hole });
+            let count = |piece| match piece {
+                Piece::Bytes(bytes) => bytes.len() as u64,
+                Piece::Gap { bytes, .. } => bytes,
+            };
+            assert_eq!(part.pieces().map(|piece| count(piece.unwrap())).sum::<u64>(), bytes);
+        }
+    }
 }

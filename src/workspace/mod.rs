@@ -2,8 +2,8 @@
 //!
 //! Two kinds of places, and they are not trusted alike. The worktree belongs to producers: nothing in it is
 //! followed, run or believed without a look ([`root`], [`git`], [`tree`], [`artifact`], [`report`]). The state
-//! folder belongs to orch: it is private, and what does not look so is refused ([`state_dir`], [`lock`],
-//! [`logs`]).
+//! folder belongs to orch: it is private, and what does not look so is refused ([`state_dir`], [`lock`], [`logs`],
+//! [`tree_cache`]).
 //!
 //! Nothing here starts a process (git is asked through a [`git::GitRunner`] that the caller gives), decides
 //! anything, or reads orch's environment by itself.
@@ -21,5 +21,6 @@ pub mod report;
 pub mod root;
 pub mod state_dir;
 pub mod tree;
+pub mod tree_cache;
 mod watch;
 pub mod worktree;

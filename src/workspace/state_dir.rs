@@ -196,6 +196,12 @@ impl StateDir {
         self.run_dir(run).join("moved").join(attempt.to_string())
     }
 
+    /// Where the last look at a worktree's tree is kept for the next run. Not made by this call.
+    pub fn tree_cache(&self, worktree: &Worktree) -> PathBuf {
+        let name = Digest::of(worktree.toplevel().as_os_str().as_bytes()).short();
+        self.path.join("trees").join(format!("{name}.cache"))
+    }
+
     /// The folder of the tasks' locks. Not made by this call.
     pub fn locks_dir(&self) -> PathBuf {
         self.path.join("locks")

@@ -74,6 +74,14 @@ impl Less {
         Self { folders: vec![artifacts], files: reports.into_iter().collect() }
     }
 
+    pub(super) fn parts(&self) -> (&[RelPath], &[RelPath]) {
+        (&self.folders, &self.files)
+    }
+
+    pub(super) fn from_parts(folders: Vec<RelPath>, files: Vec<RelPath>) -> Self {
+        Self { folders, files }
+    }
+
     /// Whether a path is left out.
     pub(super) fn covers(&self, path: &[u8]) -> bool {
         let within = |folder: &RelPath| {

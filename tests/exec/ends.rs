@@ -1,16 +1,17 @@
 //! How main processes end by themselves.
 
-use orch::domain::evidence::{Exit, KillTier, Stop};
-use orch::domain::id::Nonce;
-use orch::exec::{ExecError, MARK};
-
-use crate::harness::{Lab, TIERS};
 use std::path::Path;
+
+use orch::domain::evidence::{Canceller, Exit, KillTier, Stop};
+use orch::domain::id::Nonce;
+use orch::exec::{BootId, Ending, ExecError, Launch, MARK, Recovered, recover};
+
+use crate::harness::{Lab, ORCH, TIERS, script};
 
 #[test]
 fn a_code_is_kept_and_the_record_is_whole() {
     for tier in TIERS {
-        let mut lab = Lab::with(tier, Path::new(crate::harness::ORCH));
+        let mut lab = Lab::with(tier, Path::new(ORCH));
         let launch = lab.sh("echo out; echo err >&2; exit 3");
         let record = lab.run(&launch);
         assert_eq!(record.exit, Exit::Exited { code: 3 });
@@ -20,9 +21,9 @@ fn a_code_is_kept_and_the_record_is_whole() {
         assert!(record.max_rss_kib > 100 && record.started_at <= record.ended_at && !record.elapsed.is_zero());
         assert_eq!(lab.stdout(&record), b"out\n");
         assert_eq!(lab.stderr(&record), b"err\n");
-        if tier == KillTier::Walk {
-            assert_eq!(record.tier, KillTier::Walk);
-        }
+        let identity = std::fs::read_to_string(lab.run_dir().join("supervisor.json")).unwrap();
+        let has_leaf = !identity.contains(r#""leaf":null"#);
+        assert_eq!(record.tier == KillTier::Cgroup, has_leaf && tier == KillTier::Cgroup, "{identity}");
         lab.supervisor.finish().unwrap();
     }
 }
@@ -105,10 +106,10 @@ fn a_producer_has_three_descriptors_its_own_group_and_default_signals() {
 fn descriptors_that_the_runner_itself_inherited_do_not_reach_a_producer() {
     // A shell with more descriptors than it should have, and signals ignored and blocked, starts the supervisor.
     let dir = tempfile::tempdir().unwrap();
-    let wrapper = crate::harness::script(
+    let wrapper = script(
         dir.path(),
         "wrapper",
-        &format!("#!/bin/sh\ntrap '' HUP INT USR1\nexec {} \"$@\" 5</dev/zero 9</etc/passwd\n", crate::harness::ORCH),
+        &format!("#!/bin/sh\ntrap '' HUP INT USR1\nexec {} \"$@\" 5</dev/zero 9</etc/passwd\n", ORCH),
     );
     let mut lab = Lab::within(dir, KillTier::Walk, &wrapper);
     assert_eq!(lab.says("ls /proc/self/fd").trim(), "0\n1\n2\n3", "the three, and the folder that ls reads");
@@ -119,13 +120,49 @@ fn descriptors_that_the_runner_itself_inherited_do_not_reach_a_producer() {
 fn one_attempt_at_a_time() {
     let mut lab = Lab::new();
     let launch = lab.sh("exit 0");
-    assert!(matches!(
-        lab.supervisor.wait(None, orch::domain::evidence::Canceller::Request, &mut |_| ()),
-        Err(ExecError::Idle)
-    ));
+    assert!(matches!(lab.supervisor.wait(None, Canceller::Request, &mut |_| ()), Err(ExecError::Idle)));
     lab.supervisor.launch(&launch).unwrap();
     assert!(matches!(lab.supervisor.launch(&launch), Err(ExecError::Busy { attempt }) if attempt == launch.attempt));
     lab.record(None);
-    let again = orch::exec::Launch { nonce: Nonce::new(uuid::Uuid::new_v4()), ..launch };
-    assert!(lab.run(&again).began, "the supervisor keeps no list of names; the runner makes each id once");
+}
+
+#[test]
+fn an_attempt_is_started_once_in_its_life() {
+    let mut lab = Lab::new();
+    let launch = lab.sh("echo >> ran");
+    let record = lab.run(&launch);
+    let again = Launch { nonce: Nonce::new(uuid::Uuid::new_v4()), ..launch.clone() };
+    for _supervisor in 0..2 {
+        lab.supervisor.launch(&again).unwrap();
+        let refused = lab.supervisor.wait(None, Canceller::Request, &mut |_| ());
+        assert!(matches!(refused, Err(ExecError::Repeated { attempt }) if attempt == launch.attempt));
+        assert_eq!(lab.run(&lab.sh("exit 0")).exit, Exit::Exited { code: 0 }, "it works on");
+        // The next one has only the file to know it from.
+        lab.supervisor.finish().unwrap();
+        lab = Lab::within(lab.dir, KillTier::Cgroup, Path::new(ORCH));
+    }
+    assert_eq!(std::fs::read(lab.work().join("ran")).unwrap(), b"\n");
+    lab.supervisor.finish().unwrap();
+    let found = recover(&lab.dir.path().join("run"), launch.attempt, launch.nonce, &BootId::current().unwrap(), None);
+    assert_eq!(found.unwrap(), Recovered::Settled(Ending::Ended(Box::new(record))));
+}
+
+#[test]
+fn a_supervisor_has_its_own_session_and_its_files_are_private() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut lab = Lab::new();
+    lab.run(&lab.sh("exit 0"));
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", lab.supervisor.pid())).unwrap();
+    let session = stat.rsplit(')').next().unwrap().split_whitespace().nth(3).unwrap().to_owned();
+    assert_eq!(session, lab.supervisor.pid().to_string());
+    let environ = std::fs::read(format!("/proc/{}/environ", lab.supervisor.pid())).unwrap();
+    assert!(environ.is_empty(), "nothing of the runner's environment");
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(lab.run_dir()).unwrap() {
+        let entry = entry.unwrap();
+        assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{entry:?}");
+        names.push(entry.file_name().into_string().unwrap());
+    }
+    names.sort_unstable();
+    assert_eq!(names, ["exits.jsonl", "stderr.log", "stdout.log", "supervisor.json", "supervisor.lock"]);
 }

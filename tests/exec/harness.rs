@@ -9,14 +9,14 @@ use std::os::unix::fs::FileExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use orch::domain::evidence::{Canceller, Exit, ExitRecord, KillTier, LogSpan};
 use orch::domain::id::{AttemptId, Nonce};
 use orch::domain::pipeline::{Argv, Limits};
 use orch::domain::plan::Environment;
-use orch::exec::{Ending, Launch, OUTPUT_MAX_BYTES, STDERR_FILE, STDOUT_FILE, Supervisor};
+use orch::exec::{Ending, Launch, MARK, OUTPUT_MAX_BYTES, STDERR_FILE, STDOUT_FILE, Supervisor};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 pub(crate) const ORCH: &str = env!("CARGO_BIN_EXE_orch");
@@ -243,4 +243,35 @@ pub(crate) fn lives(pid: i32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(
         |stat| !matches!(stat.rsplit(')').next().map(str::trim_start), Some(rest) if rest.starts_with(['Z', 'X'])),
     )
+}
+
+/// Waits until a process is gone or a zombie.
+pub(crate) fn await_gone(pid: i32) {
+    let Some(pid) = rustix::process::Pid::from_raw(pid) else { return };
+    let Ok(handle) = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()) else { return };
+    let mut fds = [PollFd::new(&handle, PollFlags::IN)];
+    assert_eq!(poll(&mut fds, Some(&Timespec { tv_sec: 20, tv_nsec: 0 })), Ok(1), "it lives on");
+}
+
+/// Sends a signal by its name.
+pub(crate) fn signal(pid: u32, name: &str) {
+    assert!(Command::new("/bin/kill").args(["-s", name, &pid.to_string()]).status().unwrap().success());
+}
+
+/// How many processes carry an attempt's mark.
+pub(crate) fn marked(attempt: &str) -> usize {
+    let pair = format!("{MARK}={attempt}");
+    fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .filter(|entry| {
+            let environ = fs::read(entry.path().join("environ")).unwrap_or_default();
+            environ.split(|byte| *byte == 0).any(|given| given == pair.as_bytes())
+        })
+        .count()
+}
+
+/// A process of the test's own, outside every attempt, with a mark; it says its pid to a FIFO and stays.
+pub(crate) fn marked_stranger(mark: &str, fifo: &Path) -> Child {
+    Command::new("/bin/sh").args(["-c", "echo $$ > \"$0\"; exec sleep 300"]).arg(fifo).env(MARK, mark).spawn().unwrap()
 }

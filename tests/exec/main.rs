@@ -3,8 +3,14 @@
 //!
 //! Nothing here waits for time: tests wait for a byte in a FIFO, the end of a process, or a record.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic; helpers count as no tests for the lint")]
+
 mod harness;
 
+mod deaths;
 mod ends;
+mod helpers;
 mod output;
 mod start;
+mod stops;
+mod trees;

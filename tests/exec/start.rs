@@ -76,9 +76,9 @@ fn a_working_folder_that_is_not_one() {
         assert_eq!(failure(&record), (SpawnStep::Cwd, errno, &*cwd.to_string_lossy()));
     }
     std::fs::create_dir(&gone).unwrap();
-    let launch = Launch { cwd: gone.clone(), ..lab.sh("rmdir ../gone") };
-    assert_eq!(lab.run(&launch).exit, Exit::Exited { code: 0 });
-    assert_eq!(failure(&lab.run(&launch)).0, SpawnStep::Cwd);
+    let launch = |lab: &Lab| Launch { cwd: gone.clone(), ..lab.sh("rmdir ../gone") };
+    assert_eq!(lab.run(&launch(&lab)).exit, Exit::Exited { code: 0 });
+    assert_eq!(failure(&lab.run(&launch(&lab))).0, SpawnStep::Cwd);
 }
 
 #[test]

@@ -134,6 +134,21 @@ pub(crate) fn the_version_guards(engine: &dyn Engine) {
     assert_clean(&*store);
 }
 
+/// A state with visits of a stage that no event of the change enters is refused, not stored by half.
+pub(crate) fn visits_are_those_of_the_events(engine: &dyn Engine) {
+    let mut store = engine.open();
+    let mut life = Life::new("x");
+    keep(&mut *store, &life.added());
+    let mut stray = life.clone().started("testing");
+    stray.next.visits.insert(stage("elsewhere"), 1);
+    refused(store.commit(&stray), "visits of 2 stages");
+    keep(&mut *store, &life.started("testing"));
+    keep(&mut *store, &life.rolled_back("development"));
+    keep(&mut *store, &life.advanced("testing", b"report"));
+    let found = store.task(&name("x")).unwrap().unwrap().task.visits;
+    assert_eq!(found.into_iter().collect::<Vec<_>>(), [(stage("development"), 1), (stage("testing"), 2)]);
+}
+
 /// What is refused leaves nothing: no event, no row, no artifact, no effect.
 pub(crate) fn a_refusal_leaves_nothing(engine: &dyn Engine) {
     let mut store = engine.open();
@@ -272,7 +287,7 @@ pub(crate) fn a_queued_task_has_no_owner(engine: &dyn Engine) {
 pub(crate) fn artifacts_read_back(engine: &dyn Engine) {
     let mut store = engine.open();
     let sizes = [0, 1, ROW_ARTIFACT_BYTES, ROW_ARTIFACT_BYTES + 1, 3_000_000];
-    let all: Vec<Vec<u8>> = sizes.iter().map(|size| (0..*size).map(|at| (at % 251) as u8).collect()).collect();
+    let all: Vec<Vec<u8>> = sizes.iter().map(|size| (0..=250).cycle().take(*size).collect()).collect();
     let mut life = Life::new("x");
     let mut change = life.added();
     change.artifacts = all.iter().cloned().map(ArtifactBytes::of).collect();
@@ -411,7 +426,11 @@ pub(crate) fn racing_writers_win_once(engine: &dyn Engine) {
                         life.attempt = (0..WRITERS * 2000).find(|number| attempt_id(*number) == attempt).unwrap();
                         life.interrupted("testing")
                     }
-                    ref state => panic!("{state:?}"),
+                    ref state @ (TaskState::Ready { .. }
+                    | TaskState::Held { .. }
+                    | TaskState::Done { .. }
+                    | TaskState::Failed { .. }
+                    | TaskState::Cancelled { .. }) => panic!("{state:?}"),
                 };
                 match store.commit(&change) {
                     Ok(version) => won.push(version),

@@ -233,7 +233,7 @@ fn a_report_counts_only_when_it_is_new() {
     assert_eq!(read(started_at + Duration::from_mins(1)), Report::Stale);
     // A copy that a build cache restored with its old time.
     let file = std::fs::File::options().write(true).open(scene.at("target/junit.xml")).unwrap();
-    file.set_modified((started_at - Duration::from_mins(60)).into()).unwrap();
+    file.set_modified((started_at - Duration::from_hours(1)).into()).unwrap();
     assert_eq!(read(started_at), Report::Stale);
     assert!(matches!(read_report(&scene.root, &report, started_at, 3), Report::Broken(_)));
 

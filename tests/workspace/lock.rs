@@ -7,7 +7,7 @@ use std::process::{Child, Stdio};
 use jiff::Timestamp;
 use orch::domain::id::{Nonce, TaskName};
 use orch::workspace::holder::{Holder, Liveness};
-use orch::workspace::lock::{LockError, LockView, TaskLock, look};
+use orch::workspace::lock::{Lock, LockError, LockView, Subject, look};
 use orch::workspace::state_dir::{StateDir, StateDirWish};
 use orch::workspace::worktree::Worktree;
 
@@ -20,14 +20,14 @@ fn card() -> Holder {
     Holder::this_process(Nonce::new(uuid::Uuid::new_v4()), Timestamp::UNIX_EPOCH, &["orch".into(), "run".into()])
 }
 
-fn acquire(state: &StateDir, name: &TaskName) -> Result<TaskLock, LockError> {
-    TaskLock::acquire(state, name, card())
+fn acquire(state: &StateDir, name: &TaskName) -> Result<Lock, LockError> {
+    Lock::acquire(state, Subject::Task(name), card())
 }
 
 fn holder_of(error: LockError) -> Option<Box<Holder>> {
     match error {
         LockError::Held { holder, .. } => holder,
-        other => panic!("{other}"),
+        other @ (LockError::Unsafe { .. } | LockError::StateDir(_) | LockError::Io { .. }) => panic!("{other}"),
     }
 }
 
@@ -112,7 +112,7 @@ fn exactly_one_of_64_processes_wins() {
 fn a_dead_holder_is_taken_over_from_and_a_live_one_named() {
     let repo = Repo::new();
     let state = repo.state();
-    assert_eq!(look(&state, &task("t")).unwrap(), LockView::Free);
+    assert_eq!(look(&state, Subject::Task(&task("t"))).unwrap(), LockView::Free);
     let mut other = Contender::start(&repo);
     other.go();
     assert_eq!(other.line(), "won");
@@ -121,18 +121,21 @@ fn a_dead_holder_is_taken_over_from_and_a_live_one_named() {
     assert!(error.to_string().contains(&format!("pid {pid} on ")), "{error}");
     let holder = holder_of(error).unwrap();
     assert_eq!((holder.pid, holder.liveness()), (pid, Liveness::Alive));
-    assert!(matches!(look(&state, &task("t")).unwrap(), LockView::Held { holder: Some(_), heartbeat_at: Some(_) }));
+    assert!(matches!(
+        look(&state, Subject::Task(&task("t"))).unwrap(),
+        LockView::Held { holder: Some(_), heartbeat_at: Some(_) }
+    ));
     assert!(acquire(&state, &task("another")).is_ok(), "another task has another lock");
 
     other.kill();
-    assert!(matches!(look(&state, &task("t")).unwrap(), LockView::Abandoned(dead) if dead.pid == pid));
+    assert!(matches!(look(&state, Subject::Task(&task("t"))).unwrap(), LockView::Abandoned(dead) if dead.pid == pid));
     let lock = acquire(&state, &task("t")).unwrap();
     let dead = lock.took_over_from().unwrap();
     assert_eq!((dead.pid, dead.liveness()), (pid, Liveness::Gone));
     assert!(lock.is_ours());
     lock.beat().unwrap();
     lock.release();
-    assert_eq!(look(&state, &task("t")).unwrap(), LockView::Free);
+    assert_eq!(look(&state, Subject::Task(&task("t"))).unwrap(), LockView::Free);
     assert!(acquire(&state, &task("t")).unwrap().took_over_from().is_none());
     assert!(state.locks_dir().join("t.lock").exists(), "the lock file stays");
 }
@@ -178,4 +181,16 @@ fn a_lock_file_that_was_taken_away_is_noticed() {
     std::fs::remove_file(&path).unwrap();
     std::fs::create_dir(&path).unwrap();
     assert!(matches!(acquire(&state, &task("t")), Err(LockError::Unsafe { .. })));
+}
+
+#[test]
+fn a_worktree_has_one_task_at_a_time() {
+    let repo = Repo::new();
+    let (state, worktree) = (repo.state(), repo.open());
+    let lock = Lock::acquire(&state, Subject::Worktree(&worktree), card()).unwrap();
+    let error = Lock::acquire(&state, Subject::Worktree(&worktree), card()).expect_err("it is held");
+    assert!(error.to_string().contains(worktree.toplevel().to_str().unwrap()), "{error}");
+    assert!(acquire(&state, &task("worktree")).is_ok(), "a task's lock is another");
+    lock.release();
+    assert_eq!(look(&state, Subject::Worktree(&worktree)).unwrap(), LockView::Free);
 }

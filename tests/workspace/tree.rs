@@ -9,6 +9,7 @@ use orch::domain::evidence::TreeFacts;
 use orch::domain::id::Digest;
 use orch::workspace::git::{Git, GitAnswer, GitCall, GitError};
 use orch::workspace::tree::{Less, Snapshot, TreeError, compare};
+use orch::workspace::tree_cache::{load, save};
 
 use crate::support::{Repo, below, env, git, git_in, run_git};
 
@@ -410,4 +411,47 @@ fn a_change_within_one_tick_of_the_clock_is_seen() {
         assert_eq!(compare(&known, &taken).changed, ["a"], "round {round}");
         known = taken;
     }
+}
+
+#[test]
+fn a_kept_snapshot_saves_the_next_run_its_questions() {
+    let repo = Repo::new();
+    std::fs::remove_file(repo.path.join("dir/b")).unwrap();
+    settle(&repo);
+    let (state, worktree) = (repo.state(), repo.open());
+    let path = state.tree_cache(&worktree);
+    assert!(load(&worktree, &path).is_none());
+    let taken = take(&repo, None);
+    save(&taken, &worktree, &path).unwrap();
+    let none = |_: &GitCall<'_>| -> std::io::Result<GitAnswer> { panic!("git must not be asked") };
+    let idle = Git::find(&none, &env, &repo.path).unwrap();
+    let known = load(&worktree, &path).unwrap();
+    let again = Snapshot::take(&idle, &worktree, &less(), Some(&known)).unwrap();
+    assert_eq!((again.digest(), again.is_dirty(), again.head()), (taken.digest(), true, taken.head()));
+
+    repo.write("a", "changed");
+    let after = take(&repo, Some(&load(&worktree, &path).unwrap()));
+    assert_eq!(compare(&taken, &after).changed, ["a"]);
+
+    assert!(load(&Repo::new().open(), &path).is_none(), "another worktree's");
+    let whole = std::fs::read(&path).unwrap();
+    for end in (0..whole.len()).step_by(7) {
+        std::fs::write(&path, whole.get(..end).unwrap()).unwrap();
+        assert!(load(&worktree, &path).is_none(), "{end}");
+    }
+    let mut flipped = whole.clone();
+    *flipped.get_mut(whole.len() / 2).unwrap() ^= 1;
+    std::fs::write(&path, flipped).unwrap();
+    assert!(load(&worktree, &path).is_none());
+}
+
+#[test]
+fn many_files_are_looked_at_by_several_threads() {
+    let repo = Repo::new();
+    (0..3000).for_each(|n| repo.write(&format!("many/{}/{n}", n % 50), &n.to_string()));
+    let before = take(&repo, None);
+    assert_eq!(before.files(), 3005);
+    assert_eq!(before.digest(), take(&repo, None).digest());
+    repo.write("many/7/1007", "changed");
+    assert_eq!(compare(&before, &take(&repo, Some(&before))).changed, ["many/7/1007"]);
 }

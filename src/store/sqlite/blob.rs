@@ -26,7 +26,8 @@ impl Blobs {
     pub(super) fn write(&self, digest: &Digest, bytes: &[u8]) -> Result<(), StoreError> {
         let path = self.path(digest);
         match std::fs::read(&path) {
-            Ok(found) if Digest::of(&found) == *digest => return Ok(()),
+            // Its bytes were synced before it got this name; whether the name was, nobody knows.
+            Ok(found) if Digest::of(&found) == *digest => return self.sync(),
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(folder::failed("read", &path, error)),
@@ -40,9 +41,12 @@ impl Blobs {
         temp.write_all(bytes).map_err(failed("write"))?;
         temp.as_file().sync_all().map_err(failed("sync"))?;
         temp.persist(&path).map_err(|error| folder::failed("rename", &path, error.error))?;
-        folder::sync_folder(&self.folder)?;
-        // The folders above may be new as well.
-        self.folder.ancestors().skip(1).take(2).try_for_each(folder::sync_folder)
+        self.sync()
+    }
+
+    /// Makes the names in the folder durable, and those of the folders above, which may be new.
+    fn sync(&self) -> Result<(), StoreError> {
+        self.folder.ancestors().take(3).try_for_each(folder::sync_folder)
     }
 
     /// An artifact's bytes; `None` where the file is gone.

@@ -70,6 +70,12 @@ impl Lock {
         Err(StoreError::InUse { path: database.to_owned() })
     }
 
+    /// Lets go for a moment, so that one of those who wait can have it alone.
+    pub(super) fn release(&self, database: &Path) -> Result<(), StoreError> {
+        self.take(database, FlockOperation::Unlock)?;
+        pause(database)
+    }
+
     fn take(&self, database: &Path, operation: FlockOperation) -> Result<bool, StoreError> {
         match flock(&self.file, operation) {
             Ok(()) => Ok(true),

@@ -27,7 +27,7 @@ pub(super) struct Migration {
 pub(super) const MIGRATIONS: &[Migration] = &[Migration {
     number: 1,
     sql: include_str!("../migrations/sqlite/0001_init.sql"),
-    schema: "88ac05a7a819563e2436eb2c547dd19715e201a5b70e7928c4c86f1ca9b7f3d7",
+    schema: "d50131a7cdc0048cc15f5b03b3c3283dde0306d544b1d0638b2543cdd524c2f9",
 }];
 
 /// `application_id` of our files: "orch" in ASCII.
@@ -135,4 +135,126 @@ pub(super) fn quick_check(conn: &Connection, path: &Path) -> Result<(), StoreErr
     let mut query = conn.prepare("PRAGMA quick_check(20)").map_err(&fault)?;
     let lines: Vec<String> = query.query_map([], |row| row.get(0)).and_then(Iterator::collect).map_err(&fault)?;
     if lines == ["ok"] { Ok(()) } else { Err(StoreError::Corrupt { path: path.to_owned(), what: lines.join("; ") }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::super::{SqliteStore, open};
+    use super::*;
+    use crate::domain::id::TaskName;
+    use crate::store::{Store as _, Version};
+
+    /// A database of schema 1 with two tasks in it, as the first release wrote it.
+    const FILLED: &str = include_str!("../../../tests/store/samples/schema-1.sql");
+
+    /// A private folder.
+    fn empty() -> tempfile::TempDir {
+        let private = std::fs::Permissions::from_mode(0o700);
+        tempfile::Builder::new().permissions(private).tempdir().unwrap()
+    }
+
+    /// A state folder with that database.
+    fn filled() -> tempfile::TempDir {
+        let dir = empty();
+        let path = dir.path().join(super::super::DATABASE);
+        Connection::open(&path).unwrap().execute_batch(FILLED).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        dir
+    }
+
+    /// Our migrations and one more; the hash of its schema is computed here, as one who writes it would.
+    fn with_next(sql: &'static str) -> Vec<Migration> {
+        let conn = Connection::open_in_memory().unwrap();
+        for migration in MIGRATIONS {
+            conn.execute_batch(migration.sql).unwrap();
+        }
+        let schema = match conn.execute_batch(sql) {
+            Ok(()) => schema_digest(&conn, Path::new("memory")).unwrap().to_string().leak(),
+            Err(_) => "",
+        };
+        [MIGRATIONS, &[Migration { number: 2, sql, schema }]].concat()
+    }
+
+    fn open_with(dir: &tempfile::TempDir, migrations: &[Migration]) -> Result<SqliteStore, StoreError> {
+        open::open(dir.path(), open::IfAbsent::Make, migrations)
+    }
+
+    fn backups(dir: &tempfile::TempDir) -> Vec<String> {
+        let found = std::fs::read_dir(dir.path().join("backups")).into_iter().flatten();
+        found.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    const NEXT: &str = "ALTER TABLE task ADD COLUMN priority INTEGER NOT NULL DEFAULT 5 CHECK (priority >= 0)";
+
+    #[test]
+    fn every_migration_has_its_number() {
+        let numbers: Vec<u32> = MIGRATIONS.iter().map(|migration| migration.number).collect();
+        assert_eq!(numbers, (1..=newest(MIGRATIONS)).collect::<Vec<_>>());
+    }
+
+    /// A filled store is copied, then migrated; nothing of it changes but the schema.
+    #[test]
+    fn a_filled_store_is_migrated_after_a_copy() {
+        let dir = filled();
+        let (before, events) = {
+            let store = open_with(&dir, MIGRATIONS).unwrap();
+            (store.tasks().unwrap(), store.events(&TaskName::new("first").unwrap(), Version::NONE).unwrap())
+        };
+        let store = open_with(&dir, &with_next(NEXT)).unwrap();
+        assert_eq!(store.tasks().unwrap(), before);
+        assert_eq!(store.events(&TaskName::new("first").unwrap(), Version::NONE).unwrap(), events);
+        assert!(store.verify().unwrap().is_clean());
+        let priority: u32 = store.conn.query_row("SELECT min(priority) FROM task", [], |row| row.get(0)).unwrap();
+        assert_eq!(priority, 5);
+        assert_eq!(backups(&dir), ["orch.schema-1.event-20.db"]);
+        drop(store);
+
+        // An older orch refuses it and says so.
+        let error = open_with(&dir, MIGRATIONS).map(drop).unwrap_err();
+        assert!(matches!(error, StoreError::Newer { found: 2, known: 1, .. }), "{error:?}");
+        // The copy is the store from before.
+        let path = dir.path().join(super::super::DATABASE);
+        for suffix in ["", "-wal", "-shm", ".lock"] {
+            std::fs::remove_file(folder::beside(&path, suffix)).unwrap();
+        }
+        std::fs::rename(dir.path().join("backups/orch.schema-1.event-20.db"), &path).unwrap();
+        let store = open_with(&dir, MIGRATIONS).unwrap();
+        assert_eq!(store.tasks().unwrap(), before);
+    }
+
+    /// A step that fails leaves the schema before it, whole.
+    #[test]
+    fn a_failed_migration_leaves_the_store_as_it_was() {
+        for broken in [
+            "ALTER TABLE task ADD COLUMN priority INTEGER; CREATE TABLE task (a)",
+            // Lawful SQL that leaves a run without its pipeline.
+            "DROP TRIGGER pipeline_is_never_changed; DELETE FROM pipeline",
+        ] {
+            let dir = filled();
+            assert!(open_with(&dir, &with_next(broken)).is_err());
+            let store = open_with(&dir, MIGRATIONS).unwrap();
+            assert!(store.verify().unwrap().is_clean());
+            assert_eq!(store.tasks().unwrap().len(), 2);
+        }
+    }
+
+    #[test]
+    fn an_empty_store_is_migrated_without_a_copy() {
+        let dir = empty();
+        drop(open_with(&dir, MIGRATIONS).unwrap());
+        assert_eq!(open_with(&dir, &with_next(NEXT)).unwrap().tasks().unwrap(), []);
+        assert_eq!(backups(&dir), [""; 0]);
+    }
+
+    /// The schema changes with one process only.
+    #[test]
+    fn an_open_store_is_not_migrated() {
+        let dir = filled();
+        let store = open_with(&dir, MIGRATIONS).unwrap();
+        let error = open_with(&dir, &with_next(NEXT)).map(drop).unwrap_err();
+        assert!(matches!(error, StoreError::InUse { .. }), "{error:?}");
+        assert_eq!(schema_number(&store.conn, Path::new("x")).unwrap(), 1);
+    }
 }

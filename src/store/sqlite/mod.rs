@@ -17,6 +17,7 @@ mod open;
 mod project;
 mod read;
 mod verify;
+mod visits;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -55,7 +56,7 @@ impl SqliteStore {
     /// # Errors
     /// Every refusal of [`StoreError`] that concerns files; see the module's head.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
-        open::open(folder, open::IfAbsent::Make)
+        open::open(folder, open::IfAbsent::Make, migrate::MIGRATIONS)
     }
 
     /// Opens the store of a folder where there is one, for commands that only look.
@@ -63,7 +64,7 @@ impl SqliteStore {
     /// # Errors
     /// [`StoreError::Absent`], and as [`SqliteStore::open`].
     pub fn open_existing(folder: &Path) -> Result<Self, StoreError> {
-        open::open(folder, open::IfAbsent::Refuse)
+        open::open(folder, open::IfAbsent::Refuse, migrate::MIGRATIONS)
     }
 
     /// The database file.

@@ -12,7 +12,7 @@ use super::blob::Blobs;
 use super::fault::{BUSY_TIMEOUT, fault};
 use super::folder::{self, Identity, beside};
 use super::lock::Lock;
-use super::migrate::{self, MIGRATIONS};
+use super::migrate::{self, Migration};
 use super::{DATABASE, SqliteStore};
 use crate::store::error::StoreError;
 
@@ -23,8 +23,8 @@ const OLDEST_ENGINE: (i32, &str) = (3_051_003, "3.51.3");
 const WAL_LIMIT_BYTES: i64 = 16 * 1024 * 1024;
 /// Statements kept prepared.
 const STATEMENTS: usize = 64;
-/// How often one looks again after another process made or migrated the store.
-const ROUNDS: u32 = 8;
+/// How often one looks again where another process makes or migrates the store.
+const ROUNDS: u32 = 50;
 
 /// What to do where there is no store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub(super) enum IfAbsent {
     Refuse,
 }
 
-pub(super) fn open(dir: &Path, absent: IfAbsent) -> Result<SqliteStore, StoreError> {
+pub(super) fn open(dir: &Path, absent: IfAbsent, schema: &[Migration]) -> Result<SqliteStore, StoreError> {
     if rusqlite::version_number() < OLDEST_ENGINE.0 {
         return Err(StoreError::OldEngine { found: rusqlite::version(), needed: OLDEST_ENGINE.1 });
     }
@@ -49,7 +49,7 @@ pub(super) fn open(dir: &Path, absent: IfAbsent) -> Result<SqliteStore, StoreErr
         if !alone {
             lock.share(&path)?;
         }
-        if let Some(conn) = open_locked(&dir, &path, &lock, alone)? {
+        if let Some(conn) = open_locked(&dir, &path, alone.then_some(&lock), schema)? {
             let identity = Identity::of(&path)?;
             if alone {
                 lock.mark_open(&path, position(&conn, &path)?)?;
@@ -57,20 +57,27 @@ pub(super) fn open(dir: &Path, absent: IfAbsent) -> Result<SqliteStore, StoreErr
             }
             return Ok(SqliteStore { conn, blobs: Blobs::of(&dir), identity, broken: false, lock, path });
         }
+        lock.release(&path)?;
     }
     Err(StoreError::InUse { path })
 }
 
-/// Opens the database under the lock; `None` where something must be done alone and others are there.
-fn open_locked(dir: &Path, path: &Path, lock: &Lock, alone: bool) -> Result<Option<Connection>, StoreError> {
+/// Opens the database under the lock, which is given where it is held alone; `None` where something must be done
+/// alone and others are there.
+fn open_locked(
+    dir: &Path,
+    path: &Path,
+    alone: Option<&Lock>,
+    schema: &[Migration],
+) -> Result<Option<Connection>, StoreError> {
     match folder::private_file(path)? {
         Some(found) if found.len() == 0 => {
             return Err(StoreError::Corrupt { path: path.to_owned(), what: "the file is empty".to_owned() });
         }
         Some(_) => {}
-        None if alone => {
+        None if alone.is_some() => {
             refuse_remains(dir, path)?;
-            make(dir, path)?;
+            make(path, schema)?;
         }
         None => return Ok(None),
     }
@@ -78,28 +85,24 @@ fn open_locked(dir: &Path, path: &Path, lock: &Lock, alone: bool) -> Result<Opti
     folder::private_file(&beside(path, "-shm"))?;
 
     let mut conn = connect(path)?;
-    check_ours(&conn, path)?;
-    if alone {
-        let left = lock.left(path);
-        if !left.in_order {
-            migrate::quick_check(&conn, path)?;
-        }
-        migrate::check_schema(&conn, path, MIGRATIONS)?;
+    check_ours(&conn, path, schema)?;
+    let left = alone.map(|lock| lock.left(path));
+    if left.is_some_and(|left| !left.in_order) {
+        migrate::quick_check(&conn, path)?;
+    }
+    migrate::check_schema(&conn, path, schema)?;
+    if let Some(known) = left.and_then(|left| left.position) {
         let found = position(&conn, path)?;
-        if let Some(known) = left.position
-            && found < known
-        {
+        if found < known {
             return Err(StoreError::Rewound { path: path.to_owned(), found, known });
         }
-    } else {
-        migrate::check_schema(&conn, path, MIGRATIONS)?;
     }
-    if migrate::schema_number(&conn, path)? < migrate::newest(MIGRATIONS) {
-        if !alone {
+    if migrate::schema_number(&conn, path)? < migrate::newest(schema) {
+        if alone.is_none() {
             return Ok(None);
         }
         back_up(&conn, dir, path)?;
-        migrate::apply(&mut conn, path, MIGRATIONS)?;
+        migrate::apply(&mut conn, path, schema)?;
     }
     settle(&conn, path)?;
     Ok(Some(conn))
@@ -123,7 +126,7 @@ fn filled(folder: &Path) -> bool {
 
 /// Makes the database under another name and renames it when it is whole and on the disk, so that an empty or half
 /// made file is always damage.
-fn make(dir: &Path, path: &Path) -> Result<(), StoreError> {
+fn make(path: &Path, schema: &[Migration]) -> Result<(), StoreError> {
     let temp = beside(path, ".new");
     for leftover in [temp.clone(), beside(&temp, "-wal"), beside(&temp, "-journal")] {
         match std::fs::remove_file(&leftover) {
@@ -141,12 +144,21 @@ fn make(dir: &Path, path: &Path) -> Result<(), StoreError> {
     // Nobody else knows the name yet: one sync at the end is enough, and the index needs no file.
     conn.execute_batch("PRAGMA locking_mode = EXCLUSIVE; PRAGMA synchronous = OFF; PRAGMA journal_mode = WAL")
         .map_err(fault(&temp, "set up the store"))?;
-    migrate::apply(&mut conn, &temp, MIGRATIONS)?;
+    migrate::apply(&mut conn, &temp, schema)?;
+    // Asked for, because closing does not say when it could not write the log back.
+    let left: i64 = conn
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
+        .map_err(fault(&temp, "make the store"))?;
+    if left != 0 {
+        return Err(StoreError::Busy { waited: BUSY_TIMEOUT });
+    }
+    // The last one out removes the log here: it belongs to a name that goes away.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(fault(&temp, "make the store"))?;
     conn.close().map_err(|(_, error)| fault(&temp, "make the store")(error))?;
     file.sync_all().map_err(failed("sync"))?;
-    std::fs::rename(&temp, path).map_err(failed("rename"))?;
-    folder::sync_folder(dir)
+    // The name needs no sync of its own: SQLite syncs the folder when it first syncs the log it makes there, which
+    // is before anything is acknowledged.
+    std::fs::rename(&temp, path).map_err(failed("rename"))
 }
 
 /// Connects without following links, without trusting what the file's schema says.
@@ -171,13 +183,13 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     Ok(conn)
 }
 
-fn check_ours(conn: &Connection, path: &Path) -> Result<(), StoreError> {
+fn check_ours(conn: &Connection, path: &Path, schema: &[Migration]) -> Result<(), StoreError> {
     let id: i64 = conn.query_row("PRAGMA application_id", [], |row| row.get(0)).map_err(fault(path, "read"))?;
     if id != migrate::APPLICATION_ID {
         let what = format!("a database of another program (application_id {id:#010x})");
         return Err(StoreError::NotOurs { path: path.to_owned(), what });
     }
-    let (found, known) = (migrate::schema_number(conn, path)?, migrate::newest(MIGRATIONS));
+    let (found, known) = (migrate::schema_number(conn, path)?, migrate::newest(schema));
     if found > known {
         return Err(StoreError::Newer { path: path.to_owned(), found, known });
     }

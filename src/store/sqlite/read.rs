@@ -1,16 +1,19 @@
 //! Reading: every record is made from its events and compared with its row.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::str::FromStr;
 
 use rusqlite::{Connection, Params, Row};
 
 use super::fault::fault;
-use crate::domain::id::{AttemptId, RunId, TaskName};
-use crate::domain::task::{Event, Task};
+use super::visits::{self, Tally};
+use crate::domain::id::{AttemptId, Digest, RunId, StageName, TaskName};
+use crate::domain::task::Event;
 use crate::store::change::{Holder, Version};
 use crate::store::codec;
 use crate::store::error::StoreError;
+use crate::store::form;
 use crate::store::record::{AttemptRecord, Finished, PendingEffect, RunClosing, RunFilter, RunRecord, StoredTask};
 use crate::store::rows::{self, AttemptRow, ClosingColumns, DecidedColumns, FinishedColumns, RunRow, StateColumns};
 
@@ -22,7 +25,8 @@ pub(super) const ATTEMPT_COLUMNS: &str = "a.id, a.run_id, a.task, a.stage, a.vis
      a.finished, a.finished_at, a.exit, \
      a.decided, a.decided_at, a.outcome, a.reason, a.settlement, a.decision, a.artifact";
 /// Columns of `task`, in the order [`task_of`] takes them.
-pub(super) const TASK_COLUMNS: &str = "name, version, head, status, stage, run_id, attempt_id, owner, pid, body";
+pub(super) const TASK_COLUMNS: &str = "name, version, head, status, stage, run_id, attempt_id, owner, pid, body, body_hash, stages, entries, \
+     (SELECT group_concat(v.stage || ' ' || v.count) FROM visit v WHERE v.task = task.name)";
 
 pub(super) fn task(conn: &Connection, path: &Path, name: &TaskName) -> Result<Option<StoredTask>, StoreError> {
     let sql = format!("SELECT {TASK_COLUMNS} FROM task WHERE name = ?1");
@@ -63,13 +67,13 @@ pub(super) fn pending_effects(
     path: &Path,
     task: Option<&TaskName>,
 ) -> Result<Vec<PendingEffect>, StoreError> {
-    let sql =
-        "SELECT id, task, body FROM outbox WHERE state = 'pending' AND (?1 IS NULL OR task = ?1) ORDER BY asked, id";
+    let sql = "SELECT id, task, body, body_hash FROM outbox WHERE state = 'pending' AND (?1 IS NULL OR task = ?1) ORDER BY asked, id";
     gather(conn, path, sql, [task.map(TaskName::as_str)], |row| {
         let fault = fault(path, "read an effect");
         let (id, task): (String, String) = (row.get(0).map_err(&fault)?, row.get(1).map_err(&fault)?);
-        let body: String = row.get(2).map_err(&fault)?;
+        let (body, hash): (String, String) = (row.get(2).map_err(&fault)?, row.get(3).map_err(&fault)?);
         let name = format!("effect `{id}`");
+        whole(&name, &body, &hash)?;
         let effect: crate::domain::task::Effect = codec::decode(&name, &body)?;
         if effect.id() != id {
             let what = format!("its text is that of `{}`", effect.id());
@@ -105,8 +109,11 @@ pub(super) fn task_of(row: &Row<'_>, path: &Path) -> Result<StoredTask, StoreErr
         attempt_id: row.get(6).map_err(&fault)?,
     };
     let name = format!("task `{}`", stored.name);
-    let body: String = row.get(9).map_err(&fault)?;
-    let task: Task = codec::decode(&name, &body)?;
+    let (body, hash): (String, String) = (row.get(9).map_err(&fault)?, row.get(10).map_err(&fault)?);
+    whole(&name, &body, &hash)?;
+    let visits: Option<String> = row.get(13).map_err(&fault)?;
+    let tally: (u32, u32) = (row.get(11).map_err(&fault)?, row.get(12).map_err(&fault)?);
+    let task = form::decode_task(&name, &body, visited(&name, &visits.unwrap_or_default(), tally)?)?;
     let derived = StateColumns::of(&task);
     if stored != derived {
         let what = rows::difference("row", &stored, "state", &derived);
@@ -233,6 +240,24 @@ fn event_of(row: &Row<'_>, at: usize, name: &str, path: &Path) -> Result<Option<
         (Some(task), Some(body)) => Ok(Some((task, codec::decode(name, &body)?))),
         (None | Some(_), None) | (None, Some(_)) => Ok(None),
     }
+}
+
+/// Reads a task's visits and checks them against what its row says of them.
+fn visited(row: &str, text: &str, (stages, entries): (u32, u32)) -> Result<BTreeMap<StageName, u32>, StoreError> {
+    let visits = visits::parse(text);
+    let tally = Tally { stages: stages.into(), entries: entries.into() };
+    visits.filter(|visits| Tally::of(visits) == tally).ok_or_else(|| StoreError::Disagrees {
+        row: row.to_owned(),
+        what: format!("its visits are not the {entries} to {stages} stages that its row says"),
+    })
+}
+
+/// Checks a stored form against its hash.
+fn whole(row: &str, body: &str, hash: &str) -> Result<(), StoreError> {
+    if Digest::of(body.as_bytes()).to_string() == hash {
+        return Ok(());
+    }
+    Err(StoreError::Disagrees { row: row.to_owned(), what: "its text has another hash".to_owned() })
 }
 
 fn lost(row: &str, kind: &str) -> StoreError {

@@ -3,15 +3,18 @@
 use rusqlite::{OptionalExtension as _, Transaction, TransactionBehavior, params};
 
 use super::fault::{BUSY_TIMEOUT, BUSY_TRIES, fault, is_busy, leaves_doubt, refusal};
+use super::visits::{self, Tally};
 use super::{SqliteStore, project, read};
 use crate::domain::id::{Digest, TaskName};
 use crate::store::ROW_ARTIFACT_BYTES;
 use crate::store::change::{ArtifactBytes, Change, Version};
 use crate::store::codec::{self, GENESIS};
 use crate::store::error::StoreError;
+use crate::store::form;
 use crate::store::rows::{Position, StateColumns};
 
 pub(super) fn commit(store: &mut SqliteStore, change: &Change) -> Result<Version, StoreError> {
+    refuse_broken(store)?;
     change.check()?;
     write_blobs(store, change)?;
     in_transaction(store, |tx, store| apply(tx, store, change))
@@ -21,6 +24,7 @@ pub(super) fn commit_all(
     store: &mut SqliteStore,
     changes: &[Change],
 ) -> Result<Vec<Result<Version, StoreError>>, StoreError> {
+    refuse_broken(store)?;
     let mut checked = Vec::with_capacity(changes.len());
     for change in changes {
         checked.push(change.check().and_then(|()| write_blobs(store, change)));
@@ -38,7 +42,13 @@ pub(super) fn commit_all(
 }
 
 pub(super) fn effect_done(store: &mut SqliteStore, id: &str) -> Result<(), StoreError> {
+    refuse_broken(store)?;
     in_transaction(store, |tx, store| mark_done(tx, store, id))
+}
+
+/// After a sync that failed nobody knows what is on the disk; the next to open the store looks.
+fn refuse_broken(store: &SqliteStore) -> Result<(), StoreError> {
+    if store.broken { Err(StoreError::Broken { path: store.path.clone() }) } else { Ok(()) }
 }
 
 /// Runs one write transaction: the lock is taken at its start, so that it is never refused half way.
@@ -46,9 +56,6 @@ fn in_transaction<T>(
     store: &mut SqliteStore,
     write: impl FnOnce(&Transaction<'_>, &SqliteStore) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
-    if store.broken {
-        return Err(StoreError::Broken { path: store.path.clone() });
-    }
     let tx = begin(store)?;
     let result = write(&tx, store)?;
     // What is written to a file without a name cannot be found again: look before, and before it is acknowledged.
@@ -102,7 +109,7 @@ fn apply_alone(
 }
 
 fn apply(tx: &Transaction<'_>, store: &SqliteStore, change: &Change) -> Result<Version, StoreError> {
-    let mut head = guard(tx, store, change)?;
+    let Standing { mut head, tally } = guard(tx, store, change)?;
     let refused = refusal(&store.path, &change.task, "store a change");
     for pipeline in &change.pipelines {
         let sql = "INSERT INTO pipeline (digest, body) VALUES (?1, ?2) ON CONFLICT (digest) DO NOTHING";
@@ -134,29 +141,39 @@ fn apply(tx: &Transaction<'_>, store: &SqliteStore, change: &Change) -> Result<V
     for id in &change.done {
         mark_done(tx, store, id)?;
     }
-    let body = codec::encode(&format!("task `{}`", change.task), &change.next)?;
-    let changed = write_task(tx, change, seq, &head, &body).map_err(&refused)?;
+    let tally = visits::write(tx, store, change, tally)?;
+    let body = form::encode_task(&format!("task `{}`", change.task), &change.next)?;
+    let changed = write_task(tx, change, &Standing { head, tally }, seq, &body).map_err(&refused)?;
     project::exactly_one(&change.task, changed, || "the task moved under the lock".to_owned())?;
     project::check_live(tx, store, &change.task, &StateColumns::of(&change.next))?;
     Ok(seq)
 }
 
-/// Checks that the task stands where the caller saw it; the hash its next event is chained to.
-fn guard(tx: &Transaction<'_>, store: &SqliteStore, change: &Change) -> Result<Digest, StoreError> {
-    let found: Option<(i64, String)> = tx
-        .prepare_cached("SELECT version, head FROM task WHERE name = ?1")
-        .and_then(|mut query| query.query_row([change.task.as_str()], |row| Ok((row.get(0)?, row.get(1)?))).optional())
+/// What a task's row says that the next one builds on.
+struct Standing {
+    head: Digest,
+    tally: Tally,
+}
+
+/// Checks that the task stands where the caller saw it.
+fn guard(tx: &Transaction<'_>, store: &SqliteStore, change: &Change) -> Result<Standing, StoreError> {
+    let found: Option<(i64, String, u32, u32)> = tx
+        .prepare_cached("SELECT version, head, stages, entries FROM task WHERE name = ?1")
+        .and_then(|mut query| {
+            let columns = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
+            query.query_row([change.task.as_str()], columns).optional()
+        })
         .map_err(fault(&store.path, "read a task"))?;
-    let superseded = || {
-        let found = read::task(tx, &store.path, &change.task)?.map(Box::new);
-        Err(StoreError::Superseded { task: change.task.clone(), expected: change.expected, found })
-    };
     match found {
-        None if change.expected == Version::NONE => Ok(GENESIS),
-        Some((version, head)) if version == integer(change.expected) => head.parse().map_err(|_| {
-            StoreError::Disagrees { row: format!("task `{}`", change.task), what: "its head is not a hash".to_owned() }
-        }),
-        None | Some(_) => superseded(),
+        None if change.expected == Version::NONE => Ok(Standing { head: GENESIS, tally: Tally::default() }),
+        Some((version, head, stages, entries)) if version == integer(change.expected) => {
+            let head = read::named(&format!("task `{}`", change.task), "head", &head)?;
+            Ok(Standing { head, tally: Tally { stages: stages.into(), entries: entries.into() } })
+        }
+        None | Some(_) => {
+            let found = read::task(tx, &store.path, &change.task)?.map(Box::new);
+            Err(StoreError::Superseded { task: change.task.clone(), expected: change.expected, found })
+        }
     }
 }
 
@@ -178,11 +195,13 @@ fn ask(
     let refused = refusal(&store.path, task, "store an effect");
     let id = effect.id();
     let body = codec::encode(&format!("effect `{id}`"), effect)?;
-    let sql = "INSERT INTO outbox (id, task, asked, body, state) VALUES (?1, ?2, ?3, ?4, 'pending') \
+    let sql = "INSERT INTO outbox (id, task, asked, body, body_hash, state) VALUES (?1, ?2, ?3, ?4, ?5, 'pending') \
                ON CONFLICT (id) DO NOTHING";
     let inserted = tx
         .prepare_cached(sql)
-        .and_then(|mut insert| insert.execute(params![id, task.as_str(), position, body]))
+        .and_then(|mut insert| {
+            insert.execute(params![id, task.as_str(), position, body, Digest::of(body.as_bytes()).to_string()])
+        })
         .map_err(&refused)?;
     if inserted == 1 {
         return Ok(());
@@ -210,31 +229,37 @@ fn mark_done(tx: &Transaction<'_>, store: &SqliteStore, id: &str) -> Result<(), 
 fn write_task(
     tx: &Transaction<'_>,
     change: &Change,
+    standing: &Standing,
     version: Version,
-    head: &Digest,
     body: &str,
 ) -> rusqlite::Result<usize> {
     let columns = StateColumns::of(&change.next);
     // Only a live run has a holder: every way out of it clears these columns in the same update (row I2).
     let holder = change.holder.as_ref().filter(|_| columns.run_id.is_some());
     let sql = if change.expected == Version::NONE {
-        "INSERT INTO task (name, version, head, status, stage, run_id, attempt_id, owner, pid, started_at, body) \
-         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, (SELECT started_at FROM run WHERE id = ?6), ?10 WHERE ?11 = 0"
+        "INSERT INTO task (name, version, head, status, stage, run_id, attempt_id, owner, pid, started_at, \
+         stages, entries, body, body_hash) \
+         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, (SELECT started_at FROM run WHERE id = ?6), ?10, ?11, ?12, ?13 \
+         WHERE ?14 = 0"
     } else {
         "UPDATE task SET version = ?2, head = ?3, status = ?4, stage = ?5, run_id = ?6, attempt_id = ?7, owner = ?8, \
-         pid = ?9, started_at = (SELECT started_at FROM run WHERE id = ?6), body = ?10 WHERE name = ?1 AND version = ?11"
+         pid = ?9, started_at = (SELECT started_at FROM run WHERE id = ?6), stages = ?10, entries = ?11, body = ?12, \
+         body_hash = ?13 WHERE name = ?1 AND version = ?14"
     };
     tx.prepare_cached(sql)?.execute(params![
         columns.name,
         integer(version),
-        head.to_string(),
+        standing.head.to_string(),
         columns.status,
         columns.stage,
         columns.run_id,
         columns.attempt_id,
         holder.map(|holder| holder.owner.as_str()),
         holder.map(|holder| holder.pid),
+        i64::try_from(standing.tally.stages).unwrap_or(i64::MAX),
+        i64::try_from(standing.tally.entries).unwrap_or(i64::MAX),
         body,
+        Digest::of(body.as_bytes()).to_string(),
         integer(change.expected),
     ])
 }

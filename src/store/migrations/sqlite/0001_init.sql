@@ -42,7 +42,10 @@ CREATE TABLE task (
   owner      TEXT,    -- who drives the run: host and start, as the runner names itself
   pid        INTEGER, -- the runner's process, a hint for people
   started_at TEXT,    -- of the live run
-  body       TEXT NOT NULL, -- {"v":1,"body":…}: the whole state
+  stages     INTEGER NOT NULL CHECK (stages >= 0), -- its rows in visit
+  entries    INTEGER NOT NULL CHECK (entries >= stages), -- the sum of their counts
+  body       TEXT NOT NULL, -- {"v":1,"body":…}: the whole state but its visits
+  body_hash  TEXT NOT NULL CHECK (length(body_hash) = 64), -- against damage; the events say what is right
   CHECK (status <> 'queued'
          OR (run_id IS NULL AND attempt_id IS NULL AND owner IS NULL AND pid IS NULL AND started_at IS NULL)),
   CHECK ((status = 'running') = (run_id IS NOT NULL)),
@@ -50,6 +53,13 @@ CREATE TABLE task (
   CHECK (run_id IS NOT NULL OR (attempt_id IS NULL AND owner IS NULL)),
   CHECK ((owner IS NULL) = (pid IS NULL)),
   CHECK (stage IS NOT NULL OR status IN ('queued', 'done', 'cancelled'))
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE visit (
+  task  TEXT NOT NULL REFERENCES task (name) DEFERRABLE INITIALLY DEFERRED,
+  stage TEXT NOT NULL,
+  count INTEGER NOT NULL CHECK (count >= 1),
+  PRIMARY KEY (task, stage)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE run (
@@ -110,11 +120,12 @@ CREATE TABLE attempt (
 CREATE UNIQUE INDEX one_live_attempt ON attempt (task, stage) WHERE decided IS NULL;
 
 CREATE TABLE outbox (
-  id    TEXT NOT NULL PRIMARY KEY,
-  task  TEXT NOT NULL REFERENCES task (name) DEFERRABLE INITIALLY DEFERRED,
-  asked INTEGER NOT NULL REFERENCES event (position),
-  body  TEXT NOT NULL, -- {"v":1,"body":…}
-  state TEXT NOT NULL CHECK (state IN ('pending', 'done'))
+  id        TEXT NOT NULL PRIMARY KEY,
+  task      TEXT NOT NULL REFERENCES task (name) DEFERRABLE INITIALLY DEFERRED,
+  asked     INTEGER NOT NULL REFERENCES event (position),
+  body      TEXT NOT NULL, -- {"v":1,"body":…}
+  body_hash TEXT NOT NULL CHECK (length(body_hash) = 64),
+  state     TEXT NOT NULL CHECK (state IN ('pending', 'done'))
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX outbox_pending ON outbox (asked) WHERE state = 'pending';

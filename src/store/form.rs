@@ -1,0 +1,43 @@
+//! The stored form of a task: all of it but its visits, which are rows of their own.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::codec;
+use super::error::StoreError;
+use crate::domain::decision::Spent;
+use crate::domain::id::{StageName, TaskName};
+use crate::domain::task::{Task, TaskState};
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Written<'a> {
+    name: &'a TaskName,
+    worktree: &'a Path,
+    state: &'a TaskState,
+    spent: &'a Spent,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct Read {
+    name: TaskName,
+    worktree: PathBuf,
+    state: TaskState,
+    spent: Spent,
+}
+
+/// Writes a task without its visits.
+pub(super) fn encode_task(row: &str, task: &Task) -> Result<String, StoreError> {
+    // Named one by one: a new field must find its place here.
+    let Task { name, worktree, state, spent, visits: _ } = task;
+    codec::encode(row, &Written { name, worktree, state, spent })
+}
+
+/// Reads a task and gives it its visits.
+pub(super) fn decode_task(row: &str, text: &str, visits: BTreeMap<StageName, u32>) -> Result<Task, StoreError> {
+    let Read { name, worktree, state, spent } = codec::decode(row, text)?;
+    Ok(Task { name, worktree, state, spent, visits })
+}

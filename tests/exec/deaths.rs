@@ -1,0 +1,259 @@
+//! What is left when the supervisor, the runner, or both are killed.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+
+use orch::domain::evidence::{Canceller, Exit, KillTier, LostReason};
+use orch::domain::id::{AttemptId, Nonce};
+use orch::domain::plan::Environment;
+use orch::exec::{Begun, BootId, EXITS_FILE, Ending, Launch, Loss, Recovered, Supervisor, recover, stop_orphan};
+
+use crate::harness::{Lab, ORCH, TIERS, Words, lives, marked, signal};
+
+const FAKE_RUNNER: &str = "ORCH_TEST_FAKE_RUNNER";
+
+fn here() -> BootId {
+    BootId::current().unwrap()
+}
+
+fn settled(run_dir: &Path, attempt: AttemptId, nonce: Nonce) -> Ending {
+    match recover(run_dir, attempt, nonce, &here(), None).unwrap() {
+        Recovered::Settled(ending) => ending,
+        Recovered::Living { pid } => panic!("nobody asked to stop waiting for {pid:?}"),
+    }
+}
+
+fn lost(ending: Ending) -> Loss {
+    match ending {
+        Ending::Lost(loss) => loss,
+        Ending::Ended(record) => panic!("{record:?}"),
+    }
+}
+
+#[test]
+fn a_supervisor_that_is_killed_leaves_nothing_and_the_attempt_is_lost() {
+    for tier in TIERS {
+        let mut lab = Lab::with(tier, Path::new(ORCH));
+        let supervisor = lab.supervisor.pid();
+        let mut pids = Words::open(&lab.fifo("pids"));
+        let launch =
+            lab.sh("setsid sh -c 'echo $$ > pids; exec sleep 300' & echo half; echo $$ > pids; exec sleep 300");
+        lab.supervisor.launch(&launch).unwrap();
+        let mut left = Vec::new();
+        let ending = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                left = vec![pids.pid(), pids.pid()];
+                signal(supervisor, "KILL");
+            });
+            lab.supervisor.wait(None, Canceller::Request, &mut |_| ()).unwrap()
+        });
+        let loss = lost(ending);
+        assert_eq!((loss.reason, loss.begun), (LostReason::SupervisorDied, Begun::Yes));
+        assert!(loss.swept.survivors.is_empty());
+        assert!(left.iter().all(|pid| !lives(*pid)), "{tier:?}: {left:?} {loss:?}");
+        assert_eq!(loss.stdout.start, 0);
+        // The same answer again, from the files alone.
+        let again = lost(settled(&lab.run_dir(), launch.attempt, launch.nonce));
+        assert_eq!((again.reason, again.begun), (loss.reason, loss.begun));
+        // And the run goes on under a new one.
+        let mut next = Lab::within(lab.dir, tier, Path::new(ORCH));
+        assert_eq!(next.run(&next.sh("exit 6")).exit, Exit::Exited { code: 6 });
+    }
+}
+
+#[test]
+fn a_supervisor_that_dies_between_attempts_never_started_the_next() {
+    let mut lab = Lab::new();
+    signal(lab.supervisor.pid(), "KILL");
+    let launch = lab.sh("echo > ran");
+    lab.supervisor.launch(&launch).unwrap();
+    let loss = lost(lab.supervisor.wait(None, Canceller::Request, &mut |_| ()).unwrap());
+    assert_eq!((loss.reason, loss.begun), (LostReason::NeverStarted, Begun::No));
+    assert!(!lab.work().join("ran").exists());
+}
+
+/// Not a test: the runner that others kill. Launches what its environment says and waits.
+#[test]
+fn fake_runner() {
+    let Ok(plan) = std::env::var(FAKE_RUNNER) else { return };
+    let [run_dir, work, attempt, nonce, script] = plan.splitn(5, '\n').collect::<Vec<_>>()[..] else {
+        panic!("{plan}")
+    };
+    let mut supervisor = Supervisor::start_with(Path::new(ORCH), Path::new(run_dir), KillTier::Walk).unwrap();
+    let launch = Launch {
+        attempt: attempt.parse().unwrap(),
+        nonce: nonce.parse().unwrap(),
+        ..crate::harness::launch(Path::new(work), &["sh", "-c", script])
+    };
+    supervisor.launch(&launch).unwrap();
+    std::fs::write(Path::new(work).join("supervisor.pid"), supervisor.pid().to_string()).unwrap();
+    supervisor.wait(None, Canceller::Request, &mut |_| ()).unwrap();
+}
+
+struct Orphaned {
+    dir: tempfile::TempDir,
+    attempt: AttemptId,
+    nonce: Nonce,
+    runner: Child,
+}
+
+impl Orphaned {
+    #[expect(clippy::disallowed_methods, reason = "the test plays a runner that is killed")]
+    fn start(script: &str) -> (Self, Words) {
+        let dir = tempfile::tempdir().unwrap();
+        let (run_dir, work) = (dir.path().join("run"), dir.path().join("work"));
+        std::fs::create_dir(&run_dir).unwrap();
+        std::fs::create_dir(&work).unwrap();
+        let words = Words::open(&crate::harness::fifo(&work.join("words")));
+        crate::harness::fifo(&work.join("go"));
+        let attempt = AttemptId::new(uuid::Uuid::now_v7());
+        let nonce = Nonce::new(uuid::Uuid::new_v4());
+        let plan = format!("{}\n{}\n{attempt}\n{nonce}\n{script}", run_dir.display(), work.display());
+        let runner = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "deaths::fake_runner", "--nocapture"])
+            .env(FAKE_RUNNER, plan)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        (Self { dir, attempt, nonce, runner }, words)
+    }
+
+    fn run_dir(&self) -> PathBuf {
+        self.dir.path().join("run")
+    }
+
+    fn kill_runner(&mut self) {
+        self.runner.kill().unwrap();
+        self.runner.wait().unwrap();
+    }
+
+    fn supervisor(&self) -> u32 {
+        let text = std::fs::read_to_string(self.run_dir().join("supervisor.json")).unwrap();
+        serde_json::from_str::<serde_json::Value>(&text).unwrap()["pid"].as_u64().unwrap().try_into().unwrap()
+    }
+
+    /// Lets the script go on.
+    fn go(&self) {
+        std::fs::write(self.dir.path().join("work/go"), "\n").unwrap();
+    }
+}
+
+#[test]
+fn a_result_outlives_its_runner() {
+    let (mut orphaned, mut words) = Orphaned::start("echo begun > words; read x < go; echo true result; exit 9");
+    assert_eq!(words.next(), "begun");
+    orphaned.kill_runner();
+    let ending = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| settled(&orphaned.run_dir(), orphaned.attempt, orphaned.nonce));
+        orphaned.go();
+        waiting.join().unwrap()
+    });
+    match ending {
+        Ending::Ended(record) => {
+            assert_eq!(record.exit, Exit::Exited { code: 9 });
+            assert_eq!(record.stdout.bytes, 12);
+        }
+        Ending::Lost(loss) => panic!("{loss:?}"),
+    }
+    assert!(!lives(i32::try_from(orphaned.supervisor()).unwrap()), "with nobody to serve it has ended");
+    let log = std::fs::read_to_string(orphaned.run_dir().join(EXITS_FILE)).unwrap();
+    assert_eq!(log.matches("ended-at").count(), 1);
+}
+
+#[test]
+fn limits_hold_without_a_runner_and_waiting_can_be_broken_off() {
+    use std::io::Write as _;
+    use std::os::fd::AsFd as _;
+    let (mut orphaned, mut words) = Orphaned::start("echo begun > words; exec sleep 300");
+    words.next();
+    orphaned.kill_runner();
+    let (stop, mut ask) = std::io::pipe().unwrap();
+    ask.write_all(b"x").unwrap();
+    let found = recover(&orphaned.run_dir(), orphaned.attempt, orphaned.nonce, &here(), Some(stop.as_fd())).unwrap();
+    assert_eq!(found, Recovered::Living { pid: Some(i32::try_from(orphaned.supervisor()).unwrap()) });
+    assert!(stop_orphan(&orphaned.run_dir()));
+    match settled(&orphaned.run_dir(), orphaned.attempt, orphaned.nonce) {
+        Ending::Ended(record) => assert_eq!(record.exit, Exit::Cancelled { by: Canceller::Shutdown }),
+        Ending::Lost(loss) => panic!("{loss:?}"),
+    }
+    assert!(!stop_orphan(&orphaned.run_dir()), "nobody is there any more");
+}
+
+#[test]
+fn runner_and_supervisor_killed_together() {
+    let script = "setsid sh -c 'echo $$ > words; exec sleep 300' & echo $$ > words; exec sleep 300";
+    let (mut orphaned, mut words) = Orphaned::start(script);
+    let pids = [words.pid(), words.pid()];
+    let supervisor = orphaned.supervisor();
+    orphaned.runner.kill().unwrap();
+    signal(supervisor, "KILL");
+    orphaned.runner.wait().unwrap();
+    let loss = lost(settled(&orphaned.run_dir(), orphaned.attempt, orphaned.nonce));
+    assert_eq!((loss.reason, loss.begun), (LostReason::SupervisorDied, Begun::Yes));
+    assert!(pids.iter().all(|pid| !lives(*pid)), "{pids:?}");
+    assert_eq!(marked(&orphaned.attempt.to_string()), 0);
+}
+
+#[test]
+fn a_record_of_another_nonce_or_boot_is_not_believed() {
+    let mut lab = Lab::new();
+    let launch = lab.sh("exit 0");
+    let record = lab.run(&launch);
+    assert_eq!(record.exit, Exit::Exited { code: 0 });
+    let run_dir = lab.run_dir();
+    lab.supervisor.finish().unwrap();
+    assert_eq!(settled(&run_dir, launch.attempt, launch.nonce), Ending::Ended(Box::new(record)));
+    let stranger = Nonce::new(uuid::Uuid::new_v4());
+    assert_eq!(lost(settled(&run_dir, launch.attempt, stranger)).reason, LostReason::BadRecord);
+    let unknown = AttemptId::new(uuid::Uuid::now_v7());
+    assert_eq!(lost(settled(&run_dir, unknown, stranger)).reason, LostReason::NeverStarted);
+
+    let before = BootId::from_text("11111111-2222-3333-4444-555555555555");
+    match recover(&run_dir, unknown, stranger, &before, None).unwrap() {
+        Recovered::Settled(ending) => assert_eq!(lost(ending).reason, LostReason::Reboot),
+        Recovered::Living { .. } => panic!("nobody lives"),
+    }
+}
+
+#[test]
+fn a_supervisor_ends_with_its_idle_runner_and_leaves_no_cgroup() {
+    let lab = Lab::new();
+    let text = std::fs::read_to_string(lab.run_dir().join("supervisor.json")).unwrap();
+    let identity: serde_json::Value = serde_json::from_str(&text).unwrap();
+    lab.supervisor.finish().unwrap();
+    if let Some(leaf) = identity["leaf"].as_str() {
+        assert!(!Path::new(leaf).exists());
+    }
+}
+
+#[test]
+fn a_run_inside_an_attempt_goes_with_it() {
+    use std::io::Write as _;
+    use std::os::fd::AsFd as _;
+    for tier in TIERS {
+        let mut lab = Lab::with(tier, Path::new(ORCH));
+        let (run_dir, work) = (lab.dir.path().join("inner-run"), lab.dir.path().join("inner-work"));
+        std::fs::create_dir(&run_dir).unwrap();
+        std::fs::create_dir(&work).unwrap();
+        let mut words = Words::open(&crate::harness::fifo(&work.join("words")));
+        let (attempt, nonce) = (AttemptId::new(uuid::Uuid::now_v7()), Nonce::new(uuid::Uuid::new_v4()));
+        let script = "setsid sh -c 'echo $$ > words; exec sleep 300' & echo $$ > words; exec sleep 300";
+        let plan = format!("{}\n{}\n{attempt}\n{nonce}\n{script}", run_dir.display(), work.display());
+        let exe = std::env::current_exe().unwrap();
+        let launch = Launch {
+            env: Environment::new([(FAKE_RUNNER.to_owned(), plan)]),
+            ..lab.launch(&[exe.to_str().unwrap(), "--exact", "deaths::fake_runner"])
+        };
+        let (stop, mut ask) = std::io::pipe().unwrap();
+        let mut pids = [0, 0];
+        let record = lab.during(&launch, Some(stop.as_fd()), || {
+            pids = [words.pid(), words.pid()];
+            ask.write_all(b"xx").unwrap();
+        });
+        assert!(matches!(record.exit, Exit::Cancelled { .. }), "{tier:?}: {record:?}");
+        assert!(record.survivors.is_empty() && pids.iter().all(|pid| !lives(*pid)), "{tier:?}: {pids:?} {record:?}");
+        // The inner supervisor was killed or obeyed; in both cases its attempt has an answer.
+        settled(&run_dir, attempt, nonce);
+    }
+}
