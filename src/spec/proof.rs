@@ -75,7 +75,9 @@ fn needs_report(adapter: Adapter, place: Span, reports: &[Report], sink: &mut Si
         | Adapter::Jest
         | Adapter::NodeTest
         | Adapter::Tap
-        | Adapter::Bats => return,
+        | Adapter::Bats
+        | Adapter::Mocha
+        | Adapter::Vitest => return,
     };
     if !reports.iter().any(|report| report.kind == wanted) {
         let word = adapter.as_str();
