@@ -76,6 +76,7 @@ impl Life {
             state: TaskState::Queued { stage: None },
             spent: Spent::default(),
             visits: BTreeMap::new(),
+            launches: 0,
         };
         Self { task, version: Version::NONE, run: first, attempt: first, clock: 0 }
     }
