@@ -73,6 +73,8 @@ fn needs_report(adapter: Adapter, place: Span, reports: &[Report], sink: &mut Si
         | Adapter::Nextest
         | Adapter::GoTest
         | Adapter::Jest
+        | Adapter::Mocha
+        | Adapter::Vitest
         | Adapter::NodeTest
         | Adapter::Tap
         | Adapter::Bats
