@@ -54,10 +54,7 @@ fn somebody_left_behind_does_not_keep_us() {
 
 #[test]
 fn what_does_not_start_says_so() {
-    match run(&["no-such-program"], LONG).unwrap_err() {
-        QuickError::Start(failure) => {
-            assert_eq!((failure.step, failure.errno), (SpawnStep::Find, Some(Errno::NOENT.raw_os_error())));
-        }
-        other => panic!("{other}"),
-    }
+    let error = run(&["no-such-program"], LONG).unwrap_err();
+    let QuickError::Start(failure) = error else { panic!("{error}") };
+    assert_eq!((failure.step, failure.errno), (SpawnStep::Find, Some(Errno::NOENT.raw_os_error())));
 }
