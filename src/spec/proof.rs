@@ -77,9 +77,7 @@ fn needs_report(adapter: Adapter, place: Span, reports: &[Report], sink: &mut Si
         | Adapter::Vitest
         | Adapter::NodeTest
         | Adapter::Tap
-        | Adapter::Bats
-        | Adapter::Mocha
-        | Adapter::Vitest => return,
+        | Adapter::Bats => return,
     };
     if !reports.iter().any(|report| report.kind == wanted) {
         let word = adapter.as_str();
