@@ -13,7 +13,13 @@ use crate::harness::lives;
 fn run(words: &[&str], limit: Duration) -> Result<QuickOutput, QuickError> {
     let argv = Argv::new(words.iter().map(|word| (*word).to_owned()).collect()).unwrap();
     let env = Environment::new([("PATH".to_owned(), "/usr/bin:/bin".to_owned()), ("A".to_owned(), "b".to_owned())]);
-    quick(Quick { argv: &argv, cwd: std::path::Path::new("/tmp"), env: &env, limit, output_max_bytes: 16 * 1024 * 1024 })
+    quick(Quick {
+        argv: &argv,
+        cwd: std::path::Path::new("/tmp"),
+        env: &env,
+        limit,
+        output_max_bytes: 16 * 1024 * 1024,
+    })
 }
 
 const LONG: Duration = Duration::from_mins(1);

@@ -192,7 +192,7 @@ class Project:
         yield Case("2b", "broken code, seen by the suite", want_fail(self), change=self.break_library,
                    pipeline={"compile_argv": self.neutral()})
         yield from self.nothing_ran()
-        yield Case("4t", "suite replaced by `true`", want_nothing({"no-evidence", "nothing-ran"}),
+        yield Case("4t", "suite replaced by `true`", want_nothing(UNSEEN if not self.report else {"report-unusable"}),
                    pipeline={"test_argv": ["true"]})
         yield from self.tool_missing()
         yield Case("0r", "unmodified, run again as it was", want_already(), branch="case-0", fresh=False)
@@ -375,9 +375,14 @@ class Node(Project):
     def install(self):
         needs = self.options.get("needs", [])
         if needs:
+            # Beside the package, so that only the test tool is brought and not every linter of its authors.
+            tools = self.side / "tools"
+            tools.mkdir()
+            (tools / "package.json").write_text('{"name": "tools", "version": "0.0.0", "private": true}')
             fetch(f"{self.name}: npm install {' '.join(needs)}",
-                  ["npm", "install", "--ignore-scripts", "--no-save", "--omit=dev", "--no-package-lock", "--no-audit",
-                   "--no-fund", "--silent", *needs], cwd=self.repo)
+                  ["npm", "install", "--ignore-scripts", "--no-package-lock", "--no-audit", "--no-fund", "--silent", *needs],
+                  cwd=tools)
+            (tools / "node_modules").rename(self.repo / "node_modules")
         self.compile = ["node", "--check", self.options["library"]]
         self.test = list(self.options["test"])
 
@@ -414,7 +419,7 @@ class NoTests:
         if "planted" in self.options or self.kind == "rust":
             yield Case("1", "a failing test", want_fail(self), change=self.plant_failure, planted=True)
         yield from self.more()
-        yield Case("4t", "suite replaced by `true`", want_nothing({"no-evidence", "nothing-ran"}),
+        yield Case("4t", "suite replaced by `true`", want_nothing(UNSEEN if not self.report else {"report-unusable"}),
                    pipeline={"test_argv": ["true"]})
 
     def more(self):
@@ -665,7 +670,7 @@ def projects():
                     missing="path"),
         Python("toolz", "1.0.0", missing="script", module="toolz", src=".", library="toolz/itertoolz.py",
                planted="toolz/tests/test_planted.py", test=["{bin}/pytest", "-p", "no:cacheprovider", "toolz/tests"]),
-        Python("iniconfig", "2.0.0", fail="rollback", missing="module", module="src", src="src",
+        Python("iniconfig", "2.3.1", fail="rollback", missing="module", module="src", src="src",
                library="src/iniconfig/_parse.py", planted="testing/test_planted.py", report="{attempt}/junit.xml",
                test=["{python}", "-m", "pytest", "-p", "no:cacheprovider", "--junitxml=${ORCH_ATTEMPT_DIR}/junit.xml"]),
         Python("inflection", "0.5.1", fail="hold", missing="shell", module="inflection", broken="import",
