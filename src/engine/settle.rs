@@ -44,7 +44,9 @@ pub fn settle(evidence: &Evidence, outcome: Option<&Outcome>, gate: GateAnswer) 
             let changed = tree_changed(evidence).unwrap_or_default();
             Settlement::PermanentEnv(Fault {
                 reason: Reason::TreeChanged,
-                detail: format!("the suite passed and changed files that stood in the worktree: {changed}"),
+                detail: format!(
+                    "the suite changed files that stood in the worktree, so its answer does not count: {changed}"
+                ),
             })
         }
         Conclusion::SuiteRan(ruling) => match (ruling, gate) {

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
-use crate::domain::decision::{Decision, Settlement, Spent};
-use crate::domain::id::StageName;
+use crate::domain::decision::{Decision, HoldReason, Settlement, Spent};
+use crate::domain::id::{RunId, StageName};
+use crate::domain::outcome::{Conclusion, Outcome};
 use crate::domain::pipeline::{Advance, Ordinal};
-use crate::domain::task::{AttemptPhase, Decided, Effect, Event, Intent, RunStart, Task, TaskState};
+use crate::domain::task::{AttemptPhase, Decided, Effect, Event, Intent, RunEnd, RunStart, Task, TaskState};
 
 /// What follows from an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,29 +81,7 @@ pub fn step(task: Option<&Task>, event: &Event) -> Result<Step, Refused> {
                 decided.artifact.clone().map(|artifact| Effect::PublishArtifact { attempt: decided.attempt, artifact }),
             );
         }
-        Event::RunClosed { run, .. } => {
-            next.state = match task.state.clone() {
-                TaskState::Ready { run: owner, stage, .. } | TaskState::Running { run: owner, stage, .. }
-                    if owner == *run =>
-                {
-                    TaskState::Queued { stage: Some(stage) }
-                }
-                state @ (TaskState::Held { run: last, .. }
-                | TaskState::Done { run: last, .. }
-                | TaskState::Failed { run: last, .. })
-                    if last == *run =>
-                {
-                    state
-                }
-                TaskState::Queued { .. }
-                | TaskState::Ready { .. }
-                | TaskState::Running { .. }
-                | TaskState::Held { .. }
-                | TaskState::Done { .. }
-                | TaskState::Failed { .. }
-                | TaskState::Cancelled { .. } => return Err(refused("the run does not own the task")),
-            };
-        }
+        Event::RunClosed { run, end, .. } => run_closed(&mut next, *run, *end).map_err(refused)?,
     }
     Ok(Step { task: next, effects })
 }
@@ -140,7 +119,7 @@ fn run_started(task: &mut Task, start: &RunStart) -> Result<(), &'static str> {
 }
 
 /// Enters a stage anew: a new visit, whose first attempt is next.
-fn enter(task: &mut Task, run: crate::domain::id::RunId, stage: &StageName) -> TaskState {
+fn enter(task: &mut Task, run: RunId, stage: &StageName) -> TaskState {
     let visits = task.visits.entry(stage.clone()).or_insert(0);
     *visits = visits.saturating_add(1);
     task.spent.rewrites = 0;
@@ -181,6 +160,9 @@ fn decided_on(task: &mut Task, decided: &Decided) -> Result<(), &'static str> {
     if phase != AttemptPhase::Finished {
         return Err("the attempt has no exit record yet");
     }
+    if !comes_from(decided.outcome.as_ref(), &decided.settlement) {
+        return Err("the outcome does not lead to this settlement");
+    }
     if !carries(&decided.settlement, &decided.decision) {
         return Err("the settlement does not carry this decision");
     }
@@ -210,16 +192,74 @@ fn decided_on(task: &mut Task, decided: &Decided) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// The law that keeps the promises whoever writes the event: only a pass advances, only a fail rolls back or
-/// ends, and a fault can do nothing but hold.
-fn carries(settlement: &Settlement, decision: &Decision) -> bool {
+/// A verdict needs a suite that ran, and only a cancelled attempt has no outcome.
+fn comes_from(outcome: Option<&Outcome>, settlement: &Settlement) -> bool {
+    let Some(outcome) = outcome else { return matches!(settlement, Settlement::Cancelled(_)) };
     match settlement {
-        Settlement::Passed => matches!(decision, Decision::Advance(_)),
-        Settlement::Failed(_) => matches!(decision, Decision::Rollback { .. } | Decision::Hold(_) | Decision::Fail),
-        Settlement::Unreadable(_) => matches!(decision, Decision::Rewrite | Decision::Hold(_)),
-        Settlement::TimedOut(..) | Settlement::PermanentEnv(_) | Settlement::TransientInfra(_) => {
-            matches!(decision, Decision::Hold(_))
+        Settlement::Passed | Settlement::Failed(_) | Settlement::Unreadable(_) => {
+            matches!(outcome.conclusion, Conclusion::SuiteRan(_))
         }
-        Settlement::Cancelled(_) => matches!(decision, Decision::Interrupt),
+        // A suite that ran may still not count: it changed the tree, or its artifact could not be published.
+        Settlement::PermanentEnv(_) => outcome.conclusion != Conclusion::TransientInfra,
+        Settlement::TransientInfra(_) => outcome.conclusion != Conclusion::PermanentEnv,
+        Settlement::TimedOut(..) => outcome.conclusion == Conclusion::TransientInfra,
+        Settlement::Cancelled(_) => false,
     }
+}
+
+/// The law that keeps the promises whoever writes the event: only a pass advances, only a fail rolls back or
+/// ends, and a fault can do nothing but hold, for its own reason.
+fn carries(settlement: &Settlement, decision: &Decision) -> bool {
+    match (settlement, decision) {
+        (Settlement::Passed, Decision::Advance(_))
+        | (
+            Settlement::Failed(_),
+            Decision::Rollback { .. }
+            | Decision::Fail
+            | Decision::Hold(HoldReason::Failed | HoldReason::BudgetSpent { .. }),
+        )
+        | (Settlement::Unreadable(_), Decision::Rewrite)
+        | (Settlement::Cancelled(_), Decision::Interrupt) => true,
+        (Settlement::Unreadable(seen), Decision::Hold(HoldReason::Unreadable(told))) => seen == told,
+        (Settlement::TimedOut(limit, seen), Decision::Hold(HoldReason::TimedOut(which, told))) => {
+            (limit, seen) == (which, told)
+        }
+        (Settlement::PermanentEnv(seen), Decision::Hold(HoldReason::PermanentEnv(told)))
+        | (Settlement::TransientInfra(seen), Decision::Hold(HoldReason::TransientInfra(told))) => seen == told,
+        (
+            Settlement::Passed
+            | Settlement::Failed(_)
+            | Settlement::Unreadable(_)
+            | Settlement::TimedOut(..)
+            | Settlement::PermanentEnv(_)
+            | Settlement::TransientInfra(_)
+            | Settlement::Cancelled(_),
+            _,
+        ) => false,
+    }
+}
+
+/// Lets go of a task. Where the task has come to an end the run says the same; where it has not, the task goes on
+/// at its stage.
+fn run_closed(task: &mut Task, run: RunId, end: RunEnd) -> Result<(), &'static str> {
+    let told = match &task.state {
+        TaskState::Ready { run: owner, stage, .. } if *owner == run => {
+            let stage = stage.clone();
+            task.state = TaskState::Queued { stage: Some(stage) };
+            // Done: the stage of `--until` passed.
+            matches!(end, RunEnd::Interrupted | RunEnd::Done)
+        }
+        TaskState::Running { run: owner, .. } if *owner == run => return Err("an attempt is under way"),
+        TaskState::Held { run: last, .. } if *last == run => end == RunEnd::Held,
+        TaskState::Done { run: last, .. } if *last == run => end == RunEnd::Done,
+        TaskState::Failed { run: last, .. } if *last == run => end == RunEnd::Failed,
+        TaskState::Queued { .. }
+        | TaskState::Ready { .. }
+        | TaskState::Running { .. }
+        | TaskState::Held { .. }
+        | TaskState::Done { .. }
+        | TaskState::Failed { .. }
+        | TaskState::Cancelled { .. } => return Err("the run does not own the task"),
+    };
+    told.then_some(()).ok_or("the run's end is not what became of the task")
 }

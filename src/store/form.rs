@@ -18,6 +18,7 @@ struct Written<'a> {
     worktree: &'a Path,
     state: &'a TaskState,
     spent: &'a Spent,
+    launches: u32,
 }
 
 #[derive(Deserialize)]
@@ -27,17 +28,18 @@ struct Read {
     worktree: PathBuf,
     state: TaskState,
     spent: Spent,
+    launches: u32,
 }
 
 /// Writes a task without its visits.
 pub(super) fn encode_task(row: &str, task: &Task) -> Result<String, StoreError> {
     // Named one by one: a new field must find its place here.
-    let Task { name, worktree, state, spent, visits: _ } = task;
-    codec::encode(row, &Written { name, worktree, state, spent })
+    let Task { name, worktree, state, spent, visits: _, launches } = task;
+    codec::encode(row, &Written { name, worktree, state, spent, launches: *launches })
 }
 
 /// Reads a task and gives it its visits.
 pub(super) fn decode_task(row: &str, text: &str, visits: BTreeMap<StageName, u32>) -> Result<Task, StoreError> {
-    let Read { name, worktree, state, spent } = codec::decode(row, text)?;
-    Ok(Task { name, worktree, state, spent, visits })
+    let Read { name, worktree, state, spent, launches } = codec::decode(row, text)?;
+    Ok(Task { name, worktree, state, spent, visits, launches })
 }

@@ -1,4 +1,4 @@
-//! Opening a store: every refusal comes before anything is written.
+//! Opening a store: every refusal comes before anything that is in it changes.
 
 use std::fs::OpenOptions;
 use std::io;
