@@ -3,6 +3,13 @@
 //! A plain program, so that nothing but the reader is measured. The aim is 150 MB/s on plain lines: a suite that
 //! floods a pipe must not wait for its reader.
 
+#![expect(
+    clippy::print_stdout,
+    clippy::cast_precision_loss,
+    clippy::disallowed_methods,
+    reason = "a program that prints its measure"
+)]
+
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 

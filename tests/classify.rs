@@ -3,6 +3,8 @@
 //! `cargo test --test classify -- --nocapture` prints the score of three classifiers side by side: the exit code
 //! alone, the exit code with words, and orch. How the ends were recorded: `tests/classify/record/`.
 
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test that prints its score")]
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -52,7 +54,7 @@ impl Case {
             return Exit::Signalled { signal, core: false };
         }
         assert_eq!(exit["timed-out"], true, "{}: an end without code, signal or time-out", self.name);
-        Exit::TimedOut { limit: Limit::Total, after: Duration::from_secs(60) }
+        Exit::TimedOut { limit: Limit::Total, after: Duration::from_mins(1) }
     }
 
     fn declared(&self) -> Declared {
@@ -215,13 +217,14 @@ fn the_score_of_three_classifiers() {
         scores[2].note(case, Answer::of(&outcome), &why);
     }
     let mut table = format!("{} recorded ends\n", cases.len());
-    let _ = writeln!(
+    writeln!(
         table,
         "{:<22}{:>8}{:>13}{:>13}{:>14}{:>12}",
         "", "right", "false green", "false blame", "lost verdict", "wrong hold"
-    );
+    )
+    .unwrap();
     for (name, score) in ["exit code", "exit code + words", "orch"].into_iter().zip(&scores) {
-        let _ = writeln!(
+        writeln!(
             table,
             "{name:<22}{:>8}{:>13}{:>13}{:>14}{:>12}",
             score.right,
@@ -229,7 +232,8 @@ fn the_score_of_three_classifiers() {
             score.false_blame.len(),
             score.lost_verdict.len(),
             score.wrong_hold.len()
-        );
+        )
+        .unwrap();
     }
     println!("{table}");
     let [.., orch] = &scores;
@@ -238,6 +242,6 @@ fn the_score_of_three_classifiers() {
     assert!(
         mistakes.is_empty(),
         "orch was wrong:\n{}",
-        mistakes.iter().map(|m| format!("  {m}\n")).collect::<String>()
+        mistakes.iter().fold(String::new(), |all, mistake| all + "  " + mistake + "\n")
     );
 }

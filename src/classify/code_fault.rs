@@ -260,11 +260,11 @@ impl Context {
 
     fn python(&mut self, line: &Line<'_>) -> Option<Sighting> {
         let text = line.text;
-        if text.contains("File \"") {
-            if let Some(captures) = PY_FILE.captures(text) {
-                self.python_path = captures.name("path").map(|path| path.as_str().to_owned());
-                return None;
-            }
+        if text.contains("File \"")
+            && let Some(captures) = PY_FILE.captures(text)
+        {
+            self.python_path = captures.name("path").map(|path| path.as_str().to_owned());
+            return None;
         }
         if text.starts_with("ImportError while loading conftest") {
             self.conftest = CONFTEST.captures(text).and_then(|c| ours(&c)).map(|()| line.sighting("pytest"));
@@ -292,11 +292,12 @@ impl Context {
 
     fn node(&mut self, line: &Line<'_>) -> Option<Sighting> {
         let text = line.text;
-        if text.ends_with(|c: char| c.is_ascii_digit()) && text.contains("s:") {
-            if let Some(captures) = NODE_PLACE.captures(text) {
-                self.node = captures.name("path").map(|path| (line.number, path.as_str().to_owned()));
-                return None;
-            }
+        if text.ends_with(|c: char| c.is_ascii_digit())
+            && text.contains("s:")
+            && let Some(captures) = NODE_PLACE.captures(text)
+        {
+            self.node = captures.name("path").map(|path| (line.number, path.as_str().to_owned()));
+            return None;
         }
         let (number, path) = self.node.as_ref()?;
         if line.number > number + 6 {

@@ -100,7 +100,7 @@ fn begin(tag: &BytesStart<'_>, path: &[String], case: &mut Option<Case>, tally: 
     let name = tag.local_name();
     let name: &str = name.as_ref();
     if path.is_empty() && !matches!(name, "testsuites" | "testsuite") {
-        return Err(format!("the root element is `{}`, not `testsuites` or `testsuite`", name));
+        return Err(format!("the root element is `{name}`, not `testsuites` or `testsuite`"));
     }
     let parent = path.last().map(String::as_str);
     match (name, case.as_mut()) {

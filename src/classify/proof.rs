@@ -49,7 +49,7 @@ pub(super) fn shown_duration(duration: std::time::Duration) -> String {
     let ms = duration.as_millis();
     match ms {
         0..1000 => format!("{ms} ms"),
-        _ if ms % 60_000 == 0 => format!("{} min", ms / 60_000),
+        _ if ms.is_multiple_of(60_000) => format!("{} min", ms / 60_000),
         _ => format!("{:.1} s", duration.as_secs_f64()),
     }
 }

@@ -17,6 +17,8 @@ const HEAD_LINES: usize = 256;
 const TAIL_LINES: usize = 512;
 /// Facts of one kind that are kept.
 const KEPT_MAX: usize = 64;
+/// Regions of suites that are kept apart.
+const REGIONS_MAX: usize = 4096;
 /// Bytes of the tail of stderr that are kept for people.
 const STDERR_TAIL_BYTES: usize = 4096;
 
@@ -97,16 +99,16 @@ enum Hides {
 impl Notes {
     /// Notes a closing summary.
     pub(super) fn summary(&mut self, summary: Summary) {
-        match self.summaries.len() < KEPT_MAX {
-            true => self.summaries.push(summary),
-            // The count of tests must stay true when a long chain of suites runs: fold into the last of its kind.
-            false => match self.summaries.iter_mut().rev().find(|known| known.source == summary.source) {
+        if self.summaries.len() < KEPT_MAX {
+            self.summaries.push(summary);
+        } else {
+            match self.summaries.iter_mut().rev().find(|known| known.source == summary.source) {
                 Some(known) => {
                     known.counts = known.counts.plus(summary.counts);
                     known.at = summary.at;
                 }
                 None => self.summaries.push(summary),
-            },
+            }
         }
     }
 
@@ -144,11 +146,14 @@ impl Notes {
 
     /// Adds a region, to the one before it where they touch: a suite of a million parts is one region.
     fn add(&mut self, region: Region) {
+        let full = self.regions.len() >= REGIONS_MAX;
         let last = self.regions.iter_mut().rev().find(|r| r.stream == region.stream && r.hides == region.hides);
         match last {
             Some(last) if region.first >= last.first && region.first <= last.last.saturating_add(1) => {
                 last.last = last.last.max(region.last);
             }
+            // Where there are too many to tell apart, what stands between them is the suites', too.
+            Some(last) if full => last.last = last.last.max(region.last),
             Some(_) | None => self.regions.push(region),
         }
     }

@@ -126,9 +126,10 @@ impl<'a> Case<'a> {
             SpawnStep::Exec => "the program cannot be executed",
             SpawnStep::Supervisor => "the supervisor cannot be started",
         };
-        let (conclusion, reason) = match failure.errno.is_some_and(may_pass) {
-            true => (Conclusion::TransientInfra, Reason::SpawnResources),
-            false => (Conclusion::PermanentEnv, Reason::SpawnFailed),
+        let (conclusion, reason) = if failure.errno.is_some_and(may_pass) {
+            (Conclusion::TransientInfra, Reason::SpawnResources)
+        } else {
+            (Conclusion::PermanentEnv, Reason::SpawnFailed)
         };
         let hint = match (failure.step, failure.errno) {
             (SpawnStep::Exec, Some(2)) => "; the file is there, so the interpreter in its first line (`#!`) is missing",
@@ -147,18 +148,18 @@ impl<'a> Case<'a> {
     // 2 ------------------------------------------------------------------------------------------------------
     fn red_evidence(&self) -> Option<Outcome> {
         for report in &self.evidence.reports {
-            if let ReportFound::Read { counts, failing, .. } = &report.found {
-                if counts.red() {
-                    let named = failing.first().map(|name| format!(", first `{name}`")).unwrap_or_default();
-                    let proof = Proof {
-                        detail: format!("the report says {}{named}", told(*counts)),
-                        source: Some("junit".to_owned()),
-                        place: Some(report.path.clone()),
-                        counts: Some(*counts),
-                        ..Proof::default()
-                    };
-                    return Some(outcome(FAIL, Reason::TestsFailed, Rule::RedEvidence, proof));
-                }
+            if let ReportFound::Read { counts, failing, .. } = &report.found
+                && counts.red()
+            {
+                let named = failing.first().map(|name| format!(", first `{name}`")).unwrap_or_default();
+                let proof = Proof {
+                    detail: format!("the report says {}{named}", told(*counts)),
+                    source: Some("junit".to_owned()),
+                    place: Some(report.path.clone()),
+                    counts: Some(*counts),
+                    ..Proof::default()
+                };
+                return Some(outcome(FAIL, Reason::TestsFailed, Rule::RedEvidence, proof));
             }
         }
         let red = self.evidence.output.summaries.iter().find(|summary| summary.counts.red())?;
@@ -191,18 +192,18 @@ impl<'a> Case<'a> {
     // 4 ------------------------------------------------------------------------------------------------------
     fn test_crash(&self) -> Option<Outcome> {
         let left_behind = self.evidence.reports.iter().find(|report| report.found == ReportFound::LeftBehind);
-        if let (Some(report), Some(code)) = (left_behind, self.code()) {
-            if !matches!(code, 124 | 137 | 143) {
-                let detail =
-                    format!("the suite left in the middle: its premature-exit file is still there, exit code {code}");
-                let proof = Proof {
-                    detail,
-                    source: Some("exit-file".to_owned()),
-                    place: Some(report.path.clone()),
-                    ..Proof::default()
-                };
-                return Some(outcome(FAIL, Reason::TestCrash, Rule::TestCrash, proof));
-            }
+        if let (Some(report), Some(code)) = (left_behind, self.code())
+            && !matches!(code, 124 | 137 | 143)
+        {
+            let detail =
+                format!("the suite left in the middle: its premature-exit file is still there, exit code {code}");
+            let proof = Proof {
+                detail,
+                source: Some("exit-file".to_owned()),
+                place: Some(report.path.clone()),
+                ..Proof::default()
+            };
+            return Some(outcome(FAIL, Reason::TestCrash, Rule::TestCrash, proof));
         }
         if self.passed() || self.passes_by_contract() {
             return None;

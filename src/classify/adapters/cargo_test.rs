@@ -92,10 +92,10 @@ impl CargoTest {
         let cargo_again = text.starts_with("error: test failed, to rerun pass")
             || text.starts_with("error: doctest failed, to rerun pass")
             || line.text.len() > text.len() && (text.starts_with("Compiling ") || text.starts_with("Finished "));
-        if announces || cargo_again {
-            if let Some(first) = self.on_stderr.take() {
-                notes.shared_region(line.stream, first, line.number - 1);
-            }
+        if (announces || cargo_again)
+            && let Some(first) = self.on_stderr.take()
+        {
+            notes.shared_region(line.stream, first, line.number - 1);
         }
         if announces {
             self.on_stderr = Some(line.number + 1);

@@ -13,7 +13,7 @@ use crate::domain::evidence::{Counts, Sighting};
 use crate::domain::pipeline::Adapter;
 
 /// Most packages that may be open at once; go runs as many as it has processors.
-const OPEN_MAX: usize = 4096;
+const OPEN_MAX: usize = 1024;
 
 /// One event. Fields of newer versions are passed over.
 #[derive(Debug, Deserialize)]
@@ -43,23 +43,36 @@ struct Package {
     told: Counts,
     running: i64,
     cached: bool,
-    not_built: bool,
-    left: bool,
     /// The last output says that the binary was ended from outside.
     signalled: bool,
-    /// It said so directly above the package's own line.
-    killed: bool,
+    said: Said,
+}
+
+/// What go said of a package besides its tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Said {
+    Nothing,
+    /// The binary left with a code or a panic.
+    Left,
+    /// The binary was ended from outside, said directly above the package's own line.
+    Killed,
+    /// There is no binary.
+    NotBuilt,
 }
 
 impl Package {
     fn output(&mut self, text: &str) {
         let line = text.trim_end();
         if line.starts_with("FAIL\t") {
-            self.killed = self.signalled;
-            self.not_built |= line.contains("[build failed]") || line.contains("[setup failed]");
+            if line.contains("[build failed]") || line.contains("[setup failed]") {
+                self.said = Said::NotBuilt;
+            } else if self.signalled {
+                self.said = Said::Killed;
+            }
+        } else if self.said == Said::Nothing && (line.starts_with("exit status ") || line.starts_with("panic: ")) {
+            self.said = Said::Left;
         }
         self.signalled = SIGNALLED.contains(&line);
-        self.left |= line.starts_with("exit status ") || line.starts_with("panic: ");
         self.cached |= line.starts_with("ok  \t") && line.ends_with("(cached)");
     }
 }
@@ -87,7 +100,7 @@ impl GoJson {
             ("pass", false) => package.ends(top, |told| &mut told.passed),
             ("skip", false) => package.ends(top, |told| &mut told.skipped),
             // What go ends together with its binary did not fail by itself.
-            ("fail", false) if package.killed => {}
+            ("fail", false) if package.said == Said::Killed => {}
             ("fail", false) => package.ends(top, |told| &mut told.failed),
             ("pass" | "skip" | "fail", true) => self.closes(&event, line, notes),
             _ => {}
@@ -105,15 +118,17 @@ impl GoJson {
         let Some(package) = self.open.remove(event.package.as_ref()) else { return };
         notes.region(line.stream, self.from.max(1), line.number);
         self.from = line.number + 1;
-        let Package { told, running, cached, not_built, left, killed, .. } = package;
+        let Package { told, running, cached, said, .. } = package;
         let counts = match event.action.as_ref() {
             "fail" if told.failed > 0 => told,
-            "fail" if not_built || !event.failed_build.is_empty() => return notes.unfinished(line.sighting("go-test")),
-            "fail" if killed => {
+            "fail" if said == Said::NotBuilt || !event.failed_build.is_empty() => {
+                return notes.unfinished(line.sighting("go-test"));
+            }
+            "fail" if said == Said::Killed => {
                 notes.killed(line.sighting("go-test"));
                 return notes.unfinished(line.sighting("go-test"));
             }
-            "fail" if left || running == 0 => Counts { failed: 1, ..told },
+            "fail" if said == Said::Left || running == 0 => Counts { failed: 1, ..told },
             // Neither a failing test nor a code: older versions say no more of a binary that was killed.
             "fail" => return notes.unfinished(package.began),
             "pass" if running > 0 => return notes.unfinished(package.began),
@@ -132,10 +147,8 @@ impl Package {
             told: Counts::default(),
             running: 0,
             cached: false,
-            not_built: false,
-            left: false,
             signalled: false,
-            killed: false,
+            said: Said::Nothing,
         }
     }
 
@@ -160,18 +173,18 @@ pub(in crate::classify) fn build_output(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::super::testing::{counts, read};
     use super::*;
     use crate::domain::evidence::Stream;
 
     fn check(events: &[(&str, &str, &str)], summaries: &[Counts], unfinished: usize) {
-        let text: String = events
-            .iter()
-            .map(|(action, test, output)| {
-                let test = if test.is_empty() { String::new() } else { format!(r#","Test":"{test}""#) };
-                format!("{{\"Action\":\"{action}\",\"Package\":\"p\"{test},\"Output\":\"{output}\\n\"}}\n")
-            })
-            .collect();
+        let mut text = String::new();
+        for (action, test, output) in events {
+            let test = if test.is_empty() { String::new() } else { format!(r#","Test":"{test}""#) };
+            writeln!(text, r#"{{"Action":"{action}","Package":"p"{test},"Output":"{output}\n"}}"#).unwrap();
+        }
         assert_eq!(read(Adapter::GoTest, Stream::Stdout, &text), (summaries.to_vec(), unfinished), "{text}");
     }
 

@@ -30,12 +30,14 @@ impl Framework for Mocha {
     }
 
     fn line(&mut self, line: &Line<'_>, notes: &mut Notes) {
-        if line.text.starts_with("  ") && line.text.ends_with(')') && line.text.contains(" passing (") {
-            if let Some(passed) = PASSING.captures(line.text).as_ref().and_then(|c| number(c, "n")) {
-                self.flush(notes);
-                self.closing = Some((Counts { passed, ..Counts::default() }, line.sighting("mocha")));
-                return;
-            }
+        if line.text.starts_with("  ")
+            && line.text.ends_with(')')
+            && line.text.contains(" passing (")
+            && let Some(passed) = PASSING.captures(line.text).as_ref().and_then(|c| number(c, "n"))
+        {
+            self.flush(notes);
+            self.closing = Some((Counts { passed, ..Counts::default() }, line.sighting("mocha")));
+            return;
         }
         let Some((counts, at)) = self.closing.as_mut().filter(|(_, at)| at.stream == line.stream) else { return };
         if line.number > at.line + BELOW_LINES {

@@ -80,7 +80,7 @@ impl Readers {
 
 /// Every framework that speaks on a stream.
 pub(super) fn all() -> Vec<Box<dyn Framework>> {
-    Adapter::ALL.into_iter().flat_map(make).collect()
+    Adapter::ALL.into_iter().filter_map(make).collect()
 }
 
 /// The readers of one declared framework. bats speaks TAP when it is asked to.

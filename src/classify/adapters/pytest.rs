@@ -52,6 +52,17 @@ struct Session {
     inner: Vec<Summary>,
 }
 
+impl Session {
+    /// Notes what a session inside this one said; many are added up.
+    fn within(&mut self, summary: Summary) {
+        if self.inner.len() < SESSIONS_MAX {
+            self.inner.push(summary);
+        } else if let Some(last) = self.inner.last_mut() {
+            last.counts = last.counts.plus(summary.counts);
+        }
+    }
+}
+
 impl Framework for Pytest {
     fn heads(&self) -> &'static [u8] {
         b"=!n0123456789.FEsxXRp"
@@ -115,7 +126,7 @@ impl Framework for Pytest {
             return;
         }
         match self.open.last_mut() {
-            Some(outer) => outer.inner.push(summary),
+            Some(outer) => outer.within(summary),
             None => notes.summary(summary),
         }
     }

@@ -155,9 +155,8 @@ impl Tap {
         let mark = captures.name("mark").map(|m| m.as_str().to_ascii_lowercase());
         let counts = &mut self.document.counts;
         match (captures.name("not").is_some(), mark.as_deref()) {
-            (_, Some("todo")) => counts.passed += 1,
+            (_, Some("todo")) | (false, None) => counts.passed += 1,
             (false, Some(_)) => counts.skipped += 1,
-            (false, None) => counts.passed += 1,
             (true, _) => counts.failed += 1,
         }
     }

@@ -40,13 +40,13 @@ impl Framework for Unittest {
 
     fn line(&mut self, line: &Line<'_>, notes: &mut Notes) {
         let slot = slot(line.stream);
-        if line.text.starts_with("Ran ") {
-            if let Some(total) = RAN.captures(line.text).as_ref().and_then(|c| number(c, "n")) {
-                if let Some((_, before)) = self.ran[slot].replace((total, line.sighting("unittest"))) {
-                    notes.unfinished(before);
-                }
-                return;
+        if line.text.starts_with("Ran ")
+            && let Some(total) = RAN.captures(line.text).as_ref().and_then(|c| number(c, "n"))
+        {
+            if let Some((_, before)) = self.ran[slot].replace((total, line.sighting("unittest"))) {
+                notes.unfinished(before);
             }
+            return;
         }
         if line.text.is_empty() {
             return;

@@ -21,11 +21,11 @@ pub(super) const TABLE: &[Entry] = &[
     ),
     permanent(
         "docker-object",
-        r#"^(?:docker: |Error: |ERROR: )?(?:Error response from daemon: )?(?:No such (?:container|image|object|volume|network)|no such (?:container|image)|.*(?:[Cc]ontainer \S+ is (?:not running|paused)|pull access denied|manifest .*unknown|manifest for .* not found|no matching manifest|repository .*(?:does not exist|not found)|invalid reference format|[Cc]onflict\. The container name|is already in use by container|bind source path does not exist|invalid mount config|no basic auth credentials|authentication required|requested access to the resource is denied|container state improper|[Cc]annot exec in a (?:stopped|paused) (?:container|state)))|no container with name or ID |^Error response from daemon: .*(?:unauthorized|denied|not found)"#,
+        r"^(?:docker: |Error: |ERROR: )?(?:Error response from daemon: )?(?:No such (?:container|image|object|volume|network)|no such (?:container|image)|.*(?:[Cc]ontainer \S+ is (?:not running|paused)|pull access denied|manifest .*unknown|manifest for .* not found|no matching manifest|repository .*(?:does not exist|not found)|invalid reference format|[Cc]onflict\. The container name|is already in use by container|bind source path does not exist|invalid mount config|no basic auth credentials|authentication required|requested access to the resource is denied|container state improper|[Cc]annot exec in a (?:stopped|paused) (?:container|state)))|no container with name or ID |^Error response from daemon: .*(?:unauthorized|denied|not found)",
     ),
     permanent(
         "oci-runtime",
-        r#"OCI runtime (?:exec|create|start) failed: |OCI runtime attempted to invoke|^OCI permission denied|executable file (?:`[^`]+` )?not found in \$PATH|unable to find user |^exec \S+: (?:no such file or directory|exec format error|permission denied|[Nn]o such file|[Pp]ermission)|starting container process caused|unable to start container process|Cwd must be an absolute path|chdir to cwd|^(?:runc|crun)(?:: |\S* )"#,
+        r"OCI runtime (?:exec|create|start) failed: |OCI runtime attempted to invoke|^OCI permission denied|executable file (?:`[^`]+` )?not found in \$PATH|unable to find user |^exec \S+: (?:no such file or directory|exec format error|permission denied|[Nn]o such file|[Pp]ermission)|starting container process caused|unable to start container process|Cwd must be an absolute path|chdir to cwd|^(?:runc|crun)(?:: |\S* )",
     ),
     permanent(
         "docker-usage",
@@ -36,7 +36,7 @@ pub(super) const TABLE: &[Entry] = &[
     // -- kubectl and helm --------------------------------------------------------------------------------------
     permanent(
         "kubectl-config",
-        r#"^The connection to the server localhost:8080 was refused|^(?:error|Error): (?:no configuration has been provided|You must be logged in|context .* does not exist|stat .*: no such file or directory|unknown (?:command|flag|shorthand flag)|the server doesn't have a resource type|unable to upgrade connection: (?:container not found|pod does not exist|Unauthorized|Forbidden)|cannot exec into|unable to load root certificates|error loading config file|.* must be specified|Kubernetes cluster unreachable: .*no configuration)|^[Ee]rror in configuration: |^Error from server \((?:Forbidden|NotFound|Unauthorized|BadRequest|AlreadyExists|Invalid|MethodNotAllowed)\)|^error: .*no configuration has been provided|^invalid configuration: "#,
+        r"^The connection to the server localhost:8080 was refused|^(?:error|Error): (?:no configuration has been provided|You must be logged in|context .* does not exist|stat .*: no such file or directory|unknown (?:command|flag|shorthand flag)|the server doesn't have a resource type|unable to upgrade connection: (?:container not found|pod does not exist|Unauthorized|Forbidden)|cannot exec into|unable to load root certificates|error loading config file|.* must be specified|Kubernetes cluster unreachable: .*no configuration)|^[Ee]rror in configuration: |^Error from server \((?:Forbidden|NotFound|Unauthorized|BadRequest|AlreadyExists|Invalid|MethodNotAllowed)\)|^error: .*no configuration has been provided|^invalid configuration: ",
     ),
     transient(
         "kubectl-wait",

@@ -6,7 +6,7 @@ pub(super) const TABLE: &[Entry] = &[
     // -- python ------------------------------------------------------------------------------------------------
     permanent(
         "python-module",
-        r#"^(?:E +)?(?:\w+\.)*ModuleNotFoundError: No module named |^\S*(?:python|pypy)[0-9.]*(?:\.exe)?: No module named |^\S*(?:python|pypy)[0-9.]*: can't (?:open file|find '__main__')|^\S*python[0-9.]*: Error while finding module specification|^Could not find platform (?:in)?dependent libraries|^pyenv: |^Fatal Python error: (?:init|Py_Init|_Py|preconfig|config_|Python)|^(?:E +)?ImportError: (?:lib\S+|/\S+): |^(?:E +)?ImportError: (?:No module named |Error importing plugin )|^Error importing plugin |: No module named \S+$|^The virtual environment was not created"#,
+        r"^(?:E +)?(?:\w+\.)*ModuleNotFoundError: No module named |^\S*(?:python|pypy)[0-9.]*(?:\.exe)?: No module named |^\S*(?:python|pypy)[0-9.]*: can't (?:open file|find '__main__')|^\S*python[0-9.]*: Error while finding module specification|^Could not find platform (?:in)?dependent libraries|^pyenv: |^Fatal Python error: (?:init|Py_Init|_Py|preconfig|config_|Python)|^(?:E +)?ImportError: (?:lib\S+|/\S+): |^(?:E +)?ImportError: (?:No module named |Error importing plugin )|^Error importing plugin |: No module named \S+$|^The virtual environment was not created",
     ),
     permanent(
         "pytest-usage",

@@ -115,13 +115,15 @@ pub(super) fn is_resource(signature: &Signature) -> bool {
     matches!(signature.pattern.as_str(), "disk-full" | "out-of-memory" | "compiler-killed")
 }
 
-/// A pattern as it may be printed for people: what one id stands for.
-pub(super) fn all() -> impl Iterator<Item = (&'static str, Entry)> {
+#[cfg(test)]
+fn all() -> impl Iterator<Item = (&'static str, Entry)> {
     TABLES.iter().flat_map(|(title, table)| table.iter().map(move |entry| (*title, *entry)))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::*;
     use FaultKind::{Permanent, Transient};
     use regex::Regex;
@@ -132,6 +134,35 @@ mod tests {
         for (index, entry) in entries.iter().enumerate() {
             assert!(entries.iter().skip(index + 1).all(|other| other.id != entry.id), "{} stands twice", entry.id);
             assert!(!Regex::new(entry.pattern).unwrap().is_match(""), "{} matches nothing at all", entry.id);
+        }
+    }
+
+    /// The reference lists what the tables hold; `ORCH_BLESS=1` writes it anew.
+    #[test]
+    fn the_reference_lists_every_signature() {
+        const BEGIN: &str = "<!-- signatures: ORCH_BLESS=1 cargo test --lib classify::signatures -->\n";
+        const END: &str = "<!-- end of signatures -->";
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference/classification.md");
+        let text = std::fs::read_to_string(path).unwrap();
+        let (head, rest) = text.split_once(BEGIN).unwrap();
+        let (_, tail) = rest.split_once(END).unwrap();
+        let mut list = String::new();
+        for (title, table) in TABLES {
+            write!(list, "\n### Of {title}\n\n```text\n").unwrap();
+            for Entry { id, fault, weak, pattern } in table {
+                let fault = match fault {
+                    Permanent => "permanent",
+                    Transient => "transient",
+                };
+                writeln!(list, "{id}: {fault}{}\n    {pattern}", if *weak { ", weak" } else { "" }).unwrap();
+            }
+            list += "```\n";
+        }
+        let wanted = format!("{head}{BEGIN}{list}\n{END}{tail}");
+        if std::env::var_os("ORCH_BLESS").is_some() {
+            std::fs::write(path, &wanted).unwrap();
+        } else {
+            assert!(text == wanted, "{path} is out of date: ORCH_BLESS=1 cargo test --lib classify::signatures");
         }
     }
 

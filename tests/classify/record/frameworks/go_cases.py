@@ -81,3 +81,8 @@ go("binary-sigkilled", "the test binary is killed from outside: `signal: killed`
    "row 4 never counts KILL; row 6: go prints `signal: killed` and the package's FAIL without any failed test, so no verdict was delivered", module(OK, SLEEP, imports='"testing" "time"'), kill=Kill("SIGKILL", "", 4, who="calc.test"))
 go("timeout-124", "timeout(1) ends the suite", ["timeout", "5", "go", "test", "-count=1", "./..."], 124, TRANSIENT, R6, module(SLEEP, imports='"testing" "time"'))
 go("green-then-7", "green suite, then a refused upload", "go test -count=1 ./... && curl -sS http://127.0.0.1:9/upload", 7, TRANSIENT, "rows 9 and 11: 7 is not go's own code; curl was refused", green)
+go("list-only", "-list names the tests and runs none", ["go", "test", "-list", ".", "./..."], 0, PERMANENT, R8 + "; it prints `ok` all the same", green)
+go("build-failed-or-true-beside-green", "one package does not compile, the other is ok, `|| true`", "go test -count=1 ./... || true", 0, FAIL, R3 + "; the other package's green does not stand for it", {**green, "calc.go": LIB.replace("a + b", '"three"'), **other})
+go("import-cycle", "two packages import each other", T, 1, FAIL, "row 3: go itself refuses the project's imports", {**green, "calc.go": 'package calc\n\nimport _ "example.test/calc/b"\n', "b/b.go": 'package b\n\nimport _ "example.test/calc"\n'})
+go("go-mod-broken", "go.mod cannot be parsed", T, 1, FAIL, "row 3: the project's own manifest cannot be parsed", {**green, "go.mod": "modul example.test/calc\n"})
+go("go-too-old", "go.mod is of a newer go", T, 1, PERMANENT, "Decisions: a toolchain that is too old is permanent-env", {**green, "go.mod": "module example.test/calc\n\ngo 1.99.1\n"})

@@ -1,4 +1,4 @@
-"""node --test, jest, and (declared closing line or report) mocha and vitest."""
+"""node --test, jest, mocha and vitest: by their own closing lines, by a report, by a declared closing line."""
 
 from recorder import FAIL, NPM, PASS, PERMANENT, TRANSIENT, Kill, case
 
@@ -138,3 +138,58 @@ def vitest(name, about, argv, exit, expect, because, *bodies, **more):
 vitest("vitest-pass", "two tests pass, read by a declared closing line", ["vitest", "run"], 0, PASS, R7, JOK, JOK)
 vitest("vitest-fail", "one of three fails, read by a declared closing line", ["vitest", "run"], 1, FAIL, R2, JOK, JBAD, "")
 vitest("vitest-fail-or-true", "one fails, `|| true`", "vitest run || true", 0, FAIL, R2 + "; exit 0 never beats red", JOK, JBAD)
+
+
+# -- mocha, read by its own closing lines -----------------------------------------------------------------------------------------------------
+def mocha(name, about, argv, exit, expect, because, files, **more):
+    case("mocha", name, f"mocha: {about}", "mocha", argv, exit, expect, because, files=files, **more)
+
+
+M = ["mocha", "calc.test.js"]
+m_green, m_red = files(mocha_file, NOK, NOK), files(mocha_file, NOK, NBAD)
+mocha("all-pass", "all pass", M, 0, PASS, R7, m_green)
+mocha("one-fails", "one fails: exit 1", M, 1, FAIL, R2, m_red)
+mocha("seven-fail", "seven fail: the exit code is their number", M, 7, FAIL, R2 + "; 7 is the number of failures, not curl's code", files(mocha_file, NOK, *[NBAD] * 7))
+mocha("dot-fail", "the dot reporter, one fails", ["mocha", "--reporter", "dot", "calc.test.js"], 1, FAIL, R2, m_red)
+mocha("min-pass", "the min reporter, which clears the screen", ["mocha", "--reporter", "min", "calc.test.js"], 0, PASS, R7, m_green)
+mocha("colour-fail", "colour codes, one fails", ["mocha", "--color", "calc.test.js"], 1, FAIL, R2, m_red)
+mocha("all-pending", "every test is pending", M, 0, PERMANENT, R8, {"calc.js": ADD, "calc.test.js": "it('a');\nit('b');\n"})
+mocha("filter-matches-nothing", "-g matches nothing: 0 passing", [*M, "-g", "nothing like it"], 0, PERMANENT, R8, m_green)
+mocha("hook-fails", "a before hook fails: 0 passing, 1 failing", M, 1, FAIL, R2, {"calc.js": ADD, "calc.test.js": "before(() => { throw new Error('no server'); });\nit('a', () => {});\n"})
+mocha("no-files", "no test file", ["mocha"], 1, PERMANENT, "row 9: No test files found, nothing ran", {"calc.js": ADD})
+mocha("third-party-missing", "a package is not installed: no summary", M, 1, PERMANENT, MISSING + "; Cannot find module 'left-pad', no summary", files(lambda *b: "require('left-pad');\n" + mocha_file(*b), NOK))
+mocha("syntax-error", "the test file cannot be parsed", M, 1, FAIL, "row 3: node's own SyntaxError at a project file and line", {"calc.js": ADD, "calc.test.js": "const x = ;\n"})
+mocha("process-exit-0", "a test leaves by process.exit(0)", M, 0, PERMANENT, "row 11: exit 0 without a closing summary", files(mocha_file, "process.exit(0);", NBAD))
+mocha("pass-with-infra-words", "passing tests print infrastructure errors", M, 0, PASS, R7 + "; words inside the suite do not count", files(mocha_file, SAYS, NOK))
+mocha("fail-with-infra-words", "a failing test prints infrastructure errors", M, 1, FAIL, R2 + "; words inside the suite do not count", files(mocha_file, SAYS, NBAD))
+mocha("red-or-true", "one fails, `|| true`", "mocha calc.test.js || true", 0, FAIL, R2 + "; exit 0 never beats red", m_red)
+mocha("green-then-7", "green suite, then a refused upload", "mocha calc.test.js && curl -sS http://127.0.0.1:9/upload", 7, TRANSIENT, "rows 9 and 11: 7 is not mocha's own code; curl was refused", m_green)
+mocha("sigkill", "killed mid-run", M, "SIGKILL", TRANSIENT, R6, files(mocha_file, NOK, "return new Promise(() => { setTimeout(() => {}, 60000); });"), kill=Kill("SIGKILL", "t1"))
+
+
+# -- vitest, read by its own closing lines ----------------------------------------------------------------------------------------------------
+def vi(name, about, argv, exit, expect, because, *bodies, head="", extra=None, **more):
+    text = "import { expect, test } from 'vitest';\nimport { add } from './calc.mjs';\n" + head + "".join(f"test{'' if b else '.skip'}('t{n}', async () => {{ {b} }});\n" for n, b in enumerate(bodies, 1))
+    case("vitest", name, f"vitest: {about}", "vitest", argv, exit, expect, because, files={"calc.mjs": "export const add = (a, b) => a + b;\n", "calc.test.mjs": text, **(extra or {})},
+         setup=lambda f: (f / "node_modules").symlink_to(NPM / "node_modules"), **more)
+
+
+V = ["vitest", "run"]
+vi("all-pass", "all pass", V, 0, PASS, R7, JOK, JOK)
+vi("one-fails", "one of three fails, one is skipped", V, 1, FAIL, R2, JOK, JBAD, "")
+vi("no-colour-fail", "without colour codes", V, 1, FAIL, R2, JOK, JBAD, env={"NO_COLOR": "1"})
+vi("dot-fail", "the dot reporter", ["vitest", "run", "--reporter=dot"], 1, FAIL, R2, JOK, JBAD)
+vi("tap-fail", "the tap reporter", ["vitest", "run", "--reporter=tap-flat"], 1, FAIL, R2, JOK, JBAD)
+vi("all-skipped", "every test is skipped", V, 0, PERMANENT, R8, "", "")
+vi("file-fails-tests-pass", "one file cannot be loaded, the other's tests pass", V, 1, FAIL, "row 2: `Test Files  1 failed` although `Tests` counts no failure", JOK, extra={"other.test.mjs": "throw new Error('broken set-up');\n"})
+vi("third-party-missing", "a package is not installed: one file fails", V, 1, FAIL, "row 2: vitest itself counts a failed file; red cannot be forged into a hold (a control run attributes it later)", JOK, head="import 'left-pad';\n")
+vi("unhandled-error", "a promise is rejected after the tests: Errors  1 error", V, 1, FAIL, "row 2: vitest itself counts an error although the tests passed", JOK + " setTimeout(() => { throw new Error('later'); }, 0); await new Promise((r) => setTimeout(r, 50));")
+vi("filter-matches-nothing", "-t matches nothing", ["vitest", "run", "-t", "nothing like it"], 0, PERMANENT, R8, JOK)
+vi("unknown-option", "an option it does not know", ["vitest", "run", "--frobnicate"], 1, PERMANENT, "row 9: usage error, nothing ran", JOK)
+vi("no-such-file", "the named file does not exist", ["vitest", "run", "gone.test.mjs"], 1, PERMANENT, R8, JOK)
+vi("pass-with-infra-words", "passing tests print infrastructure errors", V, 0, PASS, R7 + "; words inside the suite do not count", SAYS, JOK)
+vi("fail-with-infra-words", "a failing test prints infrastructure errors", V, 1, FAIL, R2 + "; words inside the suite do not count", SAYS, JBAD)
+vi("red-or-true", "one fails, `|| true`", "vitest run || true", 0, FAIL, R2 + "; exit 0 never beats red", JOK, JBAD)
+vi("green-then-7", "green suite, then a refused upload", "vitest run && curl -sS http://127.0.0.1:9/upload", 7, TRANSIENT, "rows 9 and 11: 7 is not vitest's own code; curl was refused", JOK)
+vi("timeout-124", "timeout(1) ends the suite", ["timeout", "4", "vitest", "run"], 124, TRANSIENT, R6, JOK, "await new Promise(() => { setTimeout(() => {}, 60000); });", extra={"vitest.config.mjs": "export default { test: { testTimeout: 60000 } };\n"})
+vi("coverage-tool-missing", "--coverage without its package", ["vitest", "run", "--coverage"], 1, PERMANENT, MISSING, JOK, env={"CI": "1"})

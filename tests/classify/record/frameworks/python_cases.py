@@ -262,3 +262,19 @@ junit("empty-file-killed", "the report was opened, then the suite was killed", "
       {"test_slow.py": SLOW.replace("pass", "print('first done', flush=True)", 1)}, kill=Kill("SIGKILL", "first done"))
 junit("not-xml", "the report is a web page's error text, exit 0", BARE + " && echo '502 Bad Gateway: upstream did not answer' > report.xml", 0, PERMANENT, "row 11: a file that is no JUnit report is no evidence; exit 0", green)
 junit("other-xml", "the report is XML, but no JUnit: a coverage report", "pytest -p no:terminal --cov=calc --cov-report=xml:report.xml", 0, PERMANENT, "row 11: XML without test suites is no evidence; exit 0", green)
+
+# -- what other versions and neighbours of these ends look like ------------------------------------------------------------------------------
+ONE = {"test_calc.py": "def test_a():\n    assert True\n"}
+pytest("exit-0-by-request", "a test calls pytest.exit with code 0: a green line, and the rest never ran", ["pytest"], 0, PERMANENT,
+       "rows 7 and 11: pytest says itself that it was stopped, so the run is not complete", {"test_calc.py": "import pytest\n\n\ndef test_a():\n    pass\n\n\ndef test_b():\n    pytest.exit('enough', returncode=0)\n"})
+pytest("conftest-service-refused", "conftest.py connects to a service that does not listen", ["pytest"], 4, TRANSIENT,
+       "row 9: a refused connection; ImportError while loading conftest is only pytest's name for it", {"conftest.py": "import socket\n\nsocket.create_connection(('127.0.0.1', 9))\n", **ONE})
+pytest("conftest-name-error", "conftest.py uses a name that nobody defines", ["pytest"], 4, FAIL, "row 3: ImportError while loading conftest, a fault of the project's file", {"conftest.py": "x = undefined_name\n", **ONE})
+pytest("configuration-broken", "pyproject.toml cannot be parsed", ["pytest"], 4, FAIL, "row 3: the project's own manifest cannot be parsed", {"pyproject.toml": "[tool.pytest.ini_options\n", **ONE})
+pytest("version-too-old", "pytest.ini asks for a newer pytest", ["pytest"], 4, PERMANENT, "row 9: the tool is too old", {"pytest.ini": "[pytest]\nminversion = 99\n", **ONE})
+pytest("plugin-required", "pytest.ini requires a plug-in that is not installed", ["pytest"], 4, PERMANENT, "Decisions: a missing dependency is permanent-env", {"pytest.ini": "[pytest]\nrequired_plugins = pytest-nosuch\n", **ONE})
+pytest("very-quiet-error", "-qq, a fixture fails", ["pytest", "-qq"], 1, FAIL, "row 2: pytest's own short summary names the error", {"test_calc.py": "import pytest\n\n\n@pytest.fixture\ndef broken():\n    1 / 0\n\n\ndef test_a(broken):\n    pass\n"})
+pytest("green-then-module-missing", "green suite, then a python module that is not installed: both say 1", "pytest -q && /usr/bin/python3 -m no_such_module", 1, PERMANENT,
+       "Decisions: a missing tool is permanent-env; the last words on stderr are the later command's, so 1 is not pytest's", ONE)
+pytest("green-then-container-missing", "green suite, then a container engine that is down: both say 1", "pytest -q && DOCKER_HOST=unix:///no/docker.sock docker exec app true", 1, TRANSIENT,
+       "row 9: the last words on stderr are docker's, so 1 is not pytest's", ONE)
