@@ -10,6 +10,7 @@ use orch::domain::evidence::{
 use orch::domain::id::{AttemptId, BudgetName, Digest, Nonce, PipelineName, RelPath, RunId, StageName, TaskName};
 use orch::domain::outcome::{Conclusion, Outcome, Proof, Reason, Rule, Ruling};
 use orch::domain::pipeline::{Ordinal, Pipeline, ProducerKind};
+use orch::domain::stamp::Stamp;
 use orch::domain::task::{ArtifactRef, Decided, Event, Intent, RunEnd, RunStart};
 use orch::domain::verdict::{Unreadable, UnreadableReason};
 
@@ -207,6 +208,23 @@ pub(crate) fn decided_with(
             path: RelPath::new("docs/13-test-report.md").unwrap(),
             digest: Digest::of(b"artifact"),
         }),
+        stamp: Stamp {
+            version: 1,
+            orch: "0.1.0".to_owned(),
+            run: run_id(1),
+            stage: stage("testing"),
+            attempt: attempt_id(attempt),
+            producer: ProducerKind::TestRunner,
+            started_at: at(),
+            tree_before: Digest::of(b"tree"),
+            tree_after: None,
+            dirty: false,
+            exit: Exit::Exited { code: 0 },
+            tests_run: None,
+            tests_failed: None,
+            reports: Vec::new(),
+            artifact: None,
+        },
         at: at(),
     }))
 }

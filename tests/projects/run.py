@@ -324,7 +324,7 @@ class Python(Project):
     def nothing_ran(self):
         if self.options.get("style") == "unittest":
             yield Case("4f", "filter that matches nothing", want_nothing({"nothing-ran"}),
-                       pipeline={"test_argv": [*self.test, "-k", "no_such_test_of_orch"]})
+                       pipeline={"test_argv": [*self.test, "discover", "-p", "no_such_*.py"]})
             yield Case("4s", "every test skipped", want_nothing({"nothing-ran"}), change=self.skip_unittest,
                        pipeline={"test_argv": [str(self.python), "-m", "unittest", "orch_skipped"]})
             return
@@ -690,7 +690,8 @@ def projects():
                  ("4s", "every test skipped, exit 0", [*TAPE, "orch/skip.js"], UNSEEN,
                   ("orch/skip.js", "require('tape').skip('later', function (t) { t.fail(); t.end(); });\n")),
              ]),
-        Node("fast-content-type-parse", "2.0.0", fail="hold", missing="path", library="index.js",
+        Node("fast-content-type-parse", "3.0.0", fail="hold", missing="path", library="index.js",
+             needs=["busboy@1.6.0", "content-type@1.0.5"],
              test=["node", "--test", "test/"], planted="test/planted.test.js", failure=NODE_FAILURE,
              nothing=[
                  ("4f", "name pattern that matches nothing", ["node", "--test", "--test-name-pattern=no-such-test", "test/"],
