@@ -195,10 +195,18 @@ class Project:
         yield Case("4t", "suite replaced by `true`", want_nothing(UNSEEN if not self.report else {"report-unusable"}),
                    pipeline={"test_argv": ["true"]})
         yield from self.tool_missing()
+        yield from self.more()
         yield Case("0r", "unmodified, run again as it was", want_already(), branch="case-0", fresh=False)
+        if not self.options.get("broken") == "import":
+            yield Case("2r", "then broken, same task", want_compile_fail(self, UNJUDGED), branch="case-0", fresh=False,
+                       change=self.break_library)
 
     def neutral(self):
         return ["git", "--version"]
+
+    def more(self):
+        """Ways of this project alone."""
+        return ()
 
 
 class Rust(Project):
@@ -392,6 +400,21 @@ class Node(Project):
     def break_library(self):
         self.append(self.options["library"], "\nfunction orchBroken( {\n")
 
+    def more(self):
+        """The same through a script of the package's own package.json."""
+        if "script" not in self.options:
+            return
+        argv = ["npm", "run", self.options["script"]]
+        name = " ".join(argv)
+        modules, away = self.repo / "node_modules", self.side / "node_modules-away"
+        yield Case("0n", f"`{name}`", want_pass(), pipeline={"test_argv": argv})
+        yield Case("1n", f"`{name}`, a failing test", want_fail(self), change=self.plant_failure, planted=True,
+                   pipeline={"test_argv": argv})
+        yield Case("2n", f"`{name}`, broken code", want_fail(self), change=self.break_library,
+                   pipeline={"test_argv": argv, "compile_argv": self.neutral()})
+        yield Case("3n", f"`{name}`, its tool missing", want_missing("tests"), pipeline={"test_argv": argv},
+                   before=lambda: modules.rename(away), after=lambda: away.rename(modules))
+
     def nothing_ran(self):
         for case_id, title, argv, reasons, change in self.options["nothing"]:
             yield Case(case_id, title, want_nothing(reasons), pipeline={"test_argv": argv},
@@ -422,9 +445,6 @@ class NoTests:
         yield Case("4t", "suite replaced by `true`", want_nothing(UNSEEN if not self.report else {"report-unusable"}),
                    pipeline={"test_argv": ["true"]})
 
-    def more(self):
-        return ()
-
 
 class RustNoTests(NoTests, Rust):
     pass
@@ -435,9 +455,7 @@ class PythonNoTests(NoTests, Python):
 
 
 class NodeNoTests(NoTests, Node):
-    def more(self):
-        for case_id, title, argv, want in self.options.get("more", []):
-            yield Case(case_id, title, want, pipeline={"test_argv": argv})
+    pass
 
 
 def unpack(archive, into):
@@ -456,6 +474,10 @@ def unpack(archive, into):
 
 # ---------------------------------------------------------------------------------------------------------------
 # What is right
+
+# The report of an earlier run of the same task still stands there; only the answer is judged.
+UNJUDGED = "the earlier run's"
+
 
 class Want:
     def __init__(self, exits, stage, outcome, verdict, artifact, *, reasons=None, stages=None, spent=0, already=False):
@@ -482,9 +504,9 @@ def want_fail(project):
                 spent=1 if again else 0)
 
 
-def want_compile_fail(project):
+def want_compile_fail(project, artifact=None):
     code = EXIT_HELD if project.fail == "hold" else EXIT_FAILED
-    return Want(code, "compile", "suite-ran", "fail", None, stages=["compile"])
+    return Want(code, "compile", "suite-ran", "fail", artifact, stages=["compile"])
 
 
 def want_nothing(reasons):
@@ -539,6 +561,9 @@ def run_case(orch, project, case):
             project.git("commit", "-q", "-m", f"case {case.id}: {case.title}")
     else:
         project.git("checkout", "-q", "-f", case.branch)
+        if case.change:
+            case.change()
+            project.git("commit", "-q", "-a", "-m", f"case {case.id}: {case.title}")
     pipeline = project.side / f"{case.branch}.yaml"
     report = repo / "docs/work-items" / case.branch / REPORT
     if case.fresh:
@@ -593,8 +618,11 @@ def run_case(orch, project, case):
     check("verdict", said["verdict"], want.verdict)
     if want.reasons and said["reason"] not in want.reasons:
         wrong.append(f"reason: {said['reason']!r}, expected one of {sorted(want.reasons)}")
-    check("artifact", said["artifact"], want.artifact)
-    if want.artifact:
+    if want.artifact is not UNJUDGED:
+        check("artifact", said["artifact"], want.artifact)
+    elif said["artifact"]:
+        said["artifact"] += " of the run before"
+    if want.artifact in FRONT:
         check("front matter", front, FRONT[want.artifact])
         gate = sh([orch, "gate", "check", report, "--gate", "tests-passed", "--json"], check=False)
         check("gate check", gate.returncode, 0 if want.artifact == "PASS" else 1)
@@ -706,9 +734,10 @@ def projects():
                  ("4f", "`--grep` that matches nothing, exit 0", [*MOCHA, "--grep", "no-such-test", "test"], UNSEEN, None),
                  ("4s", "every test skipped, exit 0", [*MOCHA, "orch"], UNSEEN,
                   ("orch/skip.js", "describe.skip('later', function () { it('fails', function () { throw new Error(); }); });\n")),
+                 ("4m", "no test file where it looks", [*MOCHA, "no-such-folder"], None, None),
                  ("4n", "its own `npm test`, whose file is not published", ["npm", "test", "--silent"], None, None),
              ]),
-        Node("process-warning", "4.0.1", missing="node_modules gone: no jest.js", needs=["jest@29.7.0"],
+        Node("process-warning", "4.0.1", missing="node_modules gone: no jest.js", needs=["jest@29.7.0"], script="test:jest",
              library="index.js", test=JEST, planted="test/planted.jest.test.js", failure=JEST_FAILURE,
              nothing=[
                  ("4f", "`-t` that matches nothing: all skipped, exit 0", [*JEST, "-t", "no-such-test"], UNSEEN, None),
@@ -716,8 +745,7 @@ def projects():
                   ["node", "node_modules/jest/bin/jest.js", "--passWithNoTests", "--testMatch", "**/no-such-test.js"], UNSEEN, None),
              ]),
         NodeNoTests("ms", "2.1.3", why="unmodified: `npm test` without mocha", reasons=None, missing="path",
-                    library="index.js", test=["npm", "test"],
-                    more=[]),
+                    library="index.js", test=["npm", "test"]),
     ]
 
 
