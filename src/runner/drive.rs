@@ -11,9 +11,9 @@ use crate::domain::plan::{AttemptKey, AttemptPlan};
 use crate::domain::stamp::Stamp;
 use crate::domain::task::{AttemptPhase, Decided, Effect, Event, Intent, RunEnd, RunStart, TaskState};
 use crate::engine::{Site, decide, plan};
-use crate::producer::prepare;
+use crate::producer::{PrepareError, prepare};
 use crate::store::{Holder, PinnedPipeline, RunFilter, Store};
-use crate::workspace::artifact::{Durability, Taken, publish};
+use crate::workspace::artifact::{ARTIFACT_BYTES_MAX, Durability, Taken, publish, read_back, take_away};
 use crate::workspace::git::Git;
 use crate::workspace::state_dir::StateDir;
 use crate::workspace::tree::{Less, Snapshot, compare};
@@ -259,6 +259,13 @@ impl Runner<'_> {
         let record = bench
             .run(&plan, &course.run_dir, self.stop, self.clock)
             .map_err(|error| RunError::Supervisor(chain(&error)))?;
+        // What the suite wrote where the artifact belongs counts for nothing and must not be taken for orch's.
+        if let Some(path) = &artifact {
+            let written = take_away(self.worktree.root(), path, None, &moved_dir).map_err(|source| {
+                RunError::Prepare { stage: stage.name.clone(), source: PrepareError::Artifact(source) }
+            })?;
+            self.tell_taken(&written);
+        }
         let after = self.snapshot(self.pipeline, Some(&before))?;
         let tree = compare(&before, &after);
         course.tree = after;
@@ -363,11 +370,7 @@ impl Runner<'_> {
     /// something came between; the store has the truth.
     pub(super) fn carry_out(&mut self, effect: &Effect) -> Result<(), RunError> {
         let Effect::PublishArtifact { artifact, .. } = effect;
-        let found = crate::workspace::artifact::read_back(
-            self.worktree.root(),
-            &artifact.path,
-            crate::workspace::artifact::ARTIFACT_BYTES_MAX,
-        );
+        let found = read_back(self.worktree.root(), &artifact.path, ARTIFACT_BYTES_MAX);
         if found.is_ok_and(|bytes| Digest::of(&bytes) == artifact.digest) {
             return Ok(());
         }

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::domain::evidence::{ExitRecord, TreeFacts};
-use crate::domain::id::{AttemptId, Digest, RunId};
+use crate::domain::id::{AttemptId, Digest, RunId, StageName};
 use crate::domain::plan::{AttemptKey, AttemptPlan};
-use crate::domain::task::{AttemptPhase, Event, RunEnd, TaskState};
+use crate::domain::task::{AttemptPhase, Effect, Event, RunEnd, TaskState};
 use crate::exec::{BootId, Ending, Recovered, recover};
 use crate::spec;
-use crate::store::AttemptRecord;
+use crate::store::{AttemptRecord, RunFilter};
 
 use super::attempt::lost;
-use super::drive::{Course, Runner, chain, find};
+use super::drive::{Course, RUNS_LOOKED_AT, Runner, chain, find};
 use super::error::RunError;
 use super::judge::{Scene, judge};
 use super::ledger::Ledger;
@@ -25,6 +25,7 @@ impl Runner<'_> {
             self.carry_out(&pending.effect)?;
             self.store.effect_done(&pending.id)?;
         }
+        self.repair()?;
         let Some(task) = ledger.task() else { return Ok(()) };
         let Some(run) = task.state.live_run() else { return Ok(()) };
         let running = match &task.state {
@@ -54,6 +55,23 @@ impl Runner<'_> {
         };
         ledger.apply(Event::RunClosed { run, end, at: self.clock.now() })?;
         self.commit(ledger)
+    }
+
+    /// Brings the worktree's copies of this task's artifacts back to what the store has (invariant I11).
+    fn repair(&mut self) -> Result<(), RunError> {
+        let filter = RunFilter { task: Some(self.task.clone()), limit: Some(RUNS_LOOKED_AT) };
+        let mut standing: BTreeMap<StageName, Effect> = BTreeMap::new();
+        for run in self.store.runs(&filter)?.into_iter().rev() {
+            for record in self.store.attempts(run.start.run)? {
+                // A later attempt took the artifact away before it began; what it did not write must not come back.
+                standing.remove(&record.intent.stage);
+                if let Some(artifact) = record.decided.and_then(|decided| decided.artifact) {
+                    let effect = Effect::PublishArtifact { attempt: record.intent.attempt, artifact };
+                    standing.insert(record.intent.stage, effect);
+                }
+            }
+        }
+        standing.into_values().try_for_each(|effect| self.carry_out(&effect))
     }
 
     fn recover_attempt(
