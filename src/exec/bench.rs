@@ -19,7 +19,7 @@ use crate::domain::evidence::{Canceller, KillTier, SpawnFailure, SpawnStep};
 use super::capture::Log;
 use super::cgroup::{self, Leaf};
 use super::clock;
-use super::group;
+use super::group::{self, Children};
 use super::identity::{Hold, Identity, LOCK_FILE, try_lock};
 use super::protocol::{Ask, Channel, Launch, Say};
 use super::record::{EXITS_FILE, Ledger};
@@ -116,6 +116,17 @@ impl Bench {
             runner: None,
             _lock: lock,
         })
+    }
+
+    /// Reaps one child, without waiting. The number of one that is gone may be anybody's from then on.
+    pub(super) fn reap(&mut self) -> Children {
+        let seen = group::reap();
+        match seen {
+            Children::Reaped(reaped) => self.survivors.retain(|pid| *pid != reaped.pid),
+            Children::None => self.survivors.clear(),
+            Children::Living => {}
+        }
+        seen
     }
 
     /// Takes the line to the runner.
