@@ -11,6 +11,7 @@ use crate::domain::plan::{AttemptKey, AttemptPlan};
 use crate::domain::stamp::Stamp;
 use crate::domain::task::{AttemptPhase, Decided, Effect, Event, Intent, RunEnd, RunStart, TaskState};
 use crate::engine::{Site, decide, plan};
+use crate::exec::BootId;
 use crate::producer::{PrepareError, prepare};
 use crate::store::{Holder, PinnedPipeline, RunFilter, Store};
 use crate::workspace::artifact::{ARTIFACT_BYTES_MAX, Durability, Taken, publish, read_back, take_away};
@@ -135,6 +136,7 @@ impl Runner<'_> {
         let run_dir = self.state.run_dir(run);
         self.state.make(&run_dir)?;
         let base_commit = self.worktree.base(self.git)?.commit.to_string();
+        let boot = BootId::current().map_err(|error| RunError::Supervisor(error.to_string()))?.to_string();
         if ledger.task().is_none() {
             let worktree = self.worktree.toplevel().to_owned();
             ledger.apply(Event::TaskAdded { task: self.task.clone(), worktree, at: self.clock.now() })?;
@@ -147,6 +149,7 @@ impl Runner<'_> {
             commit: commit.clone(),
             base_commit: base_commit.clone(),
             stage: stage.name.clone(),
+            boot,
             at: self.clock.now(),
         }))?;
         (self.notify)(Notice::RunStarted { task: &self.task, run, stage: &stage.name });

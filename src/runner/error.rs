@@ -12,7 +12,7 @@ use crate::workspace::tree::TreeError;
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The pipeline has no such stage.
-    #[error("the pipeline has no stage `{wanted}`; it has {known}")]
+    #[error("find stage `{wanted}`: the pipeline has {known}")]
     UnknownStage {
         /// What was asked for, or what the task stands at.
         wanted: String,
@@ -20,7 +20,7 @@ pub enum RunError {
         known: String,
     },
     /// A producer on the way is known and not built yet.
-    #[error("stage `{stage}` needs the producer `{producer}`, which is not built yet")]
+    #[error("run stage `{stage}`: its producer `{producer}` is not built yet")]
     NotBuilt {
         /// The stage.
         stage: StageName,
@@ -28,7 +28,7 @@ pub enum RunError {
         producer: &'static str,
     },
     /// `--until` names a stage that the run cannot reach.
-    #[error("stage `{until}` does not come after `{from}`")]
+    #[error("stop after stage `{until}`: it does not come after `{from}`")]
     UntilBefore {
         /// Where the run starts.
         from: StageName,

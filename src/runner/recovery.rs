@@ -108,7 +108,9 @@ impl Runner<'_> {
         plan.nonce = stored.intent.nonce;
         let record = match (phase, &stored.finished) {
             (AttemptPhase::Finished, Some(finished)) => (*finished.record).clone(),
-            (AttemptPhase::Finished | AttemptPhase::Intended, _) => self.ended(&run_dir, &plan, &stored)?,
+            (AttemptPhase::Finished | AttemptPhase::Intended, _) => {
+                self.ended(&run_dir, &plan, &stored, &BootId::from_text(&start.boot))?
+            }
         };
         let tree = unseen(stored.intent.tree, course.tree.digest());
         let artifact = self.artifact_path(&pinned, stage);
@@ -125,9 +127,14 @@ impl Runner<'_> {
     }
 
     /// How an attempt ended whose runner died; waits for a supervisor that still works on it.
-    fn ended(&mut self, run_dir: &Path, plan: &AttemptPlan, stored: &AttemptRecord) -> Result<ExitRecord, RunError> {
-        let boot = BootId::current().map_err(|error| RunError::Supervisor(error.to_string()))?;
-        let found = recover(run_dir, plan.key.attempt, plan.nonce, &boot, Some(self.stop))
+    fn ended(
+        &mut self,
+        run_dir: &Path,
+        plan: &AttemptPlan,
+        stored: &AttemptRecord,
+        boot: &BootId,
+    ) -> Result<ExitRecord, RunError> {
+        let found = recover(run_dir, plan.key.attempt, plan.nonce, boot, Some(self.stop))
             .map_err(|error| RunError::Supervisor(chain(&error)))?;
         match found {
             Recovered::Settled(Ending::Ended(record)) => Ok(*record),
