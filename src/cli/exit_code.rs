@@ -109,4 +109,13 @@ mod tests {
         let codes: Vec<u8> = ExitCode::ALL.iter().map(|code| code.code()).collect();
         assert_eq!(codes, [0, 1, 2, 3, 4, 10, 70, 75, 78, 130, 143]);
     }
+
+    #[test]
+    fn the_documentation_has_this_table() {
+        let page = include_str!("../../docs/reference/exit-codes.md");
+        for code in ExitCode::ALL {
+            let row = format!("| {} | {} |", code.code(), code.meaning());
+            assert!(page.contains(&row), "docs/reference/exit-codes.md lacks the row {row}");
+        }
+    }
 }

@@ -32,12 +32,19 @@ pub(super) fn explain(options: &ExplainArgs) -> Result<ExitCode, Problem> {
 }
 
 fn explain_code(text: &str) -> Result<ExitCode, Problem> {
-    let wanted = text.to_ascii_uppercase();
-    let code = Code::ALL.iter().find(|code| code.as_str() == wanted).ok_or_else(|| {
+    let code = Code::from_text(text).ok_or_else(|| {
         Problem::new(ExitCode::Usage, format!("no problem has the code `{text}`"))
             .help("docs/reference/problems.md lists them")
     })?;
-    output::data(&format!("{}: {}", code.as_str(), code.title()));
+    let told = code.explanation();
+    output::data(&format!(
+        "{}: {}\n\n{}\n\nrefused:\n\n{}\n\naccepted:\n\n{}",
+        code.as_str(),
+        code.title(),
+        told.about,
+        told.wrong.trim_end(),
+        told.right.trim_end()
+    ));
     Ok(ExitCode::Success)
 }
 

@@ -29,6 +29,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(args) => args,
         Err(error) => return output::usage(&error),
     };
+    if let Err(problem) = output::diagnostics() {
+        return problem.report();
+    }
     let done = match args.command {
         Command::Pipeline(PipelineCommand::Run(options)) => run::run(&options),
         Command::Pipeline(PipelineCommand::Validate(options)) => pipeline::validate(&options),

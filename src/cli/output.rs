@@ -57,6 +57,19 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
     message
 }
 
+/// Switches diagnostics on where `ORCH_LOG` asks for them; they go to stderr.
+pub(super) fn diagnostics() -> Result<(), Problem> {
+    let Some(wish) = std::env::var_os("ORCH_LOG").filter(|wish| !wish.is_empty()) else { return Ok(()) };
+    let refuse = |why: String| {
+        Problem::new(ExitCode::Invalid, format!("ORCH_LOG is malformed: {why}"))
+            .help("give a level or targets with levels, such as `debug` or `orch::runner=debug`")
+    };
+    let wish = wish.into_string().map_err(|_| refuse("it is not UTF-8".to_owned()))?;
+    let filter = tracing_subscriber::EnvFilter::builder().parse(&wish).map_err(|error| refuse(error.to_string()))?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    Ok(())
+}
+
 /// Writes data to stdout, with a line end. A reader that has gone is no error of orch.
 pub(super) fn data(text: &str) {
     let mut stdout = std::io::stdout().lock();

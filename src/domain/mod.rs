@@ -12,5 +12,6 @@ pub mod outcome;
 pub mod pipeline;
 mod pipeline_laws;
 pub mod plan;
+pub mod stamp;
 pub mod task;
 pub mod verdict;

@@ -14,6 +14,7 @@ use super::evidence::{Evidence, ExitRecord};
 use super::id::{AttemptId, Digest, Nonce, PipelineName, RelPath, RunId, StageName, TaskName};
 use super::outcome::Outcome;
 use super::pipeline::{Ordinal, ProducerKind};
+use super::stamp::Stamp;
 
 /// Where a task stands: the fold of its events.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -289,6 +290,8 @@ pub struct Decided {
     pub decision: Decision,
     /// The artifact the verdict was read from.
     pub artifact: Option<ArtifactRef>,
+    /// What all of it is bound to.
+    pub stamp: Stamp,
     /// When.
     pub at: Timestamp,
 }

@@ -166,6 +166,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_documentation_has_every_passed_name() {
+        let page = include_str!("../../docs/reference/environment.md");
+        for name in PASSED_NAMES {
+            assert!(page.contains(&format!("`{name}`")), "docs/reference/environment.md lacks {name}");
+        }
+    }
+
+    #[test]
     fn words_are_expanded_and_stay_words() {
         let env = Environment::new([("ORCH_TASK".to_owned(), "a b; rm -rf /".to_owned())]);
         let check = |word: &str, expected: Result<&str, PlanError>| {

@@ -93,13 +93,13 @@ impl Bench {
         let ledger = Ledger::open(run_dir).map_err(failed(EXITS_FILE))?;
         let stdout = Log::open(&run_dir.join(STDOUT_FILE)).map_err(failed(STDOUT_FILE))?;
         let stderr = Log::open(&run_dir.join(STDERR_FILE)).map_err(failed(STDERR_FILE))?;
-        let leaf = match at_most {
-            KillTier::Cgroup => Leaf::make(),
+        let place = match at_most {
+            KillTier::Cgroup => Leaf::place(),
             KillTier::Walk => None,
         };
-        Identity::own(leaf.as_ref().map(|leaf| leaf.path().to_owned()))
-            .and_then(|identity| identity.write(run_dir))
-            .map_err(failed("supervisor.json"))?;
+        // Written before the cgroup is made, so that whoever comes after our death knows where to look.
+        Identity::own(place.clone()).and_then(|identity| identity.write(run_dir)).map_err(failed("supervisor.json"))?;
+        let leaf = place.and_then(Leaf::make);
         Ok(Self {
             ledger,
             stdout,

@@ -29,9 +29,14 @@ pub(super) struct Leaf {
 }
 
 impl Leaf {
-    /// Makes one below the calling process's own cgroup; `None` where that cannot be done.
-    pub(super) fn make() -> Option<Self> {
-        let outer = own_cgroup()?.join(format!("orch-{}", uuid::Uuid::new_v4().simple()));
+    /// Chooses a place for one below the calling process's own cgroup, to be written down before it is made there;
+    /// `None` where there is no cgroup v2.
+    pub(super) fn place() -> Option<PathBuf> {
+        Some(own_cgroup()?.join(format!("orch-{}", uuid::Uuid::new_v4().simple())))
+    }
+
+    /// Makes one; `None` where that cannot be done.
+    pub(super) fn make(outer: PathBuf) -> Option<Self> {
         fs::create_dir(&outer).ok()?;
         // `cgroup.kill` is there since Linux 5.14.
         let folder = if outer.join("cgroup.kill").exists() { inner(&outer, 0) } else { None };
@@ -40,11 +45,6 @@ impl Leaf {
             return None;
         };
         Some(Self { outer, generation: 0, folder, killed: Cell::new(false) })
-    }
-
-    /// The outer one, which holds whatever the run has ever put here.
-    pub(super) fn path(&self) -> &Path {
-        &self.outer
     }
 
     /// The inner one, for a birth inside.

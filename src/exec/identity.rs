@@ -58,7 +58,7 @@ pub(super) struct Identity {
     pub(super) pid: i32,
     /// Its start in clock ticks after boot, as in proc(5) `starttime`.
     pub(super) started: u64,
-    /// Its cgroup for producers, where it has one.
+    /// Its cgroup for producers, where it could make one.
     pub(super) leaf: Option<PathBuf>,
 }
 

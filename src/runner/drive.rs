@@ -9,6 +9,7 @@ use crate::domain::evidence::{ExitRecord, TreeFacts};
 use crate::domain::id::{AttemptId, Digest, Nonce, RelPath, RunId, StageName, TaskName};
 use crate::domain::pipeline::{Pipeline, Producer, ReportPlace, Stage};
 use crate::domain::plan::{AttemptKey, AttemptPlan};
+use crate::domain::stamp::Stamp;
 use crate::domain::task::{AttemptPhase, Decided, Effect, Event, Intent, RunEnd, RunStart, TaskState};
 use crate::engine::{Site, decide, plan};
 use crate::exec::{BootId, Ending, Recovered, recover};
@@ -235,7 +236,7 @@ impl Runner<'_> {
                 .map_err(|source| RunError::Prepare { stage: stage.name.clone(), source })?;
         self.tell_taken(&taken);
         let before = self.snapshot(self.pipeline, Some(&course.tree))?;
-        ledger.apply(Event::AttemptIntended(Box::new(Intent {
+        let intent = Intent {
             run: course.run,
             attempt,
             stage: stage.name.clone(),
@@ -250,7 +251,8 @@ impl Runner<'_> {
             tree: before.digest(),
             dirty: before.is_dirty(),
             at: self.clock.now(),
-        })))?;
+        };
+        ledger.apply(Event::AttemptIntended(Box::new(intent.clone())))?;
         self.commit(ledger)?;
         (self.notify)(Notice::AttemptStarted {
             stage: &stage.name,
@@ -274,7 +276,7 @@ impl Runner<'_> {
         };
         let judged = judge(scene, Some(tree));
         course.published.extend(judged.artifact.as_ref().map(|(artifact, _)| (artifact.path.clone(), artifact.digest)));
-        self.settle(ledger, self.pipeline, stage, record, judged)
+        self.settle(ledger, self.pipeline, scene, &intent, judged)
     }
 
     /// Records an attempt's end and decision in the ledger.
@@ -282,17 +284,18 @@ impl Runner<'_> {
         &mut self,
         ledger: &mut Ledger,
         pipeline: &Pipeline,
-        stage: &Stage,
-        record: ExitRecord,
+        scene: Scene<'_>,
+        intent: &Intent,
         judged: Judged,
     ) -> Result<Decision, RunError> {
+        let (stage, record) = (scene.stage, scene.record);
         let attempt = record.attempt;
         let already = matches!(
             ledger.task().map(|task| &task.state),
             Some(TaskState::Running { phase: AttemptPhase::Finished, .. })
         );
         if !already {
-            ledger.apply(Event::AttemptFinished { record: Box::new(record), at: self.clock.now() })?;
+            ledger.apply(Event::AttemptFinished { record: Box::new(record.clone()), at: self.clock.now() })?;
         }
         let spent = ledger.task().map(|task| task.spent.clone()).unwrap_or_default();
         let decision = decide(pipeline, stage, &spent, &judged.settlement);
@@ -318,6 +321,8 @@ impl Runner<'_> {
             ledger.keep(bytes);
             reference
         });
+        let stamp = Stamp::of(intent, record, &judged.evidence, judged.outcome.as_ref(), artifact.as_ref());
+        self.keep_stamp(scene.plan, &stamp);
         ledger.apply(Event::AttemptDecided(Box::new(Decided {
             attempt,
             evidence: judged.evidence,
@@ -325,9 +330,21 @@ impl Runner<'_> {
             settlement: judged.settlement,
             decision: decision.clone(),
             artifact,
+            stamp,
             at: self.clock.now(),
         })))?;
         Ok(decision)
+    }
+
+    /// Writes the stamp into the attempt's folder, where there is one. The store has it in any case.
+    fn keep_stamp(&mut self, plan: &AttemptPlan, stamp: &Stamp) {
+        let Some(folder) = &plan.attempt_dir else { return };
+        let written = serde_json::to_vec_pretty(stamp)
+            .map_err(std::io::Error::other)
+            .and_then(|bytes| std::fs::write(folder.join("stamp.json"), bytes));
+        if let Err(error) = written {
+            (self.notify)(Notice::Warning(format!("stamp.json was not written to {}: {error}", folder.display())));
+        }
     }
 
     fn close(&mut self, ledger: &mut Ledger, course: &Course, end: RunEnd) -> Result<RunEnd, RunError> {
@@ -450,7 +467,7 @@ impl Runner<'_> {
             artifact: artifact.as_ref(),
         };
         let judged = judge(scene, Some(tree));
-        self.settle(ledger, &pinned, stage, record, judged).map(|_| ())
+        self.settle(ledger, &pinned, scene, &stored.intent, judged).map(|_| ())
     }
 
     /// How an attempt ended whose runner died; waits for a supervisor that still works on it.

@@ -9,8 +9,9 @@ use super::code::Code;
 use super::place::Spanned;
 use super::problem::{Draft, Sink};
 use super::read::{FromNode, name, scalar, spanned, wrong_shape};
+use super::scalar::shown;
 use super::suggest;
-use super::tree::{Kind, NodeRef, shown};
+use super::tree::{Kind, NodeRef};
 use super::values::{Word, inline_schema};
 use crate::domain::pipeline::{Argv, ArgvError};
 
@@ -95,7 +96,7 @@ impl Command {
                         format!("`{}` holds `${{` without a name", shown(&word.value.0)),
                     )
                     .help("write `${NAME}`; a literal `${` is written `$${`"),
-                    Variable::Name(ATTEMPT_DIR) if attempt_dir || declared(ATTEMPT_DIR) => continue,
+                    Variable::Name(ATTEMPT_DIR) if attempt_dir => continue,
                     Variable::Name(ATTEMPT_DIR) => Draft::new(
                         Code::Variable,
                         word.span,

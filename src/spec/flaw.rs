@@ -4,9 +4,9 @@ use super::code::Code;
 use super::place::Span;
 use super::problem::{Draft, Sink};
 use super::raw;
+use super::scalar::shown;
 use super::suggest;
-use super::tree::shown;
-use super::validate::Names;
+use super::validate::Known;
 use crate::domain::id::StageName;
 use crate::domain::pipeline::{Flaw, FlawKind, STAGES_MAX, Site};
 
@@ -117,7 +117,7 @@ impl Marks {
 }
 
 /// Reports flaws of the graph, without those that only come of a stand-in.
-pub(super) fn report(flaws: Vec<Flaw>, marks: &Marks, names: &Names, sink: &mut Sink) {
+pub(super) fn report(flaws: Vec<Flaw>, marks: &Marks, names: &Known, sink: &mut Sink) {
     let edges_known = marks.stages.iter().all(|mark| !mark.broken.edge);
     for flaw in flaws {
         let (span, mark) = marks.of(flaw.site);
@@ -127,7 +127,7 @@ pub(super) fn report(flaws: Vec<Flaw>, marks: &Marks, names: &Names, sink: &mut 
             (FlawKind::GateDoesNotFit { .. }, _) => broken.producer || broken.gate,
             (FlawKind::GateWithoutArtifact | FlawKind::ArtifactWithoutGate, _) => broken.artifact || broken.gate,
             (FlawKind::BadKeyGate(_), _) => broken.gate,
-            (FlawKind::UnknownTarget(name), _) => names.all.iter().any(|known| known == name.as_str()),
+            (FlawKind::UnknownTarget(name), _) => names.stages.contains(name.as_str()),
             (FlawKind::UnknownBudget(_), _) => broken.charge || marks.budgets_unread,
             (FlawKind::Unreachable | FlawKind::RollbackForward(_), _) => !edges_known,
             (FlawKind::FallbackWithoutSwitch, _) => broken.switch,
@@ -147,8 +147,8 @@ pub(super) fn report(flaws: Vec<Flaw>, marks: &Marks, names: &Names, sink: &mut 
     }
 }
 
-fn one(flaw: Flaw, span: Span, marks: &Marks, names: &Names, sink: &mut Sink) {
-    let site_name = |at: usize| names.all.get(at).map(|name| shown(name)).unwrap_or_default();
+fn one(flaw: Flaw, span: Span, marks: &Marks, names: &Known, sink: &mut Sink) {
+    let site_name = |at: usize| names.in_order.get(at).map(|name| shown(name)).unwrap_or_default();
     let draft = match flaw.kind {
         FlawKind::NoStages => Draft::new(Code::NoStages, span, "the pipeline has no stages")
             .help("`stages:` is a map from names to stages; `orch init` writes one to start from"),
@@ -231,10 +231,11 @@ fn fitting(producer: &str) -> &'static str {
 }
 
 /// Reports a transition to a stage that is not there.
-pub(super) fn unknown_stage(name: &str, span: Span, names: &Names, sink: &mut Sink) {
-    let all = || names.all.iter().map(String::as_str);
+pub(super) fn unknown_stage(name: &str, span: Span, names: &Known, sink: &mut Sink) {
+    let all = || names.in_order.iter().map(String::as_str);
     let near = suggest::did_you_mean(name, all().chain(["done"]), sink);
-    let known = || (names.all.len() <= NAMED_MAX).then(|| format!("known: {}", suggest::all_of(all().chain(["done"]))));
+    let known =
+        || (names.in_order.len() <= NAMED_MAX).then(|| format!("known: {}", suggest::all_of(all().chain(["done"]))));
     let message = format!("no stage is called `{}`", shown(name));
     sink.push(Draft::new(Code::UnknownStage, span, message).maybe_help(near.or_else(known)));
 }

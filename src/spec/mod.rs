@@ -1,7 +1,7 @@
 //! Floor 1: pipeline text → [`Pipeline`], or every problem of the text at once.
 //!
 //! ```text
-//! bytes ─text→ UTF-8 without surprises ─tree→ nodes with spans ─raw→ the file's shape ─validate→ Pipeline
+//! bytes ─text→ UTF-8 without surprises ─build→ nodes with spans ─raw→ the file's shape ─validate→ Pipeline
 //! ```
 //!
 //! This module never opens a file, reads the environment or starts anything: what a pipeline names (prompts,
@@ -9,6 +9,7 @@
 //! only ones that know YAML. A text that passes leaves nothing to check downstream; a text that does not comes
 //! back as [`problem::Problem`]s with codes, places and help.
 
+mod build;
 mod code;
 mod command;
 mod explain;
@@ -21,6 +22,7 @@ mod proof;
 mod raw;
 mod read;
 mod render;
+mod scalar;
 pub mod schema;
 mod suggest;
 mod text;
@@ -46,7 +48,7 @@ pub const TEXT_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub fn load(bytes: &[u8]) -> Result<Pipeline, Vec<Problem>> {
     let mut sink = Sink::default();
     let pipeline = text::check(bytes, &mut sink)
-        .and_then(|text| tree::read(text, &mut sink))
+        .and_then(|text| build::read(text, &mut sink))
         .filter(|tree| !raw::other_version(tree.root(), &mut sink))
         .and_then(|tree| raw::Pipeline::read(tree.root(), &mut sink))
         .and_then(|raw| validate::pipeline(raw, Digest::of(bytes), &mut sink));

@@ -6,7 +6,7 @@ use super::command::{Variable, is_env_name, variables};
 use super::place::Spanned;
 use super::problem::{Draft, Sink};
 use super::raw;
-use super::tree::shown;
+use super::scalar::shown;
 use super::values::Text;
 use crate::domain::id::RelPath;
 use crate::domain::pipeline::{EnvSpec, Report, ReportKind, ReportPlace, Smoke};

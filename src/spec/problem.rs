@@ -117,7 +117,11 @@ impl Sink {
         }
         self.drafts.sort_by_key(|draft| (draft.span.start, draft.span.end, draft.code));
         let rest = self.count().saturating_sub(PROBLEMS_MAX);
-        let lines = LineIndex::new(text);
+        self.drafts.truncate(PROBLEMS_MAX);
+        // Lines are counted no further than the last place that is shown.
+        let ends = |draft: &Draft| draft.span.end.max(draft.related.as_ref().map_or(0, |(span, _)| span.end));
+        let end = self.drafts.iter().map(ends).max().unwrap_or_default() as usize;
+        let lines = LineIndex::new(text.get(..end).unwrap_or(text));
         let one = |draft: Draft| Problem {
             code: draft.code,
             message: draft.message,
@@ -125,7 +129,7 @@ impl Sink {
             help: draft.help,
             related: draft.related.map(|(span, message)| Related { place: lines.place(span), message }),
         };
-        let mut problems: Vec<Problem> = self.drafts.into_iter().take(PROBLEMS_MAX).map(one).collect();
+        let mut problems: Vec<Problem> = self.drafts.into_iter().map(one).collect();
         if rest > 0 {
             let place = problems.last().map_or_else(|| lines.place(Span::default()), |problem| problem.place.clone());
             problems.push(Problem {

@@ -7,8 +7,8 @@ use super::place::{Span, Spanned};
 use super::problem::{Draft, Sink};
 use super::raw::{Evidence, Exit};
 use super::read::List;
+use super::scalar::shown;
 use super::suggest;
-use super::tree::shown;
 use super::values::{Count, OneOf, Text};
 use crate::domain::pipeline::{Adapter, EvidenceKind, ExitMap, Report, ReportKind};
 
@@ -73,11 +73,11 @@ fn needs_report(adapter: Adapter, place: Span, reports: &[Report], sink: &mut Si
         | Adapter::Nextest
         | Adapter::GoTest
         | Adapter::Jest
+        | Adapter::Mocha
+        | Adapter::Vitest
         | Adapter::NodeTest
         | Adapter::Tap
-        | Adapter::Bats
-        | Adapter::Mocha
-        | Adapter::Vitest => return,
+        | Adapter::Bats => return,
     };
     if !reports.iter().any(|report| report.kind == wanted) {
         let word = adapter.as_str();
@@ -98,7 +98,7 @@ fn closing_line(line: Spanned<Text>, sink: &mut Sink) -> Option<String> {
         Err(error) => {
             let text = error.to_string();
             let last = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
-            let message = format!("the closing line's pattern cannot be read: {}", shown(last));
+            let message = format!("the closing line's pattern cannot be read: {last}");
             (
                 message,
                 "it is a regular expression of the Rust crate `regex`: no look-around, no back-references".to_owned(),

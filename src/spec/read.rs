@@ -4,14 +4,17 @@
 //! four cannot disagree. A reader reports what is wrong and goes on; `None` means that the value is not there to
 //! be looked at further, and that the sink knows why.
 
+use std::fmt;
+
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::Value;
 
 use super::code::Code;
 use super::place::{Span, Spanned};
 use super::problem::{Draft, Sink};
+use super::scalar::{resolves_to, shown};
 use super::suggest;
-use super::tree::{Kind, NodeRef, resolves_to, shown};
+use super::tree::{Kind, NodeRef};
 
 /// A value that can be read from a node.
 pub(super) trait FromNode: Sized {
@@ -44,7 +47,7 @@ pub(super) fn name(node: NodeRef<'_>) -> String {
 }
 
 /// Reports that a node has the wrong shape. Says nothing of a node whose problem is known.
-pub(super) fn wrong_shape(node: NodeRef<'_>, wanted: &str, sink: &mut Sink) {
+pub(super) fn wrong_shape(node: NodeRef<'_>, wanted: impl fmt::Display, sink: &mut Sink) {
     let found = match node.kind() {
         Kind::Broken => return,
         Kind::Scalar { .. } if node.is_null() => "has no value",
@@ -53,7 +56,7 @@ pub(super) fn wrong_shape(node: NodeRef<'_>, wanted: &str, sink: &mut Sink) {
         Kind::Map => "is a map",
     };
     let place = if node.is_null() { node.label() } else { node.first_line() };
-    if wanted.starts_with(super::raw::Infra::WHAT) && !node.is_null() {
+    if wanted.to_string().starts_with(super::raw::Infra::WHAT) && !node.is_null() {
         super::raw::push_infra("a fault of the infrastructure has no transition".to_owned(), place, sink);
         return;
     }
@@ -61,7 +64,7 @@ pub(super) fn wrong_shape(node: NodeRef<'_>, wanted: &str, sink: &mut Sink) {
 }
 
 /// The text of a single value just as it is written; `wanted` says what is wanted there.
-pub(super) fn scalar<'a>(node: NodeRef<'a>, wanted: &str, sink: &mut Sink) -> Option<&'a str> {
+pub(super) fn scalar<'a>(node: NodeRef<'a>, wanted: impl fmt::Display, sink: &mut Sink) -> Option<&'a str> {
     match node.kind() {
         Kind::Scalar { text, .. } if !node.is_null() => Some(text),
         Kind::Scalar { .. } | Kind::List | Kind::Map | Kind::Broken => {
@@ -72,7 +75,7 @@ pub(super) fn scalar<'a>(node: NodeRef<'a>, wanted: &str, sink: &mut Sink) -> Op
 }
 
 /// A single value that YAML takes for a text as well: no number, no boolean, unless it is quoted.
-pub(super) fn text<'a>(node: NodeRef<'a>, wanted: &str, sink: &mut Sink) -> Option<&'a str> {
+pub(super) fn text<'a>(node: NodeRef<'a>, wanted: &'static str, sink: &mut Sink) -> Option<&'a str> {
     let text = scalar(node, wanted, sink)?;
     match (node.kind(), resolves_to(text)) {
         (Kind::Scalar { plain: true, .. }, Some(what)) => {

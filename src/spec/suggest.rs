@@ -17,10 +17,13 @@ pub(super) fn nearest<'c>(
     let most = (length / 3).clamp(1, 3);
     let mut best: Option<(usize, &'c str)> = None;
     for candidate in candidates {
-        if candidate.len().abs_diff(word.len()) > most + 2 || sink.compared >= COMPARISONS_MAX {
-            continue;
+        if sink.compared >= COMPARISONS_MAX {
+            break;
         }
         sink.compared += 1;
+        if candidate.len().abs_diff(word.len()) > most + 2 {
+            continue;
+        }
         let distance = strsim::osa_distance(&wanted, &normal(candidate));
         if distance <= most && distance < length.max(2) && best.is_none_or(|(least, _)| distance < least) {
             best = Some((distance, candidate));

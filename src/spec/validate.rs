@@ -13,8 +13,8 @@ use super::problem::{Draft, Sink};
 use super::producer;
 use super::raw;
 use super::read::List;
+use super::scalar::shown;
 use super::suggest;
-use super::tree::shown;
 use super::values::Text;
 use super::words::{self, Fail, Pass, RESERVED};
 use crate::domain::id::{BudgetName, Digest, PipelineName, StageName};
@@ -30,11 +30,13 @@ pub(super) fn pipeline(raw: raw::Pipeline, digest: Digest, sink: &mut Sink) -> O
     let budgets = raw.budgets.map(|names| budgets(names.value, sink)).unwrap_or_default();
     let defaults = limits(&raw.defaults.map(|defaults| defaults.value).unwrap_or_default(), Limits::default());
     let stages = raw.stages?;
-    let names = Names {
-        all: stages.value.0.iter().map(|(name, _)| name.value.clone()).collect(),
+    let all: Vec<String> = stages.value.0.iter().map(|(name, _)| name.value.clone()).collect();
+    let names = Known {
+        stages: all.iter().cloned().collect(),
+        in_order: all,
         budgets: budgets.keys().map(|name| name.as_str().to_owned()).collect(),
     };
-    let mut marks = Marks { whole: stages.span, stages: Vec::with_capacity(names.all.len()), budgets_unread };
+    let mut marks = Marks { whole: stages.span, stages: Vec::with_capacity(names.in_order.len()), budgets_unread };
     let mut checked = Vec::with_capacity(stages.value.0.len());
     for (at, (name, stage)) in stages.value.0.into_iter().enumerate() {
         let mut mark = Mark::new(name.span);
@@ -60,9 +62,11 @@ pub(super) fn pipeline(raw: raw::Pipeline, digest: Digest, sink: &mut Sink) -> O
 }
 
 /// Names that a reference may mean, for "did you mean".
-pub(super) struct Names {
+pub(super) struct Known {
     /// Stages, in the order of the file.
-    pub(super) all: Vec<String>,
+    pub(super) in_order: Vec<String>,
+    /// The same, to be looked up.
+    pub(super) stages: HashSet<String>,
     /// Budgets.
     pub(super) budgets: Vec<String>,
 }
@@ -116,7 +120,7 @@ fn check_stage(
     name: StageName,
     raw: raw::Stage,
     defaults: Limits,
-    names: &Names,
+    names: &Known,
     mark: &mut Mark,
     sink: &mut Sink,
 ) -> Stage {
@@ -185,14 +189,14 @@ fn gate(raw: words::Gate) -> Option<Gate> {
     Some(Gate::Key(KeyGate { key: raw.key?.value.0, pass: words(raw.pass?)?, fail: words(raw.fail?)? }))
 }
 
-fn advance(raw: Option<Spanned<Pass>>, names: &Names, mark: &mut Mark, sink: &mut Sink) -> Advance {
+fn advance(raw: Option<Spanned<Pass>>, names: &Known, mark: &mut Mark, sink: &mut Sink) -> Advance {
     mark.pass = raw.as_ref().map_or(mark.stage, |pass| pass.span);
     match raw {
         Some(pass) if pass.value.0 == "done" => return Advance::Done,
         Some(pass) => match StageName::new(pass.value.0) {
             Ok(name) => return Advance::To(name),
             // A stage with that impossible name may stand in the file; then its name is the problem.
-            Err(error) if names.all.contains(&error.found) => {}
+            Err(error) if names.stages.contains(&error.found) => {}
             Err(error) => flaw::unknown_stage(&error.found, pass.span, names, sink),
         },
         None => {}
@@ -201,7 +205,7 @@ fn advance(raw: Option<Spanned<Pass>>, names: &Names, mark: &mut Mark, sink: &mu
     Advance::Done
 }
 
-fn on_fail(raw: Option<Spanned<Fail>>, names: &Names, mark: &mut Mark, sink: &mut Sink) -> OnFail {
+fn on_fail(raw: Option<Spanned<Fail>>, names: &Known, mark: &mut Mark, sink: &mut Sink) -> OnFail {
     let Some(raw) = raw else {
         mark.broken.edge = true;
         return OnFail::Hold;
@@ -235,9 +239,8 @@ fn on_fail(raw: Option<Spanned<Fail>>, names: &Names, mark: &mut Mark, sink: &mu
 }
 
 /// `fail: WORD` with a word that is neither `hold` nor `failed`.
-fn fail_word(word: &str, span: Span, names: &Names, sink: &mut Sink) {
-    let known: HashSet<&str> = names.all.iter().map(String::as_str).collect();
-    let is_stage = known.contains(word);
+fn fail_word(word: &str, span: Span, names: &Known, sink: &mut Sink) {
+    let is_stage = names.stages.contains(word);
     if is_stage || word == "done" {
         let message = format!("a fail cannot lead to `{word}`: it never leads forward");
         let help = if is_stage {
@@ -251,8 +254,12 @@ fn fail_word(word: &str, span: Span, names: &Names, sink: &mut Sink) {
         sink.push(Draft::new(Code::FailAdvances, span, message).help(help));
         return;
     }
-    let help = suggest::did_you_mean(word, ["hold", "failed"].into_iter().chain(known), sink)
-        .unwrap_or_else(|| "write `hold`, `failed`, or `{ rollback: STAGE, charge: BUDGET }`".to_owned());
+    let help = suggest::did_you_mean(
+        word,
+        ["hold", "failed"].into_iter().chain(names.in_order.iter().map(String::as_str)),
+        sink,
+    )
+    .unwrap_or_else(|| "write `hold`, `failed`, or `{ rollback: STAGE, charge: BUDGET }`".to_owned());
     let message = format!("`{}` is nothing a fail can lead to", shown(word));
     sink.push(Draft::new(Code::UnknownWord, span, message).help(help));
 }

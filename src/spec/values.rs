@@ -8,8 +8,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use super::code::Code;
 use super::problem::{Draft, Sink};
 use super::read::{FromNode, name, scalar, text};
+use super::scalar::shown;
 use super::suggest;
-use super::tree::{Kind, NodeRef, shown};
+use super::tree::{Kind, NodeRef};
 use crate::domain::id::{BudgetName, NameError, PipelineName, RelPath, SerialGroup, StageName, SwitchName};
 
 /// Longest duration a pipeline may name: 30 days.
@@ -126,8 +127,7 @@ pub(super) struct Count<const MIN: u32, const MAX: u32>(pub(super) u32);
 
 impl<const MIN: u32, const MAX: u32> FromNode for Count<MIN, MAX> {
     fn read(node: NodeRef<'_>, sink: &mut Sink) -> Option<Self> {
-        let wanted = format!("a count from {MIN} to {MAX}");
-        let written = scalar(node, &wanted, sink)?;
+        let written = scalar(node, format_args!("a count from {MIN} to {MAX}"), sink)?;
         let plain = matches!(node.kind(), Kind::Scalar { plain: true, .. });
         let digits = written.bytes().all(|byte| byte.is_ascii_digit()) && (written == "0" || !written.starts_with('0'));
         let number = written.parse().ok().filter(|number| (MIN..=MAX).contains(number));
@@ -135,7 +135,8 @@ impl<const MIN: u32, const MAX: u32> FromNode for Count<MIN, MAX> {
             Some(number) if plain && digits => Some(Self(number)),
             _ => {
                 let quotes = if plain { "" } else { " in quotes" };
-                let message = format!("{} is `{}`{quotes}; wanted is {wanted}", name(node), shown(written));
+                let message =
+                    format!("{} is `{}`{quotes}; wanted is a count from {MIN} to {MAX}", name(node), shown(written));
                 sink.push(Draft::new(Code::NotCount, node.span(), message));
                 None
             }
@@ -309,7 +310,7 @@ impl<T: Words> FromNode for OneOf<T> {
     fn read(node: NodeRef<'_>, sink: &mut Sink) -> Option<Self> {
         let all = T::all();
         let words = || all.iter().map(|(word, _)| *word);
-        let written = scalar(node, &suggest::one_of(words()), sink)?;
+        let written = scalar(node, format_args!("a word, such as `{}`", words().next().unwrap_or_default()), sink)?;
         let found = all.iter().find(|(word, _)| *word == written);
         if found.is_none() {
             let help = suggest::did_you_mean(written, words(), sink)

@@ -10,8 +10,9 @@ use super::place::{Span, Spanned};
 use super::problem::{Draft, Sink};
 use super::raw::{Agent, KeyGate, Rollback, Stage, Suite};
 use super::read::{FromNode, Mapping as _, name, scalar, spanned, text, unknown_key, wrong_shape};
+use super::scalar::shown;
 use super::suggest;
-use super::tree::{Kind, NodeRef, shown};
+use super::tree::{Kind, NodeRef};
 use super::values::inline_schema;
 use crate::domain::pipeline::{ProducerKind, STAGES_MAX};
 
@@ -41,7 +42,7 @@ impl FromNode for Producer {
     fn read(node: NodeRef<'_>, sink: &mut Sink) -> Option<Self> {
         let kinds = || PRODUCERS.iter().map(|kind| kind.as_str());
         if !matches!(node.kind(), Kind::Map) {
-            wrong_shape(node, &format!("a map with one of {}", suggest::one_of(kinds())), sink);
+            wrong_shape(node, format_args!("a map with one of {}", suggest::one_of(kinds())), sink);
             return None;
         }
         let mut found: Option<(&str, Span, Option<Self>)> = None;

@@ -8,7 +8,7 @@ use orch::domain::id::{AttemptId, Nonce};
 use orch::domain::plan::Environment;
 use orch::exec::{Begun, BootId, EXITS_FILE, Ending, Launch, Loss, Recovered, Supervisor, recover, stop_orphan};
 
-use crate::harness::{Lab, ORCH, TIERS, Words, lives, marked, signal};
+use crate::harness::{Lab, ORCH, TIERS, Words, identity, lives, marked, signal};
 
 const FAKE_RUNNER: &str = "ORCH_TEST_FAKE_RUNNER";
 
@@ -129,8 +129,7 @@ impl Orphaned {
     }
 
     fn supervisor(&self) -> u32 {
-        let text = std::fs::read_to_string(self.run_dir().join("supervisor.json")).unwrap();
-        serde_json::from_str::<serde_json::Value>(&text).unwrap()["pid"].as_u64().unwrap().try_into().unwrap()
+        identity(&self.run_dir())["pid"].as_u64().unwrap().try_into().unwrap()
     }
 
     /// Lets the script go on.
@@ -219,12 +218,9 @@ fn a_record_of_another_nonce_or_boot_is_not_believed() {
 #[test]
 fn a_supervisor_ends_with_its_idle_runner_and_leaves_no_cgroup() {
     let lab = Lab::new();
-    let text = std::fs::read_to_string(lab.run_dir().join("supervisor.json")).unwrap();
-    let identity: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let leaf = lab.leaf();
     lab.supervisor.finish().unwrap();
-    if let Some(leaf) = identity["leaf"].as_str() {
-        assert!(!Path::new(leaf).exists());
-    }
+    assert!(leaf.is_none_or(|leaf| !leaf.exists()));
 }
 
 #[test]

@@ -59,6 +59,11 @@ impl Lab {
         self.dir.path().join("run")
     }
 
+    /// Its cgroup for producers, where it could make one.
+    pub(crate) fn leaf(&self) -> Option<PathBuf> {
+        identity(&self.run_dir())["leaf"].as_str().map(PathBuf::from)
+    }
+
     /// The working folder of its producers.
     pub(crate) fn work(&self) -> PathBuf {
         self.dir.path().join("work")
@@ -160,6 +165,11 @@ impl Lab {
             self.record(stop)
         })
     }
+}
+
+/// What the latest supervisor of a run has written about itself.
+pub(crate) fn identity(run_dir: &Path) -> serde_json::Value {
+    serde_json::from_slice(&fs::read(run_dir.join("supervisor.json")).unwrap()).unwrap()
 }
 
 pub(crate) fn launch(cwd: &Path, words: &[&str]) -> Launch {

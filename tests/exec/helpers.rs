@@ -13,7 +13,13 @@ use crate::harness::lives;
 fn run(words: &[&str], limit: Duration) -> Result<QuickOutput, QuickError> {
     let argv = Argv::new(words.iter().map(|word| (*word).to_owned()).collect()).unwrap();
     let env = Environment::new([("PATH".to_owned(), "/usr/bin:/bin".to_owned()), ("A".to_owned(), "b".to_owned())]);
-    quick(Quick { argv: &argv, cwd: std::path::Path::new("/tmp"), env: &env, limit, output_max_bytes: 16 * 1024 * 1024 })
+    quick(Quick {
+        argv: &argv,
+        cwd: std::path::Path::new("/tmp"),
+        env: &env,
+        limit,
+        output_max_bytes: 16 * 1024 * 1024,
+    })
 }
 
 const LONG: Duration = Duration::from_mins(1);
@@ -54,10 +60,7 @@ fn somebody_left_behind_does_not_keep_us() {
 
 #[test]
 fn what_does_not_start_says_so() {
-    match run(&["no-such-program"], LONG).unwrap_err() {
-        QuickError::Start(failure) => {
-            assert_eq!((failure.step, failure.errno), (SpawnStep::Find, Some(Errno::NOENT.raw_os_error())));
-        }
-        other => panic!("{other}"),
-    }
+    let error = run(&["no-such-program"], LONG).unwrap_err();
+    let QuickError::Start(failure) = error else { panic!("{error}") };
+    assert_eq!((failure.step, failure.errno), (SpawnStep::Find, Some(Errno::NOENT.raw_os_error())));
 }

@@ -10,6 +10,7 @@ mod harness;
 mod deaths;
 mod ends;
 mod helpers;
+mod kill_points;
 mod output;
 mod start;
 mod stops;

@@ -71,7 +71,8 @@ fn a_bound_below_the_output_keeps_head_and_tail() {
     let mut launch = lab.sh("seq 1 200000");
     launch.output_max_bytes = 256 * 1024;
     let record = lab.run(&launch);
-    let whole: String = (1..=200_000).map(|number| format!("{number}\n")).collect();
+    let lines: Vec<String> = (1..=200_000).map(|number| number.to_string()).collect();
+    let whole = lines.join("\n") + "\n";
     let (offset, count) = record.stdout.dropped.unwrap();
     let kept = lab.stdout(&record);
     let (head, tail) = (usize::try_from(offset).unwrap(), usize::try_from(offset + count).unwrap());

@@ -12,15 +12,11 @@ use crate::harness::{Lab, ORCH, script};
 
 /// What a start came to; a failed one left no process, no output, no mark, and took no time.
 fn failure(record: &ExitRecord) -> (SpawnStep, Errno, &str) {
-    match &record.exit {
-        Exit::SpawnFailed(SpawnFailure { step, errno, subject }) => {
-            assert!(!record.began);
-            assert_eq!((record.stdout.bytes, record.stderr.bytes), (0, 0));
-            assert!(record.elapsed < Duration::from_secs(1), "{:?}", record.elapsed);
-            (*step, Errno::from_raw_os_error(errno.unwrap()), subject)
-        }
-        other => panic!("{other:?}"),
-    }
+    let Exit::SpawnFailed(SpawnFailure { step, errno, subject }) = &record.exit else { panic!("{:?}", record.exit) };
+    assert!(!record.began);
+    assert_eq!((record.stdout.bytes, record.stderr.bytes), (0, 0));
+    assert!(record.elapsed < Duration::from_secs(1), "{:?}", record.elapsed);
+    (*step, Errno::from_raw_os_error(errno.unwrap()), subject)
 }
 
 #[test]

@@ -55,7 +55,7 @@ fn the_start_limit_fires_when_execve_hangs() {
     let record = lab.run(&Launch { limits, ..lab.launch(&[slow.to_str().unwrap()]) });
     assert_eq!(record.exit, Exit::TimedOut { limit: Limit::Start, after: SHORT });
     assert_eq!((record.began, record.stop), (false, Stop::Killed));
-    assert!(record.elapsed < Duration::from_secs(4), "{:?}", record.elapsed);
+    assert!(record.elapsed < Duration::from_secs(20), "{:?}", record.elapsed);
     // The tracer also holds back the death of what it has stopped: a process that cannot be killed. It is named, and
     // the next attempt is not blamed for it.
     let next = lab.run(&lab.sh("exit 3"));
@@ -135,11 +135,11 @@ fn a_request_that_comes_too_late_changes_nothing() {
         let (stop, mut ask) = std::io::pipe().unwrap();
         ask.write_all(b"x").unwrap();
         let record = lab.during(&lab.sh("exit 5"), Some(stop.as_fd()), || ());
-        match record.exit {
-            Exit::Exited { code: 5 } => assert_eq!(record.stop, Stop::Unasked, "turn {turn}"),
-            Exit::Cancelled { by: Canceller::Request } => assert_ne!(record.stop, Stop::Unasked, "turn {turn}"),
-            other => panic!("turn {turn}: {other:?}"),
-        }
+        let expected = match record.stop {
+            Stop::Unasked => Exit::Exited { code: 5 },
+            Stop::Asked | Stop::Killed => Exit::Cancelled { by: Canceller::Request },
+        };
+        assert_eq!(record.exit, expected, "turn {turn}");
     }
 }
 

@@ -15,6 +15,7 @@ use orch::domain::evidence::{
 use orch::domain::id::{AttemptId, BudgetName, Digest, Nonce, PipelineName, RelPath, RunId, StageName, TaskName};
 use orch::domain::outcome::{Conclusion, Outcome, Proof, Reason, Rule, Ruling};
 use orch::domain::pipeline::{Adapter, Advance, ProducerKind};
+use orch::domain::stamp::Stamp;
 use orch::domain::task::{
     ArtifactRef, AttemptPhase, Decided, Effect, Event, Intent, RunEnd, RunStart, Task, TaskState,
 };
@@ -166,8 +167,29 @@ impl Life {
             settlement,
             decision,
             artifact: artifact.map(artifact_ref),
+            stamp: self.stamp(artifact),
             at: self.tick(),
         }))
+    }
+
+    fn stamp(&self, artifact: Option<&[u8]>) -> Stamp {
+        Stamp {
+            version: 1,
+            orch: "0.1.0".to_owned(),
+            run: run_id(self.run),
+            stage: stage("testing"),
+            attempt: attempt_id(self.attempt),
+            producer: ProducerKind::TestRunner,
+            started_at: at(1),
+            tree_before: Digest::of(b"tree"),
+            tree_after: None,
+            dirty: false,
+            exit: Exit::Exited { code: 0 },
+            tests_run: None,
+            tests_failed: None,
+            reports: Vec::new(),
+            artifact: artifact.map(artifact_ref),
+        }
     }
 
     pub(crate) fn closed_event(&mut self, end: RunEnd) -> Event {

@@ -65,7 +65,10 @@ impl ClosingLine {
         let Some(captures) = self.pattern.captures(line.text) else { return };
         let read = |name: &str| captures.name(name).map(|m| m.as_str().parse::<u64>().ok());
         let Some(counts) = counts(read("total"), read("passed"), read("failed"), read("skipped")) else { return };
-        notes.region(line.stream, 1, line.number);
+        // Where nothing was executed no test can have printed what stands above.
+        if counts.ran() > 0 || counts.red() {
+            notes.region(line.stream, 1, line.number);
+        }
         notes.summary(Summary { source: SummarySource::ClosingLine, counts, at: line.sighting("closing-line") });
     }
 }

@@ -17,7 +17,7 @@ mod transports;
 
 use std::sync::LazyLock;
 
-use regex::RegexSet;
+use regex::bytes::{RegexSet, RegexSetBuilder};
 
 use super::line::Line;
 use crate::domain::evidence::{FaultKind, Signature, Stream};
@@ -65,14 +65,22 @@ pub(super) const TABLES: [(&str, &[Entry]); 9] = [
 static ENTRIES: LazyLock<Vec<Entry>> =
     LazyLock::new(|| TABLES.iter().flat_map(|(_, table)| table.iter().copied()).collect());
 static SET: LazyLock<RegexSet> =
-    LazyLock::new(|| RegexSet::new(ENTRIES.iter().map(|entry| entry.pattern)).expect("fixed patterns"));
+    LazyLock::new(|| set(ENTRIES.iter().map(|entry| entry.pattern)).expect("fixed patterns"));
+
+/// Classes are of ASCII: layers below the suite speak the C locale, and the automaton stays small enough to be fast.
+fn set(patterns: impl Iterator<Item = &'static str>) -> Result<RegexSet, regex::Error> {
+    RegexSetBuilder::new(patterns).unicode(false).dfa_size_limit(DFA_MAX_BYTES).build()
+}
+
+/// Largest automaton that is kept while lines are looked up.
+const DFA_MAX_BYTES: usize = 16 << 20;
 
 /// Looks a line up.
 pub(super) fn find(line: &Line<'_>) -> Option<Signature> {
     if line.text.is_empty() {
         return None;
     }
-    let index = SET.matches(line.text).iter().min()?;
+    let index = SET.matches(line.text.as_bytes()).iter().min()?;
     let entry = ENTRIES.get(index)?;
     Some(Signature { pattern: entry.id.to_owned(), fault: entry.fault, at: line.sighting(entry.id) })
 }
