@@ -5,18 +5,18 @@ use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
 use crate::domain::decision::{Decision, Settlement};
-use crate::domain::evidence::{ExitRecord, TreeFacts};
+use crate::domain::evidence::{Exit, ExitRecord, LostReason, TreeFacts};
 use crate::domain::id::{AttemptId, Digest, Nonce, RelPath, RunId, StageName, TaskName};
 use crate::domain::pipeline::{Pipeline, Producer, ReportPlace, Stage};
 use crate::domain::plan::{AttemptKey, AttemptPlan};
 use crate::domain::stamp::Stamp;
 use crate::domain::task::{AttemptPhase, Decided, Effect, Event, Intent, RunEnd, RunStart, TaskState};
 use crate::engine::{Site, decide, plan};
-use crate::exec::{BootId, Ending, Recovered, recover};
+use crate::exec::{BootId, Ending, Recovered, recover, stop_orphan};
 use crate::producer::prepare;
 use crate::spec;
 use crate::store::{AttemptRecord, Holder, PinnedPipeline, RunFilter, Store};
-use crate::workspace::artifact::{Durability, Taken, publish};
+use crate::workspace::artifact::{Durability, Taken, publish, take_away};
 use crate::workspace::git::Git;
 use crate::workspace::state_dir::StateDir;
 use crate::workspace::tree::{Less, Snapshot, compare};
@@ -120,7 +120,11 @@ impl Runner<'_> {
     /// from there.
     pub fn drive(&mut self, wanted: &Wanted) -> Result<Driven, RunError> {
         let mut ledger = Ledger::open(self.store, &self.task, self.holder.clone())?;
-        self.recover(&mut ledger)?;
+        if let Some(driven) = self.recover(&mut ledger)?
+            && wanted.from.is_none()
+        {
+            return Ok(driven);
+        }
         let head = self.worktree.read_head(self.git)?;
         let commit = head.commit.to_string();
         let cache = self.state.tree_cache(self.worktree);
@@ -253,7 +257,7 @@ impl Runner<'_> {
             at: self.clock.now(),
         };
         ledger.apply(Event::AttemptIntended(Box::new(intent.clone())))?;
-        self.commit(ledger)?;
+        self.commit(ledger, artifact.as_ref())?;
         (self.notify)(Notice::AttemptStarted {
             stage: &stage.name,
             attempt,
@@ -273,6 +277,7 @@ impl Runner<'_> {
             run_dir: &course.run_dir,
             root: self.worktree.root(),
             artifact: artifact.as_ref(),
+            moved_dir: &moved_dir,
         };
         let judged = judge(scene, Some(tree));
         course.published.extend(judged.artifact.as_ref().map(|(artifact, _)| (artifact.path.clone(), artifact.digest)));
@@ -297,6 +302,7 @@ impl Runner<'_> {
         if !already {
             ledger.apply(Event::AttemptFinished { record: Box::new(record.clone()), at: self.clock.now() })?;
         }
+        self.tell_taken(&judged.moved);
         let spent = ledger.task().map(|task| task.spent.clone()).unwrap_or_default();
         let decision = decide(pipeline, stage, &spent, &judged.settlement);
         if let Some(tree) = &judged.evidence.tree
@@ -349,24 +355,28 @@ impl Runner<'_> {
 
     fn close(&mut self, ledger: &mut Ledger, course: &Course, end: RunEnd) -> Result<RunEnd, RunError> {
         ledger.apply(Event::RunClosed { run: course.run, end, at: self.clock.now() })?;
-        self.commit(ledger)?;
+        self.commit(ledger, None)?;
         Ok(end)
     }
 
-    /// Stores what happened and carries out what follows from it.
-    fn commit(&mut self, ledger: &mut Ledger) -> Result<(), RunError> {
+    /// Stores what happened and carries out what follows from it; not what belongs to `vacant`, the place that was
+    /// just made ready for an attempt: nothing old may stand there again.
+    fn commit(&mut self, ledger: &mut Ledger, vacant: Option<&RelPath>) -> Result<(), RunError> {
         let effects = ledger.commit(self.store)?;
         for effect in effects {
-            self.carry_out(&effect)?;
+            let Effect::PublishArtifact { artifact, .. } = &effect;
+            if Some(&artifact.path) != vacant {
+                self.carry_out(&effect)?;
+            }
             ledger.carried_out(&effect);
         }
         Ok(())
     }
 
     /// Makes the worktree's copy of an artifact what the store says. The file stands there already, unless
-    /// something came between; the store has the truth.
+    /// something came between; the store has the truth, and what came between is kept.
     fn carry_out(&mut self, effect: &Effect) -> Result<(), RunError> {
-        let Effect::PublishArtifact { artifact, .. } = effect;
+        let Effect::PublishArtifact { attempt, artifact } = effect;
         let found = crate::workspace::artifact::read_back(
             self.worktree.root(),
             &artifact.path,
@@ -376,6 +386,13 @@ impl Runner<'_> {
             return Ok(());
         }
         let Some(bytes) = self.store.artifact(&artifact.digest)? else { return Ok(()) };
+        if let Some(stored) = self.store.attempt(*attempt)? {
+            let moved_dir = self.state.moved_dir(stored.intent.run, *attempt);
+            match take_away(self.worktree.root(), &artifact.path, None, &moved_dir) {
+                Ok(taken) => self.tell_taken(&taken),
+                Err(error) => (self.notify)(Notice::Warning(format!("could not {}", chain(&error)))),
+            }
+        }
         match publish(self.worktree.root(), &artifact.path, &bytes, Durability::Relaxed) {
             Ok(()) => (self.notify)(Notice::Warning(format!("{} was repaired from the store", artifact.path))),
             Err(error) => (self.notify)(Notice::Warning(format!("could not {}", chain(&error)))),
@@ -383,14 +400,18 @@ impl Runner<'_> {
         Ok(())
     }
 
-    /// Brings an attempt that an earlier runner left to its decision, and closes that runner's run.
-    fn recover(&mut self, ledger: &mut Ledger) -> Result<(), RunError> {
+    /// Brings an attempt that an earlier runner left to its decision, and closes that runner's run. Where that is a
+    /// hold or a fail, it is what this run has to tell: it must not be lost behind another attempt.
+    fn recover(&mut self, ledger: &mut Ledger) -> Result<Option<Driven>, RunError> {
         for pending in self.store.pending_effects(Some(&self.task))? {
             self.carry_out(&pending.effect)?;
             self.store.effect_done(&pending.id)?;
         }
-        let Some(task) = ledger.task() else { return Ok(()) };
-        let Some(run) = task.state.live_run() else { return Ok(()) };
+        let Some(task) = ledger.task() else { return Ok(None) };
+        let Some(run) = task.state.live_run() else { return Ok(None) };
+        if task.worktree != self.worktree.toplevel() && task.worktree.exists() {
+            return Err(RunError::Elsewhere { run, worktree: task.worktree.clone() });
+        }
         let running = match &task.state {
             TaskState::Running { attempt, phase, .. } => Some((*attempt, *phase)),
             TaskState::Ready { .. }
@@ -401,9 +422,10 @@ impl Runner<'_> {
             | TaskState::Cancelled { .. } => None,
         };
         (self.notify)(Notice::Warning(format!("run {run} was left by its runner; going on from what it recorded")));
-        if let Some((attempt, phase)) = running {
-            self.recover_attempt(ledger, run, attempt, phase)?;
-        }
+        let record = match running {
+            Some((attempt, phase)) => Some(self.recover_attempt(ledger, run, attempt, phase)?),
+            None => None,
+        };
         let end = match ledger.task().map(|task| &task.state) {
             Some(TaskState::Held { .. }) => RunEnd::Held,
             Some(TaskState::Done { .. }) => RunEnd::Done,
@@ -417,7 +439,13 @@ impl Runner<'_> {
             | None => RunEnd::Interrupted,
         };
         ledger.apply(Event::RunClosed { run, end, at: self.clock.now() })?;
-        self.commit(ledger)
+        self.commit(ledger, None)?;
+        // What was never started left nothing to look at, so that the task can simply go on; so it does where
+        // its stage passed or was stopped.
+        let started = record.is_none_or(|record| record.exit != Exit::Lost { reason: LostReason::NeverStarted });
+        let ended = matches!(end, RunEnd::Held | RunEnd::Failed) || (self.stopping)();
+        let state = ledger.task().map(|task| task.state.clone());
+        Ok(state.filter(|_| started && ended).map(|state| Driven::Ran { run, end, state }))
     }
 
     fn recover_attempt(
@@ -426,7 +454,7 @@ impl Runner<'_> {
         run: RunId,
         attempt: AttemptId,
         phase: AttemptPhase,
-    ) -> Result<(), RunError> {
+    ) -> Result<ExitRecord, RunError> {
         let gone = |what: &str| RunError::Pinned(what.to_owned());
         let stored = self.store.attempt(attempt)?.ok_or_else(|| gone("its attempt is not in the store"))?;
         let start = self.store.run(run)?.ok_or_else(|| gone("it is not in the store"))?.start;
@@ -465,25 +493,31 @@ impl Runner<'_> {
             run_dir: &run_dir,
             root: self.worktree.root(),
             artifact: artifact.as_ref(),
+            moved_dir: &self.state.moved_dir(run, attempt),
         };
         let judged = judge(scene, Some(tree));
-        self.settle(ledger, &pinned, scene, &stored.intent, judged).map(|_| ())
+        self.settle(ledger, &pinned, scene, &stored.intent, judged)?;
+        Ok(record)
     }
 
-    /// How an attempt ended whose runner died; waits for a supervisor that still works on it.
+    /// How an attempt ended whose runner died; waits for a supervisor that still works on it. A request to stop is
+    /// passed on to that supervisor.
     fn ended(&mut self, run_dir: &Path, plan: &AttemptPlan, stored: &AttemptRecord) -> Result<ExitRecord, RunError> {
-        let boot = BootId::current().map_err(|error| RunError::Supervisor(error.to_string()))?;
-        let found = recover(run_dir, plan.key.attempt, plan.nonce, &boot, Some(self.stop))
-            .map_err(|error| RunError::Supervisor(chain(&error)))?;
-        match found {
-            Recovered::Settled(Ending::Ended(record)) => Ok(*record),
-            Recovered::Settled(Ending::Lost(loss)) => Ok(lost(plan, loss, stored.intent.at, self.clock.now())),
-            Recovered::Living { pid } => {
-                let pid = pid.map(|pid| format!(" (process {pid})")).unwrap_or_default();
-                Err(RunError::Supervisor(format!(
-                    "the attempt's supervisor{pid} still works; the wait for it was broken off"
-                )))
-            }
+        let failed = |error: &dyn std::error::Error| RunError::Supervisor(chain(error));
+        let boot = BootId::current().map_err(|error| failed(&error))?;
+        let mut stop = Some(self.stop);
+        loop {
+            let found = recover(run_dir, plan.key.attempt, plan.nonce, &boot, stop).map_err(|error| failed(&error))?;
+            return Ok(match found {
+                Recovered::Settled(Ending::Ended(record)) => *record,
+                Recovered::Settled(Ending::Lost(loss)) => lost(plan, loss, stored.intent.at, self.clock.now()),
+                Recovered::Living { .. } => {
+                    // Once: it ends within its grace now, and its record says that it was cancelled.
+                    stop_orphan(run_dir);
+                    stop = None;
+                    continue;
+                }
+            });
         }
     }
 
@@ -498,9 +532,24 @@ impl Runner<'_> {
         let inputs = Inputs { pipeline: self.pipeline.digest(), commit, tree: tree.digest() };
         let state = ledger.task().map(|task| &task.state);
         let stage = match (&wanted.from, state) {
-            (Some(from), _)
-            | (None, Some(TaskState::Queued { stage: Some(from) } | TaskState::Held { stage: from, .. })) => {
-                self.proven_start(find(self.pipeline, from.as_str())?, inputs)?
+            (Some(from), _) => self.proven_start(find(self.pipeline, from.as_str())?, inputs)?,
+            (
+                None,
+                Some(
+                    TaskState::Queued { stage: Some(at) }
+                    | TaskState::Held { stage: at, .. }
+                    | TaskState::Ready { stage: at, .. }
+                    | TaskState::Running { stage: at, .. },
+                ),
+            ) => {
+                if let Some(stage) = self.pipeline.stage(at) {
+                    self.proven_start(stage, inputs)?
+                } else {
+                    (self.notify)(Notice::Warning(format!(
+                        "the task stands at `{at}`, which the pipeline no longer has; starting at its first stage"
+                    )));
+                    self.pipeline.first()
+                }
             }
             (None, Some(TaskState::Done { run, .. })) => {
                 let start = self.store.run(*run)?.map(|record| record.start);
@@ -516,14 +565,7 @@ impl Runner<'_> {
             }
             (
                 None,
-                Some(
-                    TaskState::Queued { stage: None }
-                    | TaskState::Ready { .. }
-                    | TaskState::Running { .. }
-                    | TaskState::Failed { .. }
-                    | TaskState::Cancelled { .. },
-                )
-                | None,
+                Some(TaskState::Queued { stage: None } | TaskState::Failed { .. } | TaskState::Cancelled { .. }) | None,
             ) => self.pipeline.first(),
         };
         Ok(Some(stage.clone()))
@@ -574,12 +616,13 @@ impl Runner<'_> {
         }
         for stage in way {
             match &stage.producer {
+                // A check that is declared and not made would be a pass without proof.
+                Producer::TestRunner(suite) | Producer::Command(suite) if !suite.smoke.is_empty() => {
+                    return Err(RunError::NotBuilt { stage: stage.name.clone(), what: "smoke checks" });
+                }
                 Producer::TestRunner(_) | Producer::Command(_) => {}
                 Producer::Agent(_) | Producer::StagingRunner(_) | Producer::Approval => {
-                    return Err(RunError::NotBuilt {
-                        stage: stage.name.clone(),
-                        producer: stage.producer.kind().as_str(),
-                    });
+                    return Err(RunError::NotBuilt { stage: stage.name.clone(), what: stage.producer.kind().as_str() });
                 }
             }
         }

@@ -16,7 +16,7 @@ use crate::engine::{GateAnswer, settle};
 use crate::gate;
 use crate::producer::{compose, gather};
 use crate::store::ArtifactBytes;
-use crate::workspace::artifact::{ARTIFACT_BYTES_MAX, Durability, publish, read_back};
+use crate::workspace::artifact::{ARTIFACT_BYTES_MAX, Durability, Taken, publish, read_back, take_away};
 use crate::workspace::root::Root;
 
 /// What an attempt came to, with the bytes its verdict was read from.
@@ -26,6 +26,8 @@ pub(super) struct Judged {
     pub(super) outcome: Option<Outcome>,
     pub(super) settlement: Settlement,
     pub(super) artifact: Option<(ArtifactRef, ArtifactBytes)>,
+    /// What the suite had put in the artifact's way.
+    pub(super) moved: Taken,
 }
 
 /// Where an attempt's traces are.
@@ -37,6 +39,8 @@ pub(super) struct Scene<'a> {
     pub(super) run_dir: &'a Path,
     pub(super) root: &'a Root,
     pub(super) artifact: Option<&'a RelPath>,
+    /// Where things go that stand in the artifact's way.
+    pub(super) moved_dir: &'a Path,
 }
 
 /// Judges an attempt. Never fails and never panics: what breaks on the way is an outcome with a reason (row B9).
@@ -64,7 +68,7 @@ pub(super) fn judge(scene: Scene<'_>, tree: Option<TreeFacts>) -> Judged {
         | Exit::Lost { .. } => Some(internal(broken)),
     };
     let settlement = settle(&evidence, outcome.as_ref(), GateAnswer::NoGate);
-    Judged { evidence, outcome, settlement, artifact: None }
+    Judged { evidence, outcome, settlement, artifact: None, moved: Taken::Nothing }
 }
 
 fn internal(detail: String) -> Outcome {
@@ -83,20 +87,29 @@ fn try_judge(scene: Scene<'_>, tree: Option<TreeFacts>) -> std::io::Result<Judge
     let ruling = outcome.as_ref().and_then(|outcome| outcome.conclusion.ruling());
     let (Some(outcome_ref), Some(ruling), Some(path)) = (outcome.as_ref(), ruling, scene.artifact) else {
         let settlement = settle(&evidence, outcome.as_ref(), no_artifact(&scene.stage.gate));
-        return Ok(Judged { evidence, outcome, settlement, artifact: None });
+        return Ok(Judged { evidence, outcome, settlement, artifact: None, moved: Taken::Nothing });
     };
     // A pass that may not stand leaves no artifact that says so.
     if let settlement @ Settlement::PermanentEnv(_) = settle(&evidence, outcome.as_ref(), GateAnswer::NoGate) {
-        return Ok(Judged { evidence, outcome, settlement, artifact: None });
+        return Ok(Judged { evidence, outcome, settlement, artifact: None, moved: Taken::Nothing });
     }
     let document =
         compose(scene.plan, scene.record, &evidence, outcome_ref, ruling, &scene.stage.gate, gathered.tails).render();
-    if let Err(error) = publish(scene.root, path, &document, Durability::Relaxed) {
-        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-        let detail = format!("could not {error}{cause}");
-        let settlement = Settlement::TransientInfra(Fault { reason: Reason::Internal, detail });
-        return Ok(Judged { evidence, outcome, settlement, artifact: None });
-    }
+    // A file at the place is replaced; a folder that the suite made there must go first.
+    let published = match publish(scene.root, path, &document, Durability::Relaxed) {
+        Ok(()) => Ok(Taken::Nothing),
+        Err(_) => take_away(scene.root, path, None, scene.moved_dir)
+            .and_then(|moved| publish(scene.root, path, &document, Durability::Relaxed).map(|()| moved)),
+    };
+    let moved = match published {
+        Ok(moved) => moved,
+        Err(error) => {
+            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+            let detail = format!("could not {error}{cause}");
+            let settlement = Settlement::TransientInfra(Fault { reason: Reason::Internal, detail });
+            return Ok(Judged { evidence, outcome, settlement, artifact: None, moved: Taken::Nothing });
+        }
+    };
     // The verdict is read from the published bytes, never from the value that wrote them.
     let read = read_back(scene.root, path, ARTIFACT_BYTES_MAX).and_then(|bytes| {
         if Digest::of(&bytes) == Digest::of(&document) {
@@ -121,7 +134,7 @@ fn try_judge(scene: Scene<'_>, tree: Option<TreeFacts>) -> std::io::Result<Judge
         let kept = ArtifactBytes::of(bytes);
         (ArtifactRef { path: path.clone(), digest: kept.digest }, kept)
     });
-    Ok(Judged { evidence, outcome, settlement, artifact })
+    Ok(Judged { evidence, outcome, settlement, artifact, moved })
 }
 
 /// A stage with a gate and without an artifact's place can never pass.

@@ -187,7 +187,8 @@ impl Shop {
             .env("PATH", "/usr/local/bin:/usr/bin:/bin")
             .env("HOME", self.scratch("home"))
             .env("LANG", "C.UTF-8")
-            .env("ORCH_STATE_DIR", self.state());
+            .env("ORCH_STATE_DIR", self.state())
+            .stdin(std::process::Stdio::null());
         Orch::new(orch)
     }
 

@@ -208,7 +208,8 @@ impl Ended {
     /// stdout as one document of version 1.
     #[track_caller]
     pub(crate) fn json(&self) -> Value {
-        let document: Value = serde_json::from_slice(&self.raw_stdout).unwrap_or_else(|error| panic!("{error}\n{self}"));
+        let document: Value =
+            serde_json::from_slice(&self.raw_stdout).unwrap_or_else(|error| panic!("{error}\n{self}"));
         assert_eq!(document["version"], 1, "{self}");
         document
     }
