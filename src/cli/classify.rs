@@ -32,10 +32,13 @@ pub(super) fn classify(options: &ClassifyArgs) -> Result<ExitCode, Problem> {
         write_emit(emit.as_deref(), &answer)?;
         return Ok(ExitCode::of_conclusion(outcome.conclusion));
     }
-    let evidence = wrap::run(options, declared, &reports)?;
-    let Some(outcome) = classify::classify(&evidence) else {
+    let wrapped = wrap::run(options, declared, &reports)?;
+    if wrapped.open_line {
+        output::talk("");
+    }
+    let Some(outcome) = classify::classify(&wrapped.evidence) else {
         output::talk("orch: cancelled; a cancelled command has no class");
-        return Ok(ExitCode::Interrupted);
+        return Ok(wrapped.stopped);
     };
     let answer = document(&outcome);
     write_emit(emit.as_deref(), &answer)?;

@@ -76,6 +76,7 @@ fn show(
     for piece in part.pieces() {
         match piece.map_err(failed)? {
             Piece::Bytes(bytes) if options.state.json => output::document(&json!({
+                "version": 1,
                 "attempt": attempt.intent.attempt.to_string(),
                 "stream": stream.as_str(),
                 "text": String::from_utf8_lossy(&bytes),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::domain::decision::{Decision, HoldReason, Settlement};
-use crate::domain::id::{Nonce, StageName, TaskName};
+use crate::domain::id::{NameError, Nonce, StageName, TaskName};
 use crate::domain::task::{RunEnd, TaskState};
 use crate::runner::{Clock as _, Driven, Notice, RunError, Runner, SystemClock, Wanted};
 use crate::store::Holder;
@@ -19,12 +19,13 @@ use super::signals::Signals;
 use super::{ExitCode, pipeline, store, view};
 
 pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
-    let path = pipeline_path(options)?;
+    let git = store::git(&options.state.worktree)?;
+    let worktree = store::worktree(&options.state, &git)?;
+    let path = pipeline_path(options, &worktree)?;
     let (pipeline, text) = pipeline::load(&path)?;
     let wanted = Wanted { from: stage(options.from.as_deref())?, until: stage(options.until.as_deref())? };
-    let git = store::git(&options.state.worktree)?;
-    let place = store::place(&options.state, &git)?;
-    let task = task_name(options, &place.worktree)?;
+    let task = task_name(options, &worktree)?;
+    let place = store::state(&options.state, worktree)?;
 
     let clock = SystemClock;
     let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
@@ -96,9 +97,11 @@ fn headline(task: &TaskName, driven: &Driven) -> String {
         }
         Driven::Ran { run, end, state } => match (end, state) {
             (_, TaskState::Held { stage, reason, .. }) => {
+                // What a suite says of itself stands below: the first line is read alone, and held is no good news.
                 format!(
-                    "task {task}: HELD at {stage}: {}\nrun {run}; `orch explain` says what was seen, `orch logs` shows the output, \
+                    "task {task}: HELD at {stage} ({})\n{}\nrun {run}; `orch explain` says what was seen, `orch logs` shows the output, \
                      `orch pipeline run` tries the stage again",
+                    reason.kind(),
                     reason.text()
                 )
             }
@@ -130,14 +133,17 @@ fn exit_code(driven: &Driven, signals: &Signals) -> ExitCode {
 }
 
 fn stage(text: Option<&str>) -> Result<Option<StageName>, Problem> {
-    text.map(|text| StageName::new(text).map_err(|error| Problem::new(ExitCode::Usage, error.to_string()))).transpose()
+    let refused = |error: NameError| {
+        Problem::new(ExitCode::Usage, error.to_string()).help("the pipeline file names its stages under `stages:`")
+    };
+    text.map(|text| StageName::new(text).map_err(refused)).transpose()
 }
 
-fn pipeline_path(options: &RunArgs) -> Result<PathBuf, Problem> {
+fn pipeline_path(options: &RunArgs, worktree: &Worktree) -> Result<PathBuf, Problem> {
     if let Some(path) = &options.pipeline {
         return Ok(path.clone());
     }
-    let folder = options.state.worktree.join("pipelines");
+    let folder = worktree.toplevel().join("pipelines");
     let mut found: Vec<PathBuf> = std::fs::read_dir(&folder)
         .map(|entries| {
             entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).filter(|path| is_yaml(path)).collect()
@@ -162,7 +168,9 @@ fn is_yaml(path: &Path) -> bool {
 
 fn task_name(options: &RunArgs, worktree: &Worktree) -> Result<TaskName, Problem> {
     if let Some(name) = &options.task {
-        return TaskName::new(name.clone()).map_err(|error| Problem::new(ExitCode::Usage, error.to_string()));
+        return TaskName::new(name.clone()).map_err(|error| {
+            Problem::new(ExitCode::Usage, error.to_string()).help("`orch status` lists the tasks there are")
+        });
     }
     let head = worktree.head();
     let detached = || TaskName::new(format!("detached-{}", head.commit.short())).ok();
@@ -196,8 +204,11 @@ fn locked(error: &LockError, as_json: bool) -> Problem {
 
 fn of_run(error: &RunError) -> Problem {
     let help = match error {
-        RunError::UnknownStage { .. } => "`orch pipeline validate` and the pipeline file name its stages".to_owned(),
-        RunError::NotBuilt { .. } => "run a part without it, with --from and --until".to_owned(),
+        RunError::UnknownStage { .. } => "name one of those with --from or --until".to_owned(),
+        RunError::NotBuilt { .. } => "nothing was started; run a part without it, with --from and --until".to_owned(),
+        RunError::Elsewhere { .. } => {
+            "finish it there with `orch pipeline run`, or give this worktree a task of its own with --task".to_owned()
+        }
         RunError::UntilBefore { .. } => "name a stage that passes lead to".to_owned(),
         RunError::Plan { .. } => "set the variable, or declare it under `env:` of the stage's producer".to_owned(),
         RunError::Prepare { source, .. } => prepare_help(source),
@@ -218,6 +229,7 @@ fn of_run(error: &RunError) -> Problem {
         RunError::UnknownStage { .. }
         | RunError::NotBuilt { .. }
         | RunError::UntilBefore { .. }
+        | RunError::Elsewhere { .. }
         | RunError::Plan { .. } => ExitCode::Invalid,
         RunError::Prepare { .. }
         | RunError::Store(_)

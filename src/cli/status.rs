@@ -108,7 +108,10 @@ pub(super) fn run_show(options: &RunShowArgs) -> Result<ExitCode, Problem> {
     let run = store.run(id).map_err(failed)?.ok_or_else(nothing)?;
     if options.events {
         for record in store.events(&run.task, Version::NONE).map_err(failed)? {
-            output::data(&format!("{{\"seq\":{},\"hash\":\"{}\",\"event\":{}}}", record.seq, record.hash, record.text));
+            output::data(&format!(
+                "{{\"version\":1,\"seq\":{},\"hash\":\"{}\",\"event\":{}}}",
+                record.seq, record.hash, record.text
+            ));
         }
         return Ok(ExitCode::Success);
     }

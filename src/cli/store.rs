@@ -54,7 +54,16 @@ fn run_git(call: &GitCall<'_>) -> io::Result<GitAnswer> {
 
 /// Opens the worktree and the state folder that the options name.
 pub(super) fn place(options: &StateArgs, git: &Git<'_>) -> Result<Place, Problem> {
-    let worktree = Worktree::open(git, &options.worktree).map_err(|error| of_git(&error))?;
+    state(options, worktree(options, git)?)
+}
+
+/// Opens the worktree alone; makes nothing.
+pub(super) fn worktree(options: &StateArgs, git: &Git<'_>) -> Result<Worktree, Problem> {
+    Worktree::open(git, &options.worktree).map_err(|error| of_git(&error))
+}
+
+/// Opens the state folder that goes with a worktree.
+pub(super) fn state(options: &StateArgs, worktree: Worktree) -> Result<Place, Problem> {
     let [env, xdg, home] = ["ORCH_STATE_DIR", "XDG_STATE_HOME", "HOME"].map(std::env::var_os);
     let wish = StateDirWish {
         flag: options.state_dir.as_deref(),

@@ -12,7 +12,7 @@ use crate::domain::stamp::Stamp;
 use crate::domain::task::{AttemptPhase, Decided, Effect, Event, Intent, RunEnd, RunStart, TaskState};
 use crate::engine::{Site, decide, plan};
 use crate::exec::BootId;
-use crate::producer::{PrepareError, prepare};
+use crate::producer::prepare;
 use crate::store::{Holder, PinnedPipeline, RunFilter, Store};
 use crate::workspace::artifact::{ARTIFACT_BYTES_MAX, Durability, Taken, publish, read_back, take_away};
 use crate::workspace::git::Git;
@@ -117,7 +117,11 @@ impl Runner<'_> {
     /// from there.
     pub fn drive(&mut self, wanted: &Wanted) -> Result<Driven, RunError> {
         let mut ledger = Ledger::open(self.store, &self.task, self.holder.clone())?;
-        self.recover(&mut ledger)?;
+        if let Some(driven) = self.recover(&mut ledger)?
+            && wanted.from.is_none()
+        {
+            return Ok(driven);
+        }
         let head = self.worktree.read_head(self.git)?;
         let commit = head.commit.to_string();
         let cache = self.state.tree_cache(self.worktree);
@@ -252,7 +256,7 @@ impl Runner<'_> {
             at: self.clock.now(),
         };
         ledger.apply(Event::AttemptIntended(Box::new(intent.clone())))?;
-        self.commit(ledger)?;
+        self.commit(ledger, artifact.as_ref())?;
         (self.notify)(Notice::AttemptStarted {
             stage: &stage.name,
             attempt,
@@ -262,13 +266,6 @@ impl Runner<'_> {
         let record = bench
             .run(&plan, &course.run_dir, self.stop, self.clock)
             .map_err(|error| RunError::Supervisor(chain(&error)))?;
-        // What the suite wrote where the artifact belongs counts for nothing and must not be taken for orch's.
-        if let Some(path) = &artifact {
-            let written = take_away(self.worktree.root(), path, None, &moved_dir).map_err(|source| {
-                RunError::Prepare { stage: stage.name.clone(), source: PrepareError::Artifact(source) }
-            })?;
-            self.tell_taken(&written);
-        }
         let after = self.snapshot(self.pipeline, Some(&before))?;
         let tree = compare(&before, &after);
         course.tree = after;
@@ -279,6 +276,7 @@ impl Runner<'_> {
             run_dir: &course.run_dir,
             root: self.worktree.root(),
             artifact: artifact.as_ref(),
+            moved_dir: &moved_dir,
         };
         let judged = judge(scene, Some(tree));
         course.published.extend(judged.artifact.as_ref().map(|(artifact, _)| (artifact.path.clone(), artifact.digest)));
@@ -303,6 +301,7 @@ impl Runner<'_> {
         if !already {
             ledger.apply(Event::AttemptFinished { record: Box::new(record.clone()), at: self.clock.now() })?;
         }
+        self.tell_taken(&judged.moved);
         let spent = ledger.task().map(|task| task.spent.clone()).unwrap_or_default();
         let decision = decide(pipeline, stage, &spent, &judged.settlement);
         if let Some(tree) = &judged.evidence.tree
@@ -355,29 +354,40 @@ impl Runner<'_> {
 
     fn close(&mut self, ledger: &mut Ledger, course: &Course, end: RunEnd) -> Result<RunEnd, RunError> {
         ledger.apply(Event::RunClosed { run: course.run, end, at: self.clock.now() })?;
-        self.commit(ledger)?;
+        self.commit(ledger, None)?;
         Ok(end)
     }
 
-    /// Stores what happened and carries out what follows from it.
-    pub(super) fn commit(&mut self, ledger: &mut Ledger) -> Result<(), RunError> {
+    /// Stores what happened and carries out what follows from it; not what belongs to `vacant`, the place that was
+    /// just made ready for an attempt: nothing old may stand there again.
+    pub(super) fn commit(&mut self, ledger: &mut Ledger, vacant: Option<&RelPath>) -> Result<(), RunError> {
         let effects = ledger.commit(self.store)?;
         for effect in effects {
-            self.carry_out(&effect)?;
+            let Effect::PublishArtifact { artifact, .. } = &effect;
+            if Some(&artifact.path) != vacant {
+                self.carry_out(&effect)?;
+            }
             ledger.carried_out(&effect);
         }
         Ok(())
     }
 
     /// Makes the worktree's copy of an artifact what the store says. The file stands there already, unless
-    /// something came between; the store has the truth.
+    /// something came between; the store has the truth, and what came between is kept.
     pub(super) fn carry_out(&mut self, effect: &Effect) -> Result<(), RunError> {
-        let Effect::PublishArtifact { artifact, .. } = effect;
+        let Effect::PublishArtifact { attempt, artifact } = effect;
         let found = read_back(self.worktree.root(), &artifact.path, ARTIFACT_BYTES_MAX);
         if found.is_ok_and(|bytes| Digest::of(&bytes) == artifact.digest) {
             return Ok(());
         }
         let Some(bytes) = self.store.artifact(&artifact.digest)? else { return Ok(()) };
+        if let Some(stored) = self.store.attempt(*attempt)? {
+            let moved_dir = self.state.moved_dir(stored.intent.run, *attempt);
+            match take_away(self.worktree.root(), &artifact.path, None, &moved_dir) {
+                Ok(taken) => self.tell_taken(&taken),
+                Err(error) => (self.notify)(Notice::Warning(format!("could not {}", chain(&error)))),
+            }
+        }
         match publish(self.worktree.root(), &artifact.path, &bytes, Durability::Relaxed) {
             Ok(()) => (self.notify)(Notice::Warning(format!("{} was repaired from the store", artifact.path))),
             Err(error) => (self.notify)(Notice::Warning(format!("could not {}", chain(&error)))),

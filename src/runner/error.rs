@@ -1,6 +1,8 @@
 //! What keeps orch itself from its work. A stage that ends badly is no error.
 
-use crate::domain::id::StageName;
+use std::path::PathBuf;
+
+use crate::domain::id::{RunId, StageName};
 use crate::engine::{PlanError, Refused};
 use crate::producer::PrepareError;
 use crate::store::StoreError;
@@ -12,28 +14,36 @@ use crate::workspace::tree::TreeError;
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The pipeline has no such stage.
-    #[error("find stage `{wanted}`: the pipeline has {known}")]
+    #[error("find stage `{wanted}` in the pipeline, which has {known}")]
     UnknownStage {
         /// What was asked for, or what the task stands at.
         wanted: String,
         /// The stages there are.
         known: String,
     },
-    /// A producer on the way is known and not built yet.
-    #[error("run stage `{stage}`: its producer `{producer}` is not built yet")]
+    /// A stage on the way needs something that is known and not built yet.
+    #[error("run stage `{stage}`: it needs {what}, which this version of orch does not have yet")]
     NotBuilt {
         /// The stage.
         stage: StageName,
-        /// The producer's word.
-        producer: &'static str,
+        /// The producer's word, or what else.
+        what: &'static str,
     },
     /// `--until` names a stage that the run cannot reach.
-    #[error("stop after stage `{until}`: it does not come after `{from}`")]
+    #[error("stop after stage `{until}`, which does not come after `{from}`")]
     UntilBefore {
         /// Where the run starts.
         from: StageName,
         /// What was asked for.
         until: StageName,
+    },
+    /// An attempt of this task is under way, or was left, in another worktree.
+    #[error("drive the task here: run {run} of it was left unfinished in {}", worktree.display())]
+    Elsewhere {
+        /// The run.
+        run: RunId,
+        /// The other worktree.
+        worktree: PathBuf,
     },
     /// A stage cannot be resolved here.
     #[error("resolve stage `{stage}`")]

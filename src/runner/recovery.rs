@@ -3,31 +3,35 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::domain::evidence::{ExitRecord, TreeFacts};
+use crate::domain::evidence::{Exit, ExitRecord, LostReason, TreeFacts};
 use crate::domain::id::{AttemptId, Digest, RunId, StageName};
 use crate::domain::plan::{AttemptKey, AttemptPlan};
 use crate::domain::task::{AttemptPhase, Effect, Event, RunEnd, TaskState};
-use crate::exec::{BootId, Ending, Recovered, recover};
+use crate::exec::{BootId, Ending, Recovered, recover, stop_orphan};
 use crate::spec;
 use crate::store::{AttemptRecord, RunFilter};
 
 use super::attempt::lost;
-use super::drive::{Course, RUNS_LOOKED_AT, Runner, chain, find};
+use super::drive::{Course, Driven, RUNS_LOOKED_AT, Runner, chain, find};
 use super::error::RunError;
 use super::judge::{Scene, judge};
 use super::ledger::Ledger;
 use super::notice::Notice;
 
 impl Runner<'_> {
-    /// Brings an attempt that an earlier runner left to its decision, and closes that runner's run.
-    pub(super) fn recover(&mut self, ledger: &mut Ledger) -> Result<(), RunError> {
+    /// Brings an attempt that an earlier runner left to its decision, and closes that runner's run. Where that is a
+    /// hold or a fail, it is what this run has to tell: it must not be lost behind another attempt.
+    pub(super) fn recover(&mut self, ledger: &mut Ledger) -> Result<Option<Driven>, RunError> {
         for pending in self.store.pending_effects(Some(&self.task))? {
             self.carry_out(&pending.effect)?;
             self.store.effect_done(&pending.id)?;
         }
         self.repair()?;
-        let Some(task) = ledger.task() else { return Ok(()) };
-        let Some(run) = task.state.live_run() else { return Ok(()) };
+        let Some(task) = ledger.task() else { return Ok(None) };
+        let Some(run) = task.state.live_run() else { return Ok(None) };
+        if task.worktree != self.worktree.toplevel() && task.worktree.exists() {
+            return Err(RunError::Elsewhere { run, worktree: task.worktree.clone() });
+        }
         let running = match &task.state {
             TaskState::Running { attempt, phase, .. } => Some((*attempt, *phase)),
             TaskState::Ready { .. }
@@ -38,9 +42,10 @@ impl Runner<'_> {
             | TaskState::Cancelled { .. } => None,
         };
         (self.notify)(Notice::Warning(format!("run {run} was left by its runner; going on from what it recorded")));
-        if let Some((attempt, phase)) = running {
-            self.recover_attempt(ledger, run, attempt, phase)?;
-        }
+        let record = match running {
+            Some((attempt, phase)) => Some(self.recover_attempt(ledger, run, attempt, phase)?),
+            None => None,
+        };
         let end = match ledger.task().map(|task| &task.state) {
             Some(TaskState::Held { .. }) => RunEnd::Held,
             Some(TaskState::Done { .. }) => RunEnd::Done,
@@ -54,7 +59,13 @@ impl Runner<'_> {
             | None => RunEnd::Interrupted,
         };
         ledger.apply(Event::RunClosed { run, end, at: self.clock.now() })?;
-        self.commit(ledger)
+        self.commit(ledger, None)?;
+        // What was never started left nothing to look at, so that the task can simply go on; so it does where
+        // its stage passed or was stopped.
+        let started = record.is_none_or(|record| record.exit != Exit::Lost { reason: LostReason::NeverStarted });
+        let ended = matches!(end, RunEnd::Held | RunEnd::Failed) || (self.stopping)();
+        let state = ledger.task().map(|task| task.state.clone());
+        Ok(state.filter(|_| started && ended).map(|state| Driven::Ran { run, end, state }))
     }
 
     /// Brings the worktree's copies of this task's artifacts back to what the store has (invariant I11).
@@ -80,7 +91,7 @@ impl Runner<'_> {
         run: RunId,
         attempt: AttemptId,
         phase: AttemptPhase,
-    ) -> Result<(), RunError> {
+    ) -> Result<ExitRecord, RunError> {
         let gone = |what: &str| RunError::Pinned(what.to_owned());
         let stored = self.store.attempt(attempt)?.ok_or_else(|| gone("its attempt is not in the store"))?;
         let start = self.store.run(run)?.ok_or_else(|| gone("it is not in the store"))?.start;
@@ -121,12 +132,15 @@ impl Runner<'_> {
             run_dir: &run_dir,
             root: self.worktree.root(),
             artifact: artifact.as_ref(),
+            moved_dir: &self.state.moved_dir(run, attempt),
         };
         let judged = judge(scene, Some(tree));
-        self.settle(ledger, &pinned, scene, &stored.intent, judged).map(|_| ())
+        self.settle(ledger, &pinned, scene, &stored.intent, judged)?;
+        Ok(record)
     }
 
-    /// How an attempt ended whose runner died; waits for a supervisor that still works on it.
+    /// How an attempt ended whose runner died; waits for a supervisor that still works on it. A request to stop is
+    /// passed on to that supervisor.
     fn ended(
         &mut self,
         run_dir: &Path,
@@ -134,17 +148,20 @@ impl Runner<'_> {
         stored: &AttemptRecord,
         boot: &BootId,
     ) -> Result<ExitRecord, RunError> {
-        let found = recover(run_dir, plan.key.attempt, plan.nonce, boot, Some(self.stop))
-            .map_err(|error| RunError::Supervisor(chain(&error)))?;
-        match found {
-            Recovered::Settled(Ending::Ended(record)) => Ok(*record),
-            Recovered::Settled(Ending::Lost(loss)) => Ok(lost(plan, loss, stored.intent.at, self.clock.now())),
-            Recovered::Living { pid } => {
-                let pid = pid.map(|pid| format!(" (process {pid})")).unwrap_or_default();
-                Err(RunError::Supervisor(format!(
-                    "the attempt's supervisor{pid} still works; the wait for it was broken off"
-                )))
-            }
+        let failed = |error: &dyn std::error::Error| RunError::Supervisor(chain(error));
+        let mut stop = Some(self.stop);
+        loop {
+            let found = recover(run_dir, plan.key.attempt, plan.nonce, boot, stop).map_err(|error| failed(&error))?;
+            return Ok(match found {
+                Recovered::Settled(Ending::Ended(record)) => *record,
+                Recovered::Settled(Ending::Lost(loss)) => lost(plan, loss, stored.intent.at, self.clock.now()),
+                Recovered::Living { .. } => {
+                    // Once: it ends within its grace now, and its record says that it was cancelled.
+                    stop_orphan(run_dir);
+                    stop = None;
+                    continue;
+                }
+            });
         }
     }
 }

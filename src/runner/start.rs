@@ -27,9 +27,24 @@ impl Runner<'_> {
         let inputs = Inputs { pipeline: self.pipeline.digest(), commit, tree: tree.digest() };
         let state = ledger.task().map(|task| &task.state);
         let stage = match (&wanted.from, state) {
-            (Some(from), _)
-            | (None, Some(TaskState::Queued { stage: Some(from) } | TaskState::Held { stage: from, .. })) => {
-                self.proven_start(find(self.pipeline, from.as_str())?, inputs)?
+            (Some(from), _) => self.proven_start(find(self.pipeline, from.as_str())?, inputs)?,
+            (
+                None,
+                Some(
+                    TaskState::Queued { stage: Some(at) }
+                    | TaskState::Held { stage: at, .. }
+                    | TaskState::Ready { stage: at, .. }
+                    | TaskState::Running { stage: at, .. },
+                ),
+            ) => {
+                if let Some(stage) = self.pipeline.stage(at) {
+                    self.proven_start(stage, inputs)?
+                } else {
+                    (self.notify)(Notice::Warning(format!(
+                        "the task stands at `{at}`, which the pipeline no longer has; starting at its first stage"
+                    )));
+                    self.pipeline.first()
+                }
             }
             (None, Some(TaskState::Done { run, .. })) => {
                 let start = self.store.run(*run)?.map(|record| record.start);
@@ -45,14 +60,7 @@ impl Runner<'_> {
             }
             (
                 None,
-                Some(
-                    TaskState::Queued { stage: None }
-                    | TaskState::Ready { .. }
-                    | TaskState::Running { .. }
-                    | TaskState::Failed { .. }
-                    | TaskState::Cancelled { .. },
-                )
-                | None,
+                Some(TaskState::Queued { stage: None } | TaskState::Failed { .. } | TaskState::Cancelled { .. }) | None,
             ) => self.pipeline.first(),
         };
         Ok(Some(stage.clone()))
@@ -103,12 +111,13 @@ impl Runner<'_> {
         }
         for stage in way {
             match &stage.producer {
+                // A check that is declared and not made would be a pass without proof.
+                Producer::TestRunner(suite) | Producer::Command(suite) if !suite.smoke.is_empty() => {
+                    return Err(RunError::NotBuilt { stage: stage.name.clone(), what: "smoke checks" });
+                }
                 Producer::TestRunner(_) | Producer::Command(_) => {}
                 Producer::Agent(_) | Producer::StagingRunner(_) | Producer::Approval => {
-                    return Err(RunError::NotBuilt {
-                        stage: stage.name.clone(),
-                        producer: stage.producer.kind().as_str(),
-                    });
+                    return Err(RunError::NotBuilt { stage: stage.name.clone(), what: stage.producer.kind().as_str() });
                 }
             }
         }

@@ -136,8 +136,12 @@ pub(crate) fn run_started(run: u32, first: &str) -> Event {
     })
 }
 
-pub(crate) fn intended(run: u32, attempt: u32, place: &str, (visit, number): (Ordinal, Ordinal)) -> Event {
-    Event::AttemptIntended(Box::new(Intent {
+pub(crate) fn intended(run: u32, attempt: u32, place: &str, nth: (Ordinal, Ordinal)) -> Event {
+    Event::AttemptIntended(Box::new(intent(run, attempt, place, nth)))
+}
+
+fn intent(run: u32, attempt: u32, place: &str, (visit, number): (Ordinal, Ordinal)) -> Intent {
+    Intent {
         run: run_id(run),
         attempt: attempt_id(attempt),
         stage: stage(place),
@@ -152,31 +156,32 @@ pub(crate) fn intended(run: u32, attempt: u32, place: &str, (visit, number): (Or
         tree: Digest::of(b"tree"),
         dirty: false,
         at: at(),
-    }))
+    }
 }
 
 pub(crate) fn finished(attempt: u32) -> Event {
-    Event::AttemptFinished {
-        record: Box::new(ExitRecord {
-            version: 1,
-            attempt: attempt_id(attempt),
-            nonce: Nonce::new(uuid::Uuid::from_u128(7)),
-            exit: Exit::Exited { code: 0 },
-            began: true,
-            started_at: at(),
-            ended_at: at(),
-            elapsed: Duration::from_millis(3),
-            stdout: LogSpan::default(),
-            stderr: LogSpan::default(),
-            stop: Stop::Unasked,
-            leaked: Vec::new(),
-            survivors: Vec::new(),
-            tier: KillTier::Walk,
-            max_rss_kib: 0,
-            user: Duration::ZERO,
-            system: Duration::ZERO,
-        }),
-        at: at(),
+    Event::AttemptFinished { record: Box::new(record(attempt)), at: at() }
+}
+
+fn record(attempt: u32) -> ExitRecord {
+    ExitRecord {
+        version: 1,
+        attempt: attempt_id(attempt),
+        nonce: Nonce::new(uuid::Uuid::from_u128(7)),
+        exit: Exit::Exited { code: 0 },
+        began: true,
+        started_at: at(),
+        ended_at: at(),
+        elapsed: Duration::from_millis(3),
+        stdout: LogSpan::default(),
+        stderr: LogSpan::default(),
+        stop: Stop::Unasked,
+        leaked: Vec::new(),
+        survivors: Vec::new(),
+        tier: KillTier::Walk,
+        max_rss_kib: 0,
+        user: Duration::ZERO,
+        system: Duration::ZERO,
     }
 }
 
@@ -192,40 +197,33 @@ pub(crate) fn decided_with(
     decision: Decision,
 ) -> Event {
     let judged = matches!(settlement, Settlement::Passed | Settlement::Failed(_));
+    let evidence = Evidence {
+        exit: Exit::Exited { code: 0 },
+        declared: Declared::default(),
+        output: OutputFacts::default(),
+        reports: Vec::new(),
+        control: None,
+        tree: None,
+    };
+    let artifact = judged.then(|| ArtifactRef {
+        path: RelPath::new("docs/13-test-report.md").unwrap(),
+        digest: Digest::of(b"artifact"),
+    });
+    let stamp = Stamp::of(
+        &intent(1, attempt, "testing", (nth(1), nth(1))),
+        &record(attempt),
+        &evidence,
+        outcome.as_ref(),
+        artifact.as_ref(),
+    );
     Event::AttemptDecided(Box::new(Decided {
         attempt: attempt_id(attempt),
-        evidence: Evidence {
-            exit: Exit::Exited { code: 0 },
-            declared: Declared::default(),
-            output: OutputFacts::default(),
-            reports: Vec::new(),
-            control: None,
-            tree: None,
-        },
+        evidence,
         outcome,
         settlement,
         decision,
-        artifact: judged.then(|| ArtifactRef {
-            path: RelPath::new("docs/13-test-report.md").unwrap(),
-            digest: Digest::of(b"artifact"),
-        }),
-        stamp: Stamp {
-            version: 1,
-            orch: "0.1.0".to_owned(),
-            run: run_id(1),
-            stage: stage("testing"),
-            attempt: attempt_id(attempt),
-            producer: ProducerKind::TestRunner,
-            started_at: at(),
-            tree_before: Digest::of(b"tree"),
-            tree_after: None,
-            dirty: false,
-            exit: Exit::Exited { code: 0 },
-            tests_run: None,
-            tests_failed: None,
-            reports: Vec::new(),
-            artifact: None,
-        },
+        artifact,
+        stamp,
         at: at(),
     }))
 }
