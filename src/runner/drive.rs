@@ -119,6 +119,9 @@ impl Runner<'_> {
     /// [`RunError`] where orch itself cannot do its work. What is recorded by then stays; the next run goes on
     /// from there.
     pub fn drive(&mut self, wanted: &Wanted) -> Result<Driven, RunError> {
+        for name in wanted.from.iter().chain(&wanted.until) {
+            find(self.pipeline, name.as_str())?;
+        }
         let mut ledger = Ledger::open(self.store, &self.task, self.holder.clone())?;
         if let Some(driven) = self.recover(&mut ledger)?
             && wanted.from.is_none()
@@ -610,7 +613,7 @@ impl Runner<'_> {
         };
         let way = self.stages_from(start, until);
         if let Some(until) = until
-            && !way.iter().any(|stage| stage.name == *until)
+            && !reuse::passes_lead(self.pipeline, start, until)
         {
             return Err(RunError::UntilBefore { from: start.name.clone(), until: until.clone() });
         }

@@ -2,11 +2,11 @@
 
 use rustix::process::Signal;
 
-use crate::support::{FAILS, NOTES, PASSES, REPORT, Shop, Testing, lives, supervisor_of};
+use crate::support::{FAILS, NOTES, PASSES, REPORT, Shop, Testing, WAITS, lives, supervisor_of};
 
 /// Notes its attempt, says that it has begun, waits for a word, and then ends so.
 fn waiting(end: &str) -> Shop {
-    Shop::running(&format!("{NOTES}echo $$ > SCRATCH/said\nread word < SCRATCH/go\n{end}"))
+    Shop::running(&format!("{NOTES}{WAITS}{end}"))
 }
 
 fn kill(pid: i32) {
@@ -164,5 +164,5 @@ fn a_run_left_by_its_runner_is_told_from_a_live_one() {
     going.kill();
     shop.orch("status").run().exits(0).says("left by").says(&pid);
     go.say("go");
-    shop.run().exits(0).talks(&format!("ended without releasing it: process {pid}"));
+    shop.run().exits(0).talks(&format!("ended without releasing it: pid {pid}"));
 }
