@@ -43,9 +43,10 @@ pattern!(
     PY_NAME,
     r"^(?:E\s+)?ImportError: cannot import name .* from (?:partially initialized module )?'[^']*' \((?:most likely due to a circular import\) \()?(?P<path>[^)]+)\)$"
 );
+pattern!(PYTEST_INI, r"^ERROR: (?P<path>\S+\.(?:ini|toml|cfg))(?::\d+)?: (?P<what>.*)$");
 pattern!(CONFTEST, r"^ImportError while loading conftest '(?P<path>[^']+)'\.$");
 pattern!(COLLECTING, r"^_{3,} ERROR collecting (?P<path>\S+) _{3,}$");
-pattern!(NODE_PLACE, r"^(?:file://)?(?P<path>/?\S+\.[cm]?[jt]sx?):\d+(?::\d+)?$");
+pattern!(NODE_PLACE, r"^(?:\s*Exception during run: )?(?:file://)?(?P<path>/?\S+\.[cm]?[jt]sx?):\d+(?::\d+)?$");
 pattern!(SHELL, r"^(?P<path>[^\s:]+): (?:line )?\d+: [Ss]yntax error\b");
 pattern!(RUBY, r"^\s*(?:\S*ruby: )?(?P<path>[^\s:]+\.rb):\d+: (?:syntax errors?\b|.*\(SyntaxError\)$)");
 pattern!(PHP, r"^(?:PHP )?(?:Parse|Fatal) error: +(?:syntax error, .*) in (?P<path>\S+) on line \d+$");
@@ -60,7 +61,7 @@ pattern!(
 pattern!(CARGO_MANIFEST, r"^\s*(?:error: )?failed to parse (?:manifest|lock file) at:? `?(?P<path>[^`]+?)`?$");
 pattern!(
     CARGO_TOO_OLD,
-    r"feature `\S+` is required|not stabilized in this version of Cargo|older than the `\d+` edition|lock file version .* was found"
+    r"feature `\S+` is required|not stabilized in this version of Cargo|older than the `\d+` edition|lock file version .* was found|supported edition values are"
 );
 pattern!(NPM_JSON, r"^npm (?:error|ERR!) code EJSONPARSE$");
 pattern!(NPM_PACKAGE, r"^npm (?:error|ERR!) .*?(?P<path>[^\s:]*package\.json)\b");
@@ -80,7 +81,7 @@ static JAVA_MISSING: LazyLock<Regex> = LazyLock::new(|| {
 });
 
 /// Words of cargo about itself, in lines below a manifest it refuses.
-const CARGO_HINTS: [&str; 3] = ["feature `", "this version of Cargo", "lock file version"];
+const CARGO_HINTS: [&str; 4] = ["feature `", "this version of Cargo", "lock file version", "supported edition values"];
 
 /// Watches both streams for code that cannot be loaded.
 #[derive(Debug, Default)]
@@ -148,7 +149,6 @@ impl CodeFaults {
 
 impl Context {
     fn line(&mut self, line: &Line<'_>) -> Option<Sighting> {
-        let text = line.text;
         if let Some(found) = self.rustc(line).or_else(|| self.python(line)).or_else(|| self.node(line)) {
             return Some(found);
         }
@@ -181,6 +181,9 @@ impl Context {
             });
             return ours(&captures).filter(|()| !old).map(|()| line.sighting("go"));
         }
+        if text.starts_with("\timports ") && text.ends_with(": import cycle not allowed") {
+            return Some(line.sighting("go"));
+        }
         if !text.contains(".go:") || self.go_packages.is_empty() && !text.starts_with("vet: ") {
             return None;
         }
@@ -200,6 +203,12 @@ impl Context {
         let text = line.text;
         if text.contains("failed to parse ") {
             return ours(&CARGO_MANIFEST.captures(text)?).map(|()| line.sighting("cargo-manifest"));
+        }
+        if text.starts_with("ERROR: ") {
+            let captures = PYTEST_INI.captures(text)?;
+            // What the file asks for is not installed: the file is well-formed.
+            let asks = captures.name("what").is_some_and(|what| what.as_str().contains(" requires "));
+            return ours(&captures).filter(|()| !asks).map(|()| line.sighting("pytest"));
         }
         if !text.starts_with("npm ") {
             return None;
@@ -273,7 +282,9 @@ impl Context {
             self.node = None;
             return None;
         }
-        let fault = text.starts_with("SyntaxError: ") && is_ours(path);
+        // What a package does not export may be the package's wrong version.
+        let foreign = text.contains("The requested module '") && !text.contains("The requested module '.");
+        let fault = text.starts_with("SyntaxError: ") && is_ours(path) && !foreign;
         if fault {
             self.node = None;
         }
@@ -423,6 +434,8 @@ mod tests {
             "error: failed to parse manifest at `/w/Cargo.toml`\n\nCaused by:\n  feature `edition2024` is required\n",
             &[],
         );
+        check("ERROR: /w/pyproject.toml: Expected ']' at the end of a table declaration (at line 1)\n", &["pytest"]);
+        check("ERROR: /w/pytest.ini: 'minversion' requires pytest-99, actual pytest-9.2.0'\n", &[]);
         check("npm error code EJSONPARSE\nnpm error JSON.parse Invalid package.json: JSONParseError\n", &["npm"]);
         check("npm ERR! code EJSONPARSE\nnpm ERR! path /w/package.json\n", &["npm"]);
         check("npm ERR! code EJSONPARSE\nnpm ERR! path /w/node_modules/x/package.json\n", &[]);

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::domain::decision::Settlement;
+use crate::domain::decision::{Decision, HoldReason, Settlement};
 use crate::domain::id::{NameError, Nonce, StageName, TaskName};
 use crate::domain::task::{RunEnd, TaskState};
 use crate::runner::{Clock as _, Driven, Notice, RunError, Runner, SystemClock, Wanted};
@@ -269,7 +269,19 @@ fn tell(notice: &Notice<'_>) {
                 }
                 (None, _) => "cancelled".to_owned(),
             };
-            format!("orch: {stage}: {seen} -> {}", view::decision(decision))
+            let next = match decision {
+                // The cause stands before the arrow.
+                Decision::Hold(
+                    HoldReason::TimedOut(..) | HoldReason::PermanentEnv(_) | HoldReason::TransientInfra(_),
+                ) => "hold".to_owned(),
+                Decision::Advance(_)
+                | Decision::Rollback { .. }
+                | Decision::Rewrite
+                | Decision::Hold(HoldReason::Failed | HoldReason::BudgetSpent { .. } | HoldReason::Unreadable(_))
+                | Decision::Fail
+                | Decision::Interrupt => view::decision(decision),
+            };
+            format!("orch: {stage}: {seen} -> {next}")
         }
         Notice::Warning(text) => format!("orch: warning: {text}"),
     };

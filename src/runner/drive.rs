@@ -2,37 +2,34 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::BorrowedFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::domain::decision::{Decision, Settlement};
-use crate::domain::evidence::{Exit, ExitRecord, LostReason, TreeFacts};
 use crate::domain::id::{AttemptId, Digest, Nonce, RelPath, RunId, StageName, TaskName};
 use crate::domain::pipeline::{Pipeline, Producer, ReportPlace, Stage};
 use crate::domain::plan::{AttemptKey, AttemptPlan};
 use crate::domain::stamp::Stamp;
 use crate::domain::task::{AttemptPhase, Decided, Effect, Event, Intent, RunEnd, RunStart, TaskState};
 use crate::engine::{Site, decide, plan};
-use crate::exec::{BootId, Ending, Recovered, recover, stop_orphan};
+use crate::exec::BootId;
 use crate::producer::prepare;
-use crate::spec;
-use crate::store::{AttemptRecord, Holder, PinnedPipeline, RunFilter, Store};
-use crate::workspace::artifact::{Durability, Taken, publish, take_away};
+use crate::store::{Holder, PinnedPipeline, RunFilter, Store};
+use crate::workspace::artifact::{ARTIFACT_BYTES_MAX, Durability, Taken, publish, read_back, take_away};
 use crate::workspace::git::Git;
 use crate::workspace::state_dir::StateDir;
 use crate::workspace::tree::{Less, Snapshot, compare};
 use crate::workspace::tree_cache;
 use crate::workspace::worktree::Worktree;
 
-use super::attempt::{Bench, lost};
+use super::attempt::Bench;
 use super::clock::Clock;
 use super::error::RunError;
 use super::judge::{Judged, Scene, judge};
 use super::ledger::Ledger;
 use super::notice::Notice;
-use super::reuse::{self, Inputs, Passes};
 
 /// Runs whose verdicts are looked at for reuse.
-const RUNS_LOOKED_AT: u32 = 50;
+pub(super) const RUNS_LOOKED_AT: u32 = 50;
 
 /// What is asked of a run.
 #[derive(Debug, Clone, Default)]
@@ -102,14 +99,14 @@ impl std::fmt::Debug for Runner<'_> {
 }
 
 /// What stays the same for a whole run.
-struct Course {
-    run: RunId,
-    run_dir: PathBuf,
-    base_commit: String,
-    artifacts: PathBuf,
-    tree: Snapshot,
+pub(super) struct Course {
+    pub(super) run: RunId,
+    pub(super) run_dir: PathBuf,
+    pub(super) base_commit: String,
+    pub(super) artifacts: PathBuf,
+    pub(super) tree: Snapshot,
     /// What orch last published at each path, for this task.
-    published: BTreeMap<RelPath, Digest>,
+    pub(super) published: BTreeMap<RelPath, Digest>,
 }
 
 impl Runner<'_> {
@@ -146,6 +143,7 @@ impl Runner<'_> {
         let run_dir = self.state.run_dir(run);
         self.state.make(&run_dir)?;
         let base_commit = self.worktree.base(self.git)?.commit.to_string();
+        let boot = BootId::current().map_err(|error| RunError::Supervisor(error.to_string()))?.to_string();
         if ledger.task().is_none() {
             let worktree = self.worktree.toplevel().to_owned();
             ledger.apply(Event::TaskAdded { task: self.task.clone(), worktree, at: self.clock.now() })?;
@@ -158,6 +156,7 @@ impl Runner<'_> {
             commit: commit.clone(),
             base_commit: base_commit.clone(),
             stage: stage.name.clone(),
+            boot,
             at: self.clock.now(),
         }))?;
         (self.notify)(Notice::RunStarted { task: &self.task, run, stage: &stage.name });
@@ -288,7 +287,7 @@ impl Runner<'_> {
     }
 
     /// Records an attempt's end and decision in the ledger.
-    fn settle(
+    pub(super) fn settle(
         &mut self,
         ledger: &mut Ledger,
         pipeline: &Pipeline,
@@ -364,7 +363,7 @@ impl Runner<'_> {
 
     /// Stores what happened and carries out what follows from it; not what belongs to `vacant`, the place that was
     /// just made ready for an attempt: nothing old may stand there again.
-    fn commit(&mut self, ledger: &mut Ledger, vacant: Option<&RelPath>) -> Result<(), RunError> {
+    pub(super) fn commit(&mut self, ledger: &mut Ledger, vacant: Option<&RelPath>) -> Result<(), RunError> {
         let effects = ledger.commit(self.store)?;
         for effect in effects {
             let Effect::PublishArtifact { artifact, .. } = &effect;
@@ -378,13 +377,9 @@ impl Runner<'_> {
 
     /// Makes the worktree's copy of an artifact what the store says. The file stands there already, unless
     /// something came between; the store has the truth, and what came between is kept.
-    fn carry_out(&mut self, effect: &Effect) -> Result<(), RunError> {
+    pub(super) fn carry_out(&mut self, effect: &Effect) -> Result<(), RunError> {
         let Effect::PublishArtifact { attempt, artifact } = effect;
-        let found = crate::workspace::artifact::read_back(
-            self.worktree.root(),
-            &artifact.path,
-            crate::workspace::artifact::ARTIFACT_BYTES_MAX,
-        );
+        let found = read_back(self.worktree.root(), &artifact.path, ARTIFACT_BYTES_MAX);
         if found.is_ok_and(|bytes| Digest::of(&bytes) == artifact.digest) {
             return Ok(());
         }
@@ -403,279 +398,7 @@ impl Runner<'_> {
         Ok(())
     }
 
-    /// Brings an attempt that an earlier runner left to its decision, and closes that runner's run. Where that is a
-    /// hold or a fail, it is what this run has to tell: it must not be lost behind another attempt.
-    fn recover(&mut self, ledger: &mut Ledger) -> Result<Option<Driven>, RunError> {
-        for pending in self.store.pending_effects(Some(&self.task))? {
-            self.carry_out(&pending.effect)?;
-            self.store.effect_done(&pending.id)?;
-        }
-        let Some(task) = ledger.task() else { return Ok(None) };
-        let Some(run) = task.state.live_run() else { return Ok(None) };
-        if task.worktree != self.worktree.toplevel() && task.worktree.exists() {
-            return Err(RunError::Elsewhere { run, worktree: task.worktree.clone() });
-        }
-        let running = match &task.state {
-            TaskState::Running { attempt, phase, .. } => Some((*attempt, *phase)),
-            TaskState::Ready { .. }
-            | TaskState::Queued { .. }
-            | TaskState::Held { .. }
-            | TaskState::Done { .. }
-            | TaskState::Failed { .. }
-            | TaskState::Cancelled { .. } => None,
-        };
-        (self.notify)(Notice::Warning(format!("run {run} was left by its runner; going on from what it recorded")));
-        let record = match running {
-            Some((attempt, phase)) => Some(self.recover_attempt(ledger, run, attempt, phase)?),
-            None => None,
-        };
-        let end = match ledger.task().map(|task| &task.state) {
-            Some(TaskState::Held { .. }) => RunEnd::Held,
-            Some(TaskState::Done { .. }) => RunEnd::Done,
-            Some(TaskState::Failed { .. }) => RunEnd::Failed,
-            Some(
-                TaskState::Ready { .. }
-                | TaskState::Running { .. }
-                | TaskState::Queued { .. }
-                | TaskState::Cancelled { .. },
-            )
-            | None => RunEnd::Interrupted,
-        };
-        ledger.apply(Event::RunClosed { run, end, at: self.clock.now() })?;
-        self.commit(ledger, None)?;
-        // What was never started left nothing to look at, so that the task can simply go on; so it does where
-        // its stage passed or was stopped.
-        let started = record.is_none_or(|record| record.exit != Exit::Lost { reason: LostReason::NeverStarted });
-        let ended = matches!(end, RunEnd::Held | RunEnd::Failed) || (self.stopping)();
-        let state = ledger.task().map(|task| task.state.clone());
-        Ok(state.filter(|_| started && ended).map(|state| Driven::Ran { run, end, state }))
-    }
-
-    fn recover_attempt(
-        &mut self,
-        ledger: &mut Ledger,
-        run: RunId,
-        attempt: AttemptId,
-        phase: AttemptPhase,
-    ) -> Result<ExitRecord, RunError> {
-        let gone = |what: &str| RunError::Pinned(what.to_owned());
-        let stored = self.store.attempt(attempt)?.ok_or_else(|| gone("its attempt is not in the store"))?;
-        let start = self.store.run(run)?.ok_or_else(|| gone("it is not in the store"))?.start;
-        let text = self.store.pipeline(&start.pipeline_digest)?.ok_or_else(|| gone("its text is not in the store"))?;
-        let pinned = spec::load(&text).map_err(|_| gone("this version of orch refuses its text"))?;
-        let stage = find(&pinned, stored.intent.stage.as_str())?;
-        let run_dir = self.state.run_dir(run);
-        let course = Course {
-            run,
-            run_dir: run_dir.clone(),
-            base_commit: start.base_commit.clone(),
-            artifacts: self.worktree.toplevel().join(self.artifacts_folder(&pinned).as_str()),
-            tree: self.snapshot(&pinned, None)?,
-            published: BTreeMap::new(),
-        };
-        let key = AttemptKey {
-            attempt,
-            task: self.task.clone(),
-            run,
-            stage: stage.name.clone(),
-            visit: stored.intent.visit,
-            number: stored.intent.number,
-        };
-        let mut plan = self.plan_of(stage, key, &course)?;
-        plan.nonce = stored.intent.nonce;
-        let record = match (phase, &stored.finished) {
-            (AttemptPhase::Finished, Some(finished)) => (*finished.record).clone(),
-            (AttemptPhase::Finished | AttemptPhase::Intended, _) => self.ended(&run_dir, &plan, &stored)?,
-        };
-        let tree = unseen(stored.intent.tree, course.tree.digest());
-        let artifact = self.artifact_path(&pinned, stage);
-        let scene = Scene {
-            stage,
-            plan: &plan,
-            record: &record,
-            run_dir: &run_dir,
-            root: self.worktree.root(),
-            artifact: artifact.as_ref(),
-            moved_dir: &self.state.moved_dir(run, attempt),
-        };
-        let judged = judge(scene, Some(tree));
-        self.settle(ledger, &pinned, scene, &stored.intent, judged)?;
-        Ok(record)
-    }
-
-    /// How an attempt ended whose runner died; waits for a supervisor that still works on it. A request to stop is
-    /// passed on to that supervisor.
-    fn ended(&mut self, run_dir: &Path, plan: &AttemptPlan, stored: &AttemptRecord) -> Result<ExitRecord, RunError> {
-        let failed = |error: &dyn std::error::Error| RunError::Supervisor(chain(error));
-        let boot = BootId::current().map_err(|error| failed(&error))?;
-        let mut stop = Some(self.stop);
-        loop {
-            let found = recover(run_dir, plan.key.attempt, plan.nonce, &boot, stop).map_err(|error| failed(&error))?;
-            return Ok(match found {
-                Recovered::Settled(Ending::Ended(record)) => *record,
-                Recovered::Settled(Ending::Lost(loss)) => lost(plan, loss, stored.intent.at, self.clock.now()),
-                Recovered::Living { .. } => {
-                    // Once: it ends within its grace now, and its record says that it was cancelled.
-                    stop_orphan(run_dir);
-                    stop = None;
-                    continue;
-                }
-            });
-        }
-    }
-
-    /// The stage to start at; `None` where the task is done for exactly these inputs.
-    fn start_stage(
-        &mut self,
-        ledger: &Ledger,
-        wanted: &Wanted,
-        commit: &str,
-        tree: &Snapshot,
-    ) -> Result<Option<Stage>, RunError> {
-        let inputs = Inputs { pipeline: self.pipeline.digest(), commit, tree: tree.digest() };
-        let state = ledger.task().map(|task| &task.state);
-        let stage = match (&wanted.from, state) {
-            (Some(from), _) => self.proven_start(find(self.pipeline, from.as_str())?, inputs)?,
-            (
-                None,
-                Some(
-                    TaskState::Queued { stage: Some(at) }
-                    | TaskState::Held { stage: at, .. }
-                    | TaskState::Ready { stage: at, .. }
-                    | TaskState::Running { stage: at, .. },
-                ),
-            ) => {
-                if let Some(stage) = self.pipeline.stage(at) {
-                    self.proven_start(stage, inputs)?
-                } else {
-                    (self.notify)(Notice::Warning(format!(
-                        "the task stands at `{at}`, which the pipeline no longer has; starting at its first stage"
-                    )));
-                    self.pipeline.first()
-                }
-            }
-            (None, Some(TaskState::Done { run, .. })) => {
-                let start = self.store.run(*run)?.map(|record| record.start);
-                let same =
-                    start.is_some_and(|start| start.pipeline_digest == inputs.pipeline && start.commit == commit);
-                let last = self.store.attempts(*run)?.into_iter().next_back();
-                let left =
-                    last.and_then(|last| last.decided).and_then(|decided| decided.evidence.tree.map(|tree| tree.left));
-                if same && left == Some(inputs.tree) {
-                    return Ok(None);
-                }
-                self.pipeline.first()
-            }
-            (
-                None,
-                Some(TaskState::Queued { stage: None } | TaskState::Failed { .. } | TaskState::Cancelled { .. }) | None,
-            ) => self.pipeline.first(),
-        };
-        Ok(Some(stage.clone()))
-    }
-
-    /// A stage to go on at, or the first before it whose verdict does not stand for these inputs.
-    fn proven_start<'p>(&mut self, stage: &'p Stage, inputs: Inputs<'_>) -> Result<&'p Stage, RunError>
-    where
-        Self: 'p,
-    {
-        let way = reuse::way_to(self.pipeline, &stage.name).unwrap_or_default();
-        let passes = self.passes(inputs)?;
-        let Some(earlier) = reuse::first_unproven(&way, &passes, inputs) else { return Ok(stage) };
-        (self.notify)(Notice::Warning(format!(
-            "starting at `{}`: it comes before `{}` and has no pass for this commit, tree and pipeline",
-            earlier.name, stage.name
-        )));
-        Ok(earlier)
-    }
-
-    /// The passes that stand for a commit and a pipeline, oldest runs first.
-    fn passes(&self, inputs: Inputs<'_>) -> Result<Passes, RunError> {
-        let filter = RunFilter { task: Some(self.task.clone()), limit: Some(RUNS_LOOKED_AT) };
-        let mut passes = Passes::new();
-        for run in self.store.runs(&filter)?.into_iter().rev() {
-            if run.start.pipeline_digest != inputs.pipeline || run.start.commit != inputs.commit {
-                passes.clear();
-                continue;
-            }
-            for attempt in self.store.attempts(run.start.run)? {
-                reuse::note(&mut passes, &attempt);
-            }
-        }
-        Ok(passes)
-    }
-
-    /// Refuses, before anything starts, a way that leads through a producer which is not built.
-    fn check_way(&self, start: &Stage, wanted: &Wanted) -> Result<(), RunError> {
-        let until = match &wanted.until {
-            Some(name) => Some(&find(self.pipeline, name.as_str())?.name),
-            None => None,
-        };
-        let way = self.stages_from(start, until);
-        if let Some(until) = until
-            && !reuse::passes_lead(self.pipeline, start, until)
-        {
-            return Err(RunError::UntilBefore { from: start.name.clone(), until: until.clone() });
-        }
-        for stage in way {
-            match &stage.producer {
-                // A check that is declared and not made would be a pass without proof.
-                Producer::TestRunner(suite) | Producer::Command(suite) if !suite.smoke.is_empty() => {
-                    return Err(RunError::NotBuilt { stage: stage.name.clone(), what: "smoke checks" });
-                }
-                Producer::TestRunner(_) | Producer::Command(_) => {}
-                Producer::Agent(_) | Producer::StagingRunner(_) | Producer::Approval => {
-                    return Err(RunError::NotBuilt { stage: stage.name.clone(), what: stage.producer.kind().as_str() });
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn stages_from(&self, start: &Stage, until: Option<&StageName>) -> Vec<&Stage> {
-        let Some(start) = self.pipeline.stage(&start.name) else { return Vec::new() };
-        reuse::reachable(self.pipeline, start, until)
-    }
-
-    /// The plans of every stage that a run would come to, in the order of the file. Starts and stores nothing.
-    ///
-    /// # Errors
-    /// As [`Runner::drive`].
-    pub fn dry_run(&mut self, wanted: &Wanted) -> Result<Vec<(Stage, AttemptPlan)>, RunError> {
-        let ledger = Ledger::open(self.store, &self.task, self.holder.clone())?;
-        let head = self.worktree.read_head(self.git)?;
-        let commit = head.commit.to_string();
-        let tree = self.snapshot(self.pipeline, None)?;
-        let Some(start) = self.start_stage(&ledger, wanted, &commit, &tree)? else { return Ok(Vec::new()) };
-        self.check_way(&start, wanted)?;
-        let run = RunId::new(self.clock.id());
-        let course = Course {
-            run,
-            run_dir: self.state.run_dir(run),
-            base_commit: self.worktree.base(self.git)?.commit.to_string(),
-            artifacts: self.worktree.toplevel().join(self.artifacts_folder(self.pipeline).as_str()),
-            tree,
-            published: BTreeMap::new(),
-        };
-        let one = std::num::NonZeroU32::MIN;
-        let stages: Vec<Stage> = self.stages_from(&start, wanted.until.as_ref()).into_iter().cloned().collect();
-        stages
-            .into_iter()
-            .map(|stage| {
-                let key = AttemptKey {
-                    attempt: AttemptId::new(self.clock.id()),
-                    task: self.task.clone(),
-                    run,
-                    stage: stage.name.clone(),
-                    visit: one,
-                    number: one,
-                };
-                self.plan_of(&stage, key, &course).map(|plan| (stage, plan))
-            })
-            .collect()
-    }
-
-    fn plan_of(&self, stage: &Stage, key: AttemptKey, course: &Course) -> Result<AttemptPlan, RunError> {
+    pub(super) fn plan_of(&self, stage: &Stage, key: AttemptKey, course: &Course) -> Result<AttemptPlan, RunError> {
         let attempt_dir = self.state.attempt_dir(course.run, key.attempt);
         let site = Site {
             worktree: self.worktree.toplevel(),
@@ -689,7 +412,7 @@ impl Runner<'_> {
     }
 
     /// Looks at the worktree's tree, less artifacts and declared reports.
-    fn snapshot(&self, pipeline: &Pipeline, known: Option<&Snapshot>) -> Result<Snapshot, RunError> {
+    pub(super) fn snapshot(&self, pipeline: &Pipeline, known: Option<&Snapshot>) -> Result<Snapshot, RunError> {
         let reports = pipeline.stages().iter().flat_map(|stage| match &stage.producer {
             Producer::TestRunner(suite) | Producer::Command(suite) => suite.reports.as_slice(),
             Producer::StagingRunner(staging) => staging.suite.reports.as_slice(),
@@ -703,12 +426,12 @@ impl Runner<'_> {
         Ok(Snapshot::take(self.git, self.worktree, &less, known)?)
     }
 
-    fn artifacts_folder(&self, pipeline: &Pipeline) -> RelPath {
+    pub(super) fn artifacts_folder(&self, pipeline: &Pipeline) -> RelPath {
         let text = pipeline.artifacts().as_str().replace("{task}", self.task.as_str());
         RelPath::new(text).unwrap_or_else(|_| pipeline.artifacts().clone())
     }
 
-    fn artifact_path(&self, pipeline: &Pipeline, stage: &Stage) -> Option<RelPath> {
+    pub(super) fn artifact_path(&self, pipeline: &Pipeline, stage: &Stage) -> Option<RelPath> {
         let name = stage.artifact.as_ref()?;
         RelPath::new(format!("{}/{name}", self.artifacts_folder(pipeline))).ok()
     }
@@ -739,20 +462,15 @@ impl Runner<'_> {
     }
 }
 
-fn find<'p>(pipeline: &'p Pipeline, wanted: &str) -> Result<&'p Stage, RunError> {
+pub(super) fn find<'p>(pipeline: &'p Pipeline, wanted: &str) -> Result<&'p Stage, RunError> {
     pipeline.stages().iter().find(|stage| stage.name.as_str() == wanted).ok_or_else(|| RunError::UnknownStage {
         wanted: wanted.to_owned(),
         known: pipeline.stages().iter().map(|stage| format!("`{}`", stage.name)).collect::<Vec<_>>().join(", "),
     })
 }
 
-/// What is known of a tree whose files before the attempt nobody remembers: only whether it is another.
-fn unseen(before: Digest, now: Digest) -> TreeFacts {
-    TreeFacts { before, after: now, left: now, changed: Vec::new(), added: Vec::new() }
-}
-
 /// An error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

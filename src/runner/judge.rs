@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use crate::classify::classify;
+use crate::domain::artifact::Excerpt;
 use crate::domain::decision::{Fault, Settlement};
 use crate::domain::evidence::{Evidence, Exit, ExitRecord, OutputFacts, TreeFacts};
 use crate::domain::id::{Digest, RelPath};
@@ -16,7 +17,7 @@ use crate::engine::{GateAnswer, settle};
 use crate::gate;
 use crate::producer::{compose, gather};
 use crate::store::ArtifactBytes;
-use crate::workspace::artifact::{ARTIFACT_BYTES_MAX, Durability, Taken, publish, read_back, take_away};
+use crate::workspace::artifact::{ARTIFACT_BYTES_MAX, ArtifactError, Durability, Taken, publish, read_back, take_away};
 use crate::workspace::root::Root;
 
 /// What an attempt came to, with the bytes its verdict was read from.
@@ -84,32 +85,26 @@ fn try_judge(scene: Scene<'_>, tree: Option<TreeFacts>) -> std::io::Result<Judge
     let gathered = gather(scene.plan, scene.record, scene.run_dir, scene.root, tree)?;
     let evidence = gathered.evidence;
     let outcome = classify(&evidence);
-    let ruling = outcome.as_ref().and_then(|outcome| outcome.conclusion.ruling());
-    let (Some(outcome_ref), Some(ruling), Some(path)) = (outcome.as_ref(), ruling, scene.artifact) else {
-        let settlement = settle(&evidence, outcome.as_ref(), no_artifact(&scene.stage.gate));
-        return Ok(Judged { evidence, outcome, settlement, artifact: None, moved: Taken::Nothing });
-    };
-    // A pass that may not stand leaves no artifact that says so.
-    if let settlement @ Settlement::PermanentEnv(_) = settle(&evidence, outcome.as_ref(), GateAnswer::NoGate) {
-        return Ok(Judged { evidence, outcome, settlement, artifact: None, moved: Taken::Nothing });
-    }
-    let document =
-        compose(scene.plan, scene.record, &evidence, outcome_ref, ruling, &scene.stage.gate, gathered.tails).render();
-    // A file at the place is replaced; a folder that the suite made there must go first.
-    let published = match publish(scene.root, path, &document, Durability::Relaxed) {
-        Ok(()) => Ok(Taken::Nothing),
-        Err(_) => take_away(scene.root, path, None, scene.moved_dir)
-            .and_then(|moved| publish(scene.root, path, &document, Durability::Relaxed).map(|()| moved)),
-    };
-    let moved = match published {
-        Ok(moved) => moved,
-        Err(error) => {
-            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-            let detail = format!("could not {error}{cause}");
-            let settlement = Settlement::TransientInfra(Fault { reason: Reason::Internal, detail });
+    let document = document(scene, &evidence, outcome.as_ref(), gathered.tails);
+    // What the suite wrote where the artifact belongs counts for nothing, and nobody may take it for orch's. What
+    // stands there with the very bytes of the document is what an earlier runner published before it died.
+    let ours = document.as_deref().map(Digest::of);
+    let moved = match scene.artifact.map(|path| take_away(scene.root, path, ours.as_ref(), scene.moved_dir)) {
+        None => Taken::Nothing,
+        Some(Ok(moved)) => moved,
+        Some(Err(error)) => {
+            let settlement = unpublished(&error);
             return Ok(Judged { evidence, outcome, settlement, artifact: None, moved: Taken::Nothing });
         }
     };
+    let (Some(document), Some(path)) = (document, scene.artifact) else {
+        let settlement = settle(&evidence, outcome.as_ref(), no_artifact(&scene.stage.gate));
+        return Ok(Judged { evidence, outcome, settlement, artifact: None, moved });
+    };
+    if let Err(error) = publish(scene.root, path, &document, Durability::Relaxed) {
+        let settlement = unpublished(&error);
+        return Ok(Judged { evidence, outcome, settlement, artifact: None, moved });
+    }
     // The verdict is read from the published bytes, never from the value that wrote them.
     let read = read_back(scene.root, path, ARTIFACT_BYTES_MAX).and_then(|bytes| {
         if Digest::of(&bytes) == Digest::of(&document) {
@@ -135,6 +130,20 @@ fn try_judge(scene: Scene<'_>, tree: Option<TreeFacts>) -> std::io::Result<Judge
         (ArtifactRef { path: path.clone(), digest: kept.digest }, kept)
     });
     Ok(Judged { evidence, outcome, settlement, artifact, moved })
+}
+
+/// The document of a suite that ran; `None` where there is no verdict, no place for it, or a pass that may not stand.
+fn document(scene: Scene<'_>, evidence: &Evidence, outcome: Option<&Outcome>, tails: Vec<Excerpt>) -> Option<Vec<u8>> {
+    let (outcome, _) = outcome.zip(scene.artifact)?;
+    let ruling = outcome.conclusion.ruling()?;
+    let stands = !matches!(settle(evidence, Some(outcome), GateAnswer::NoGate), Settlement::PermanentEnv(_));
+    stands.then(|| compose(scene.plan, scene.record, evidence, outcome, ruling, &scene.stage.gate, tails).render())
+}
+
+/// An artifact that cannot be written is no fault of the code.
+fn unpublished(error: &ArtifactError) -> Settlement {
+    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
+    Settlement::TransientInfra(Fault { reason: Reason::Internal, detail: format!("could not {error}{cause}") })
 }
 
 /// A stage with a gate and without an artifact's place can never pass.

@@ -15,7 +15,9 @@ mod error;
 mod judge;
 mod ledger;
 mod notice;
+mod recovery;
 mod reuse;
+mod start;
 
 pub use clock::{Clock, SystemClock};
 pub use drive::{Driven, Runner, Wanted};

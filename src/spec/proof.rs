@@ -73,11 +73,11 @@ fn needs_report(adapter: Adapter, place: Span, reports: &[Report], sink: &mut Si
         | Adapter::Nextest
         | Adapter::GoTest
         | Adapter::Jest
-        | Adapter::Mocha
-        | Adapter::Vitest
         | Adapter::NodeTest
         | Adapter::Tap
-        | Adapter::Bats => return,
+        | Adapter::Bats
+        | Adapter::Mocha
+        | Adapter::Vitest => return,
     };
     if !reports.iter().any(|report| report.kind == wanted) {
         let word = adapter.as_str();

@@ -131,6 +131,7 @@ pub(crate) fn run_started(run: u32, first: &str) -> Event {
         commit: "a".repeat(40),
         base_commit: "b".repeat(40),
         stage: stage(first),
+        boot: "boot".to_owned(),
         at: at(),
     })
 }

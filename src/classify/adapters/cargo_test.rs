@@ -18,6 +18,9 @@ static RESULT: LazyLock<Regex> = LazyLock::new(|| {
         .expect("a fixed pattern")
 });
 static RUNNING: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"^running \d+ tests?$").expect("a fixed pattern"));
+/// Lines below `error: test failed` in which cargo gives the cause: an empty one, `Caused by:`, the cause and its own.
+const WHY_LINES: u64 = 6;
+
 static KILLED: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"process didn't exit successfully: .*\(signal: (?:9, SIGKILL|15, SIGTERM|2, SIGINT|1, SIGHUP)")
         .expect("a fixed pattern")
@@ -27,8 +30,8 @@ static KILLED: LazyLock<Regex> = LazyLock::new(|| {
 pub(super) struct CargoTest {
     open: Option<Sighting>,
     on_stderr: Option<(u64, u64)>,
-    /// cargo has said that a binary failed, and tells why below.
-    tells_why: bool,
+    /// Line at which cargo said that a binary failed; it tells why directly below.
+    failed_at: Option<u64>,
 }
 
 impl Framework for CargoTest {
@@ -95,12 +98,15 @@ impl CargoTest {
         if announces {
             self.on_stderr = Some((line.number + 1, line.number));
         }
-        self.tells_why = !announces && (self.tells_why || cargo_again);
+        if text.starts_with("error: test failed, to rerun pass") {
+            self.failed_at = Some(line.number);
+        }
+        let tells_why = self.failed_at.is_some_and(|at| line.number <= at + WHY_LINES);
         // A binary that was never started or was ended from outside gave no answer, whatever the others said.
-        if self.tells_why && line.text.contains("(never executed)") {
+        if tells_why && line.text.contains("(never executed)") {
             notes.unfinished(line.sighting("cargo-test"));
         }
-        if self.tells_why && KILLED.is_match(line.text) {
+        if tells_why && KILLED.is_match(line.text) {
             notes.unfinished(line.sighting("cargo-test"));
             notes.killed(line.sighting("cargo-test"));
         }

@@ -22,6 +22,9 @@ static TEST: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"(?:^|\S)--- (?P<word>PASS|FAIL|SKIP): (?P<name>\S+) \(\d+(?:\.\d+)?s\)$").expect("a fixed pattern")
 });
 
+static NAME: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"^(?:Test|Benchmark|Example|Fuzz)[\w/]*$").expect("a fixed pattern"));
+
 /// What go prints of a test binary that was ended from outside, directly above the package's line.
 pub(super) const SIGNALLED: [&str; 2] = ["signal: killed", "signal: terminated"];
 
@@ -42,6 +45,9 @@ struct Package {
     /// Top-level tests that began and did not end.
     running: i64,
     passed: bool,
+    /// Names of tests on lines of their own, as `-list` prints them, and whether anything else was printed.
+    listed: bool,
+    spoke: bool,
     /// The line above, where it says that the binary was ended from outside.
     signalled: Option<Sighting>,
 }
@@ -53,6 +59,10 @@ impl Framework for GoTest {
             return;
         }
         let signalled = self.package.signalled.take();
+        if line.text.starts_with(['T', 'B', 'E', 'F']) && NAME.is_match(line.text) {
+            self.package.listed = true;
+            return;
+        }
         if line.text.ends_with("PASS") {
             self.package.passed = true;
         } else if line.text.starts_with("=== RUN ") {
@@ -64,7 +74,9 @@ impl Framework for GoTest {
         } else if let Some(captures) = package_line(line.text) {
             self.package.signalled = signalled;
             self.closes(line, &captures, notes);
+            return;
         }
+        self.package.spoke = true;
     }
 
     fn end(&mut self, notes: &mut Notes) {
@@ -101,7 +113,8 @@ impl GoTest {
         let rest = captures.name("rest").map_or("", |m| m.as_str());
         let cached = captures.name("time").is_some_and(|time| time.as_str() == "(cached)");
         let word = captures.name("word").map_or("", |m| m.as_str()).trim();
-        let Package { told, verbose, running, passed, signalled, .. } = std::mem::take(&mut self.package);
+        let Package { told, verbose, running, passed, listed, spoke, signalled, .. } =
+            std::mem::take(&mut self.package);
         notes.region(line.stream, self.from.max(1), line.number);
         self.from = line.number + 1;
         let not_built = rest.contains("[build failed]") || rest.contains("[setup failed]");
@@ -122,7 +135,7 @@ impl GoTest {
                 notes.unfinished(verbose.unwrap_or_else(|| line.sighting("go-test")));
                 return;
             }
-            "ok" if rest.contains("[no tests to run]") => Counts::default(),
+            "ok" if rest.contains("[no tests to run]") || listed && !spoke => Counts::default(),
             "ok" if cached => Counts { skipped: told.passed.max(1), ..Counts::default() },
             "ok" if told.passed == 0 && told.skipped > 0 => told,
             "ok" => Counts { passed: told.passed.max(1), ..told },
@@ -160,6 +173,7 @@ mod tests {
         check("ok  \texample.com/a\t0.002s [no tests to run]\n", &[counts(0, 0, 0, 0)], 0);
         check("ok  \texample.com/a\t(cached)\n", &[counts(0, 0, 0, 1)], 0);
         check("FAIL\texample.com/a [build failed]\n", &[], 1);
+        check("TestA\nTestB\nok  \texample.com/a\t0.003s\n", &[counts(0, 0, 0, 0)], 0);
         check("FAIL\texample.com/a [setup failed]\n", &[], 1);
         check("=== RUN   TestA\n", &[], 1);
         check("exit status 1\nFAIL\texample.com/a\t0.002s\n", &[counts(0, 1, 0, 0)], 0);

@@ -15,6 +15,9 @@ static PASSING: LazyLock<Regex> =
 static MORE: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"^  (?P<n>\d+) (?P<word>pending|failing)$").expect("a fixed pattern"));
 
+/// How far below the first count the others may stand, where something else writes between them.
+const BELOW_LINES: u64 = 8;
+
 #[derive(Debug, Default)]
 pub(super) struct Mocha {
     closing: Option<(Counts, Sighting)>,
@@ -30,17 +33,16 @@ impl Framework for Mocha {
                 return;
             }
         }
-        // The counts stand directly below each other.
         let Some((counts, at)) = self.closing.as_mut().filter(|(_, at)| at.stream == line.stream) else { return };
-        match MORE.captures(line.text).filter(|_| line.number <= at.line + 2) {
-            Some(captures) => {
-                let n = number(&captures, "n").unwrap_or(u64::MAX);
-                match captures.name("word").map_or("", |m| m.as_str()) {
-                    "pending" => counts.skipped = n,
-                    _ => counts.failed = n,
-                }
-            }
-            None => self.flush(notes),
+        if line.number > at.line + BELOW_LINES {
+            self.flush(notes);
+            return;
+        }
+        let Some(captures) = MORE.captures(line.text) else { return };
+        let n = number(&captures, "n").unwrap_or(u64::MAX);
+        match captures.name("word").map_or("", |m| m.as_str()) {
+            "pending" => counts.skipped = n,
+            _ => counts.failed = n,
         }
     }
 
@@ -73,6 +75,7 @@ mod tests {
         check("  2 passing (1s)\n  1 pending\n  3 failing\n\n  1) calc\n", &[counts(2, 3, 0, 1)]);
         check("  0 passing (1ms)\n  1 failing\n", &[counts(0, 1, 0, 0)]);
         check("  0 passing (1ms)\n\n", &[counts(0, 0, 0, 0)]);
+        check("  2 passing (1s)\nwords of a thread\n  3 failing\n", &[counts(2, 3, 0, 0)]);
         check("2 passing tests\n  2 passing\n", &[]);
     }
 }

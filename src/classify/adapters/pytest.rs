@@ -22,7 +22,10 @@ static CLOSING: LazyLock<Regex> = LazyLock::new(|| {
         .expect("a fixed pattern")
 });
 static PROGRESS: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"^[.FEsxXRp]+ +\[ *\d+%\]$").expect("a fixed pattern"));
-static STOPPED: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"^!{3,} .+ !{3,}$").expect("a fixed pattern"));
+static STOPPED: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"^!{3,} (?:KeyboardInterrupt|Interrupted: .*|stopping after \d+ failures?|(?:\w+\.)+(?:Exit|Interrupted|\w*Error): .*|Exit: .*) !{3,}$")
+        .expect("a fixed pattern")
+});
 static SHORT: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"^={3,} short test summary info ={3,}$").expect("a fixed pattern"));
 
@@ -34,6 +37,8 @@ pub(super) struct Pytest {
     open: Vec<Session>,
     progress: Option<Sighting>,
     stopped: bool,
+    /// The last closing line.
+    closed: Option<Sighting>,
     /// A list of failures without a session header above it, and what it lists.
     short: Option<(Sighting, Counts)>,
 }
@@ -59,7 +64,11 @@ impl Framework for Pytest {
                 return;
             }
         } else if line.text.starts_with("!!!") && STOPPED.is_match(line.text) {
-            self.stopped = true;
+            // The line stands above the closing line, or directly below it.
+            match self.closed.take().filter(|at| at.stream == line.stream && line.number <= at.line + 2) {
+                Some(at) => notes.unfinished(at),
+                None => self.stopped = true,
+            }
             return;
         }
         if let Some((at, counts)) = self.short.as_mut().filter(|(at, _)| at.stream == line.stream) {
@@ -89,6 +98,7 @@ impl Framework for Pytest {
         notes.region(line.stream, first, line.number);
         self.progress = None;
         self.short = None;
+        self.closed = Some(summary.at.clone());
         if std::mem::take(&mut self.stopped) && !counts.red() {
             notes.unfinished(summary.at);
             return;
@@ -173,6 +183,8 @@ mod tests {
         let stopped = "!!!!!!!!!!!!!! KeyboardInterrupt !!!!!!!!!!!!!!\n";
         check(&format!("{stopped}==== 1 passed in 0.61s ===="), &[], 1);
         check(&format!("{stopped}==== 1 failed, 1 passed in 0.61s ===="), &[counts(1, 1, 0, 0)], 0);
+        check("==== 1 passed in 0.49s ====\n!!!!!!!! _pytest.outcomes.Exit: bye !!!!!!!!\n", &[counts(1, 0, 0, 0)], 1);
+        check("!!! what a day !!!\n==== 1 passed in 0.49s ====\n", &[counts(1, 0, 0, 0)], 0);
     }
 
     #[test]

@@ -16,9 +16,12 @@ static RESULT: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"^(?P<word>OK|FAILED|NO TESTS RAN)(?: \((?P<parts>[^)]*)\))?$").expect("a fixed pattern")
 });
 
+/// How far below `Ran N tests` its result may stand.
+const BELOW_LINES: u64 = 64;
+
 #[derive(Debug, Default)]
 pub(super) struct Unittest {
-    /// `Ran` was seen on the stream; its result line is the next that is not blank.
+    /// `Ran` was seen on the stream; its result line stands below.
     ran: [Option<(u64, Sighting)>; 2],
     region_from: [u64; 2],
 }
@@ -35,24 +38,29 @@ impl Framework for Unittest {
         let slot = slot(line.stream);
         if line.text.starts_with("Ran ") {
             if let Some(total) = RAN.captures(line.text).as_ref().and_then(|c| number(c, "n")) {
-                self.ran[slot] = Some((total, line.sighting("unittest")));
+                if let Some((_, before)) = self.ran[slot].replace((total, line.sighting("unittest"))) {
+                    notes.unfinished(before);
+                }
                 return;
             }
         }
         if line.text.is_empty() {
             return;
         }
-        let Some((total, at)) = self.ran[slot].take() else { return };
-        match RESULT.captures(line.text) {
-            Some(captures) => {
-                let word = captures.name("word").map_or("", |m| m.as_str());
-                let counts = counts(total, word, captures.name("parts").map_or("", |m| m.as_str()));
-                notes.region(line.stream, self.region_from[slot].max(1), line.number);
-                self.region_from[slot] = line.number + 1;
-                notes.summary(summary(Adapter::Unittest, counts, line.sighting("unittest")));
-            }
-            None => notes.unfinished(at),
+        let Some((total, at)) = &self.ran[slot] else { return };
+        if line.number > at.line + BELOW_LINES {
+            notes.unfinished(at.clone());
+            self.ran[slot] = None;
+            return;
         }
+        // A thread that outlives the tests may write between the two lines.
+        let Some(captures) = RESULT.captures(line.text) else { return };
+        let word = captures.name("word").map_or("", |m| m.as_str());
+        let counts = counts(*total, word, captures.name("parts").map_or("", |m| m.as_str()));
+        self.ran[slot] = None;
+        notes.region(line.stream, self.region_from[slot].max(1), line.number);
+        self.region_from[slot] = line.number + 1;
+        notes.summary(summary(Adapter::Unittest, counts, line.sighting("unittest")));
     }
 
     fn end(&mut self, notes: &mut Notes) {
@@ -99,6 +107,7 @@ mod tests {
         check("Ran 1 test in 0.000s\n\nFAILED (unexpected successes=1)\n", &[counts(0, 1, 0, 0)], 0);
         check("Ran 3 tests in 0.001s\n", &[], 1);
         check("Ran 3 tests in 0.001s\nsomething else\n", &[], 1);
+        check("Ran 3 tests in 0.001s\nwords\n\nFAILED (failures=1)\n", &[counts(2, 1, 0, 0)], 0);
         check("OK\n", &[], 0);
     }
 }

@@ -29,7 +29,7 @@ pub(super) const TABLE: &[Entry] = &[
     ),
     permanent(
         "docker-usage",
-        r#"^(?:docker|podman): (?:'\S+' is not a docker command|unknown (?:command|flag|shorthand flag)|unrecognized command)|^unknown (?:shorthand )?flag: |^unknown command: docker|^"?docker \S+"? (?:requires|accepts)|^docker: "docker \S+" requires"#,
+        r#"^(?:docker|podman): (?:'\S+' is not a docker command|unknown (?:command|flag|shorthand flag)|unrecognized command)|^unknown (?:shorthand )?flag: |^unknown command: docker|^"?docker \S+"? (?:requires|accepts)|^docker: ["']docker \S+["'] (?:requires|accepts)"#,
     ),
     permanent("docker-error", r"^(?:docker: )?Error response from daemon: |^(?:docker|podman): (?:invalid|open|stat) "),
     transient("docker-after", r"^Unable to find image .* locally$|^docker: Error$").weak(),

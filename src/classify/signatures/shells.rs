@@ -27,7 +27,10 @@ pub(super) const TABLE: &[Entry] = &[
         "shell-syntax",
         r"^(?:\S*/)?-?(?:sh|bash|dash|ash|zsh|ksh|mksh|busybox): (?:-c: )?(?:line )?\d+: [Ss]yntax error|^(?:\S*/)?(?:sh|bash|zsh|ksh):.* syntax error|^(?:\S*/)?zsh:\d+: (?:parse error|no matches found)|unexpected EOF while looking for matching",
     ),
-    permanent("shell-unbound", r": unbound variable$|: parameter (?:not set|null or not set)$"),
+    permanent(
+        "shell-unbound",
+        r": unbound variable$|: parameter (?:not set|null or not set)$|^(?:\S*/)?(?:sh|dash|bash|ash|\S+\.sh): (?:line )?\d+: [A-Z_][A-Z0-9_]*: \S",
+    ),
     permanent(
         "shell-option",
         r"^(?:\S*/)?(?:sh|bash|dash|ash|zsh|ksh|busybox): (?:0: )?(?:line \d+: )?(?:set: |-\S*: )?(?:[Ii]llegal|invalid|bad) option|^(?:\S*/)?(?:sh|bash|dash): (?:line \d+: )?\S+: (?:numeric argument required|restricted)",
