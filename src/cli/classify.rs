@@ -25,6 +25,11 @@ pub(super) fn classify(options: &ClassifyArgs) -> Result<ExitCode, Problem> {
     let reports = report_paths(&options.report)?;
     let emit = emit_path(&options.emit)?;
     if options.command.is_empty() {
+        if options.timeout_s.is_some() {
+            // clap does not ask for what another option excludes.
+            return Err(usage("--timeout-s stops a command, and none is given")
+                .help("give one: orch classify --timeout-s N -- CMD; a recorded end that was forced is --timed-out"));
+        }
         let evidence = recorded(options, declared, &reports)?;
         let outcome = classify::classify(&evidence).ok_or_else(|| usage("a cancelled end has no class"))?;
         let answer = document(&outcome);

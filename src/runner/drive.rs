@@ -116,6 +116,9 @@ impl Runner<'_> {
     /// [`RunError`] where orch itself cannot do its work. What is recorded by then stays; the next run goes on
     /// from there.
     pub fn drive(&mut self, wanted: &Wanted) -> Result<Driven, RunError> {
+        for name in wanted.from.iter().chain(&wanted.until) {
+            find(self.pipeline, name.as_str())?;
+        }
         let mut ledger = Ledger::open(self.store, &self.task, self.holder.clone())?;
         if let Some(driven) = self.recover(&mut ledger)?
             && wanted.from.is_none()

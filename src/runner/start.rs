@@ -105,7 +105,7 @@ impl Runner<'_> {
         };
         let way = self.stages_from(start, until);
         if let Some(until) = until
-            && !way.iter().any(|stage| stage.name == *until)
+            && !reuse::passes_lead(self.pipeline, start, until)
         {
             return Err(RunError::UntilBefore { from: start.name.clone(), until: until.clone() });
         }

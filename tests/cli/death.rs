@@ -2,11 +2,11 @@
 
 use rustix::process::Signal;
 
-use crate::support::{FAILS, NOTES, PASSES, REPORT, Shop, Testing, lives, supervisor_of};
+use crate::support::{FAILS, NOTES, PASSES, REPORT, Shop, Testing, WAITS, lives, supervisor_of};
 
 /// Notes its attempt, says that it has begun, waits for a word, and then ends so.
 fn waiting(end: &str) -> Shop {
-    Shop::running(&format!("{NOTES}echo $$ > SCRATCH/said\nread word < SCRATCH/go\n{end}"))
+    Shop::running(&format!("{NOTES}{WAITS}{end}"))
 }
 
 fn kill(pid: i32) {
@@ -164,5 +164,21 @@ fn a_run_left_by_its_runner_is_told_from_a_live_one() {
     going.kill();
     shop.orch("status").run().exits(0).says("left by").says(&pid);
     go.say("go");
-    shop.run().exits(0).talks(&format!("ended without releasing it: process {pid}"));
+    shop.run().exits(0).talks(&format!("ended without releasing it: pid {pid}"));
+}
+
+/// Nobody remembers the files that stood before an attempt whose runner died, only their hash. So a new file, which
+/// is a warning otherwise, is a hold here: rather that than a pass on a tree that nobody compared.
+#[test]
+fn a_recovered_pass_with_a_new_file_is_held() {
+    let shop = waiting(&format!("touch left-over\n{PASSES}"));
+    let (mut said, mut go) = shop.said_and_go();
+    let going = shop.orch("pipeline run").start();
+    said.next();
+    going.kill();
+    go.say("go");
+    shop.run().held(78, "tree-changed");
+    assert!(!shop.has(REPORT));
+    go.say("go");
+    shop.run().exits(0);
 }

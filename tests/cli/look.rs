@@ -45,8 +45,8 @@ fn the_events_of_a_task_are_told_in_order() {
     let seqs: Vec<u64> = events.iter().map(|event| event["seq"].as_u64().unwrap()).collect();
     assert_eq!(seqs, (1..=u64::try_from(events.len()).unwrap()).collect::<Vec<_>>());
     assert!(events.iter().all(|event| event["version"] == 1 && event["hash"].is_string()));
-    assert!(events[0]["event"]["task-added"].is_object(), "{}", events[0]);
-    assert!(events.last().unwrap()["event"]["run-closed"].is_object());
+    assert!(events[0]["event"]["body"]["task-added"].is_object(), "{}", events[0]);
+    assert!(events.last().unwrap()["event"]["body"]["run-closed"].is_object());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use crate::support::{NOTES, PASSES, Shop, Testing};
+use crate::support::{NOTES, PASSES, Shop, Testing, WAITS, tool};
 
 fn noting() -> String {
     format!("{NOTES}{PASSES}")
@@ -125,7 +125,7 @@ fn a_detached_head_and_odd_branches_have_a_task_name() {
 
 #[test]
 fn a_task_left_unfinished_elsewhere_is_not_judged_here() {
-    let shop = Shop::running(&format!("echo $$ > SCRATCH/said\nread word < SCRATCH/go\n{PASSES}"));
+    let shop = Shop::running(&format!("{WAITS}{PASSES}"));
     let (mut said, mut go) = shop.said_and_go();
     shop.git(&["worktree", "add", "-q", "../second", "-b", "second"]);
     let going = shop.orch("pipeline run --task shop").start();
@@ -135,4 +135,13 @@ fn a_task_left_unfinished_elsewhere_is_not_judged_here() {
     let elsewhere = shop.orch("pipeline run --task shop").cwd(shop.scratch("second")).run();
     elsewhere.refused(3, shop.tree.to_str().unwrap()).talks("--task");
     shop.orch("pipeline run --task shop").run().exits(0);
+}
+
+#[test]
+fn a_store_without_room_says_so_and_starts_nothing() {
+    let shop = Shop::running(&noting());
+    let full = ["-qq", "-o", "/dev/null", "-e", "trace=pwrite64", "-e", "inject=pwrite64:error=ENOSPC"];
+    shop.orch("pipeline run").under(&tool("strace", "strace"), &full).run().refused(70, "no space left");
+    assert!(shop.ledger().is_empty());
+    shop.run().exits(0);
 }

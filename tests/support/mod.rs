@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 pub(crate) use fifo::Fifo;
-pub(crate) use process::{Ended, Going, Orch, command, lives, supervisor_of};
+pub(crate) use process::{Ended, Orch, command, lives, supervisor_of};
 
 /// A suite that runs one test and passes.
 pub(crate) const PASSES: &str = "echo 1..1\necho 'ok 1 - pay'\n";
@@ -94,7 +94,7 @@ stages:
 /// A repository with a pipeline in a scratch folder of its own.
 #[derive(Debug)]
 pub(crate) struct Shop {
-    scratch: tempfile::TempDir,
+    _scratch: tempfile::TempDir,
     pub(crate) tree: PathBuf,
 }
 
@@ -121,7 +121,7 @@ impl Shop {
         let scratch = tempfile::tempdir().unwrap();
         let tree = scratch.path().canonicalize().unwrap().join("shop");
         fs::create_dir(&tree).unwrap();
-        let shop = Self { scratch, tree };
+        let shop = Self { _scratch: scratch, tree };
         shop.git(&["init", "-q", "-b", "main", "."]);
         shop.git(&["config", "user.email", "test@example.org"]);
         shop.git(&["config", "user.name", "test"]);
