@@ -114,7 +114,7 @@ fn in_words(attempt: &AttemptRecord) -> String {
             Some(outcome) => lines.extend(outcome_lines(outcome)),
             None => lines.push("class: none; a cancelled attempt has no outcome".to_owned()),
         }
-        lines.push(format!("came to: {}", view::settlement(&decided.settlement)));
+        lines.push(format!("came to: {}", decided.settlement.as_str()));
         lines.push(format!("decision: {}", view::decision(&decided.decision)));
         if let Some(artifact) = &decided.artifact {
             lines.push(format!("artifact: {} ({})", artifact.path, artifact.digest.short()));

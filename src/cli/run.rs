@@ -263,7 +263,7 @@ fn tell(notice: &Notice<'_>) {
         Notice::AttemptDecided { stage, outcome, settlement, decision, .. } => {
             let seen = match (outcome, settlement) {
                 (Some(outcome), Settlement::Passed | Settlement::Failed(_)) => {
-                    format!("{}, {}", view::settlement(settlement), outcome.proof.detail)
+                    format!("{}, {}", settlement.as_str(), outcome.proof.detail)
                 }
                 (Some(outcome), _) => {
                     format!("{} ({}): {}", outcome.conclusion.class(), outcome.reason.as_str(), outcome.proof.detail)

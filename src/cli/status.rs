@@ -128,7 +128,7 @@ pub(super) fn run_show(options: &RunShowArgs) -> Result<ExitCode, Problem> {
         let ended =
             attempt.finished.as_ref().map_or("under way".to_owned(), |finished| view::exit_in_words(&finished.record));
         let came_to = attempt.decided.as_ref().map_or(String::new(), |decided| {
-            format!(", {} -> {}", view::settlement(&decided.settlement), view::decision(&decided.decision))
+            format!(", {} -> {}", decided.settlement.as_str(), view::decision(&decided.decision))
         });
         output::data(&format!(
             "  {}  {} (visit {}, attempt {}): {ended}{came_to}",

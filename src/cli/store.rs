@@ -113,7 +113,7 @@ pub(super) fn of_state_dir(error: &StateDirError) -> Problem {
 pub(super) fn of_store(error: &StoreError) -> Problem {
     let asked = matches!(error, StoreError::NoSuch { .. } | StoreError::Ambiguous { .. });
     let code = if asked { ExitCode::Usage } else { ExitCode::Internal };
-    let problem = Problem::new(code, super::output::chain(error));
+    let problem = Problem::new(code, crate::runner::chain(error));
     match error.help() {
         Some(help) => problem.help(help),
         None => problem,

@@ -23,7 +23,7 @@ use crate::workspace::worktree::Worktree;
 
 use super::attempt::Bench;
 use super::clock::Clock;
-use super::error::RunError;
+use super::error::{RunError, chain};
 use super::judge::{Judged, Scene, judge};
 use super::ledger::Ledger;
 use super::notice::Notice;
@@ -482,18 +482,4 @@ pub(super) fn find<'p>(pipeline: &'p Pipeline, wanted: &str) -> Result<&'p Stage
         wanted: wanted.to_owned(),
         known: pipeline.stages().iter().map(|stage| format!("`{}`", stage.name)).collect::<Vec<_>>().join(", "),
     })
-}
-
-/// An error and its causes in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let part = error.to_string();
-        if !text.contains(&part) {
-            text = format!("{text}: {part}");
-        }
-        cause = error.source();
-    }
-    text
 }

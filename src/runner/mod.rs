@@ -21,5 +21,5 @@ mod start;
 
 pub use clock::{Clock, SystemClock};
 pub use drive::{Driven, Runner, Wanted};
-pub use error::RunError;
+pub use error::{RunError, chain};
 pub use notice::Notice;

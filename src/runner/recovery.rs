@@ -12,8 +12,8 @@ use crate::spec;
 use crate::store::{AttemptRecord, RunFilter};
 
 use super::attempt::lost;
-use super::drive::{Course, Driven, RUNS_LOOKED_AT, Runner, chain, find};
-use super::error::RunError;
+use super::drive::{Course, Driven, RUNS_LOOKED_AT, Runner, find};
+use super::error::{RunError, chain};
 use super::judge::{Scene, judge};
 use super::ledger::Ledger;
 use super::notice::Notice;
