@@ -182,3 +182,11 @@ fn a_recovered_pass_with_a_new_file_is_held() {
     go.say("go");
     shop.run().exits(0);
 }
+
+#[test]
+fn a_suite_that_kills_its_supervisor_gets_no_pass_and_hides_no_fail() {
+    let passes = Shop::running(&format!("{PASSES}kill -KILL $PPID\n"));
+    passes.run().held(75, "supervisor-died");
+    assert!(!passes.has(REPORT));
+    Shop::running("echo 1..1\necho 'not ok 1 - pay'\nkill -KILL $PPID\n").run().exits(1).says("FAILED");
+}
