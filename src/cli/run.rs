@@ -27,6 +27,9 @@ pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
     let task = task_name(options, &worktree)?;
     let place = store::state(&options.state, worktree)?;
 
+    // From here on a request to stop is heard, not obeyed at once: what is begun is brought to its record.
+    let signals = Signals::catch()
+        .map_err(|error| Problem::new(ExitCode::Internal, format!("could not watch for signals: {error}")))?;
     let clock = SystemClock;
     let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
     let card = holder::Holder::this_process(Nonce::new(clock.secret()), clock.now(), &words);
@@ -41,8 +44,6 @@ pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
         output::talk(&format!("orch: the last runner of this task ended without releasing it: {}", gone.describe()));
     }
     let mut store = store::open(&place.state)?;
-    let signals = Signals::catch()
-        .map_err(|error| Problem::new(ExitCode::Internal, format!("could not watch for signals: {error}")))?;
 
     let mut notify = |notice: Notice<'_>| tell(&notice);
     let mut runner = Runner {

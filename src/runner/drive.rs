@@ -12,7 +12,7 @@ use crate::domain::stamp::Stamp;
 use crate::domain::task::{AttemptPhase, Decided, Effect, Event, Intent, RunEnd, RunStart, TaskState};
 use crate::engine::{Site, decide, plan};
 use crate::exec::BootId;
-use crate::producer::prepare;
+use crate::producer::{PrepareError, prepare};
 use crate::store::{Holder, PinnedPipeline, RunFilter, Store};
 use crate::workspace::artifact::{ARTIFACT_BYTES_MAX, Durability, Taken, publish, read_back, take_away};
 use crate::workspace::git::Git;
@@ -163,6 +163,7 @@ impl Runner<'_> {
         let artifacts = self.worktree.toplevel().join(self.artifacts_folder(self.pipeline).as_str());
         let published = self.published()?;
         let mut course = Course { run, run_dir, base_commit, artifacts, tree, published };
+        self.clear_way(&stage, &course)?;
         let mut bench = Bench::default();
         let end = self.run_stages(&mut ledger, &mut course, &mut bench, wanted);
         bench.close();
@@ -174,6 +175,20 @@ impl Runner<'_> {
         let state = ledger.task().map(|task| task.state.clone());
         let Some(state) = state else { return Err(RunError::Pinned("the task is gone".to_owned())) };
         Ok(Driven::Ran { run, end, state })
+    }
+
+    /// Takes away the artifacts of every stage this run may come to: what an earlier run said of another tree must
+    /// not stand there while this one works, or fails before it comes that far.
+    fn clear_way(&mut self, start: &Stage, course: &Course) -> Result<(), RunError> {
+        let way: Vec<Stage> = self.stages_from(start, None).into_iter().cloned().collect();
+        let moved_dir = course.run_dir.join("moved").join("start");
+        for stage in way {
+            let Some(path) = self.artifact_path(self.pipeline, &stage) else { continue };
+            let taken = take_away(self.worktree.root(), &path, course.published.get(&path), &moved_dir)
+                .map_err(|source| RunError::Prepare { stage: stage.name, source: PrepareError::Artifact(source) })?;
+            self.tell_taken(&taken);
+        }
+        Ok(())
     }
 
     fn run_stages(

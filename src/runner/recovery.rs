@@ -73,6 +73,9 @@ impl Runner<'_> {
         let filter = RunFilter { task: Some(self.task.clone()), limit: Some(RUNS_LOOKED_AT) };
         let mut standing: BTreeMap<StageName, Effect> = BTreeMap::new();
         for run in self.store.runs(&filter)?.into_iter().rev() {
+            // A run takes away the artifacts of the stages it may come to; only those before its start stay.
+            let start = self.pipeline.position(&run.start.stage);
+            standing.retain(|stage, _| self.pipeline.position(stage).zip(start).is_some_and(|(at, start)| at < start));
             for record in self.store.attempts(run.start.run)? {
                 // A later attempt took the artifact away before it began; what it did not write must not come back.
                 standing.remove(&record.intent.stage);

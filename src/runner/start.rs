@@ -124,7 +124,7 @@ impl Runner<'_> {
         Ok(())
     }
 
-    fn stages_from(&self, start: &Stage, until: Option<&StageName>) -> Vec<&Stage> {
+    pub(super) fn stages_from(&self, start: &Stage, until: Option<&StageName>) -> Vec<&Stage> {
         let Some(start) = self.pipeline.stage(&start.name) else { return Vec::new() };
         reuse::reachable(self.pipeline, start, until)
     }
