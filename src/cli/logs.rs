@@ -84,7 +84,7 @@ fn show(
             Piece::Bytes(bytes) if options.raw => output::raw(&bytes),
             Piece::Bytes(bytes) => output::raw(escape(&bytes).as_bytes()),
             Piece::Gap { bytes, .. } => {
-                output::talk(&format!("orch: {bytes} bytes of {} were not kept", stream.as_str()))
+                output::talk(&format!("orch: {bytes} bytes of {} were not kept", stream.as_str()));
             }
         }
     }

@@ -182,3 +182,13 @@ fn a_recovered_pass_with_a_new_file_is_held() {
     go.say("go");
     shop.run().exits(0);
 }
+
+#[test]
+fn a_suite_that_kills_its_supervisor_gets_no_pass() {
+    let passes = Shop::running(&format!("{PASSES}kill -KILL $PPID\n"));
+    passes.run().held(75, "supervisor-died");
+    assert!(!passes.has(REPORT));
+    // A fail counts where the supervisor had taken it from the pipe; what was still in there is gone with it.
+    let fails = Shop::running("echo 1..1\necho 'not ok 1 - pay'\nkill -KILL $PPID\n").run();
+    assert!(matches!(fails.code(), Some(1 | 75)), "{fails}");
+}
