@@ -114,7 +114,8 @@ fn a_run_that_waits_for_an_orphan_can_be_stopped() {
     first.kill();
     let second = shop.orch("pipeline run").start();
     // It holds the lock, so it is on its way to the orphan or waits for it; either way the signal is not lost.
-    while !shop.orch("status").run().stdout().contains(&second.pid().to_string()) {}
+    let holder = second.pid().to_string();
+    assert!((0..500).any(|_| shop.orch("status").run().stdout().contains(&holder)), "it never took the lock");
     second.signal(Signal::TERM);
     second.end().exits(143).says("interrupted");
     assert!(!lives(suite), "the orphan was stopped too");

@@ -18,7 +18,7 @@ fn get(env: &[(String, String)], name: &str) -> Option<String> {
 #[test]
 fn only_listed_names_are_passed_on() {
     let pipeline = Testing::new()
-        .suite("env: { pass: [SHOP_LEVEL, \"PY_*\"], set: { MODE: ci, LANG: C, ORCHARD: apple } }")
+        .suite("env: { pass: [SHOP_LEVEL, \"PY_*\", \"OR*\"], set: { MODE: ci, LANG: C, ORCHARD: apple } }")
         .text();
     let shop = Shop::new(&pipeline, &[("suite.sh", &format!("{DUMP}{PASSES}"))]);
     shop.orch("pipeline run")
