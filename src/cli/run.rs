@@ -207,6 +207,9 @@ fn of_run(error: &RunError) -> Problem {
     let help = match error {
         RunError::UnknownStage { .. } => "name one of those with --from or --until".to_owned(),
         RunError::NotBuilt { .. } => "nothing was started; run a part without it, with --from and --until".to_owned(),
+        RunError::LeftHere { task } => {
+            format!("finish it with `orch pipeline run --task {task}`, or use a worktree of its own")
+        }
         RunError::Elsewhere { .. } => {
             "finish it there with `orch pipeline run`, or give this worktree a task of its own with --task".to_owned()
         }
@@ -227,6 +230,7 @@ fn of_run(error: &RunError) -> Problem {
         }
     };
     let code = match error {
+        RunError::LeftHere { .. } => ExitCode::Locked,
         RunError::UnknownStage { .. }
         | RunError::NotBuilt { .. }
         | RunError::UntilBefore { .. }

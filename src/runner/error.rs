@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::domain::id::{RunId, StageName};
+use crate::domain::id::{RunId, StageName, TaskName};
 use crate::engine::{PlanError, Refused};
 use crate::producer::PrepareError;
 use crate::store::StoreError;
@@ -27,7 +27,7 @@ pub enum RunError {
         /// The stage.
         stage: StageName,
         /// The producer's word, or what else.
-        what: &'static str,
+        what: String,
     },
     /// `--until` names a stage that the run cannot reach.
     #[error("stop after stage `{until}`, which does not come after `{from}`")]
@@ -44,6 +44,12 @@ pub enum RunError {
         run: RunId,
         /// The other worktree.
         worktree: PathBuf,
+    },
+    /// Another task of this worktree was left unfinished; its producer may still work here.
+    #[error("use this worktree: a run of task `{task}` was left unfinished in it")]
+    LeftHere {
+        /// The other task.
+        task: TaskName,
     },
     /// A stage cannot be resolved here.
     #[error("resolve stage `{stage}`")]

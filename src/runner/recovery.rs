@@ -26,6 +26,12 @@ impl Runner<'_> {
             self.carry_out(&pending.effect)?;
             self.store.effect_done(&pending.id)?;
         }
+        for other in self.store.tasks()? {
+            let here = other.task.worktree == self.worktree.toplevel() && other.task.state.live_run().is_some();
+            if here && other.task.name != self.task {
+                return Err(RunError::LeftHere { task: other.task.name });
+            }
+        }
         self.repair()?;
         let Some(task) = ledger.task() else { return Ok(None) };
         let Some(run) = task.state.live_run() else { return Ok(None) };

@@ -110,18 +110,34 @@ impl Runner<'_> {
             return Err(RunError::UntilBefore { from: start.name.clone(), until: until.clone() });
         }
         for stage in way {
+            if let Some(name) = self.set_switch(stage) {
+                return Err(RunError::NotBuilt {
+                    stage: stage.name.clone(),
+                    what: format!("the switch {name}, which is set"),
+                });
+            }
             match &stage.producer {
                 // A check that is declared and not made would be a pass without proof.
                 Producer::TestRunner(suite) | Producer::Command(suite) if !suite.smoke.is_empty() => {
-                    return Err(RunError::NotBuilt { stage: stage.name.clone(), what: "smoke checks" });
+                    return Err(RunError::NotBuilt { stage: stage.name.clone(), what: "smoke checks".to_owned() });
                 }
                 Producer::TestRunner(_) | Producer::Command(_) => {}
                 Producer::Agent(_) | Producer::StagingRunner(_) | Producer::Approval => {
-                    return Err(RunError::NotBuilt { stage: stage.name.clone(), what: stage.producer.kind().as_str() });
+                    return Err(RunError::NotBuilt {
+                        stage: stage.name.clone(),
+                        what: format!("the producer `{}`", stage.producer.kind().as_str()),
+                    });
                 }
             }
         }
         Ok(())
+    }
+
+    /// A variable of a stage's switch that is set. Switches are not read yet, and one must not be passed over.
+    fn set_switch(&self, stage: &Stage) -> Option<String> {
+        let switch = stage.switch.as_ref()?;
+        let names = ["_ENABLED", "_REPOS"].map(|part| format!("{switch}{part}"));
+        names.into_iter().find(|name| self.host_env.iter().any(|(known, value)| known == name && !value.is_empty()))
     }
 
     pub(super) fn stages_from(&self, start: &Stage, until: Option<&StageName>) -> Vec<&Stage> {
