@@ -80,6 +80,17 @@ static JAVA_MISSING: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"package \S+ does not exist|cannot find symbol|static import only from").expect("a fixed pattern")
 });
 
+/// One of these stands in every line that means something here; all others are passed over at the speed of memory.
+static HINTS: LazyLock<regex::bytes::Regex> = LazyLock::new(|| {
+    regex::bytes::Regex::new(concat!(
+        r#"rror|ERROR|Errno|ERR!|Timeout|File "|--> |yntax|failed to parse |EJSONPARSE|package\.json|"#,
+        r"\.[cm]?[jt]sx?:|\.go:|go\.mod:|go\.work:|import cycle|module requires Go|undefined reference|",
+        r"akefile:|\.mk:|Global symbol|string terminator|Missing right curly|does not exist|",
+        r"feature `|this version of Cargo|lock file version|supported edition values",
+    ))
+    .expect("a fixed pattern")
+});
+
 /// Words of cargo about itself, in lines below a manifest it refuses.
 const CARGO_HINTS: [&str; 4] = ["feature `", "this version of Cargo", "lock file version", "supported edition values"];
 
@@ -101,14 +112,23 @@ struct Context {
     /// The packages that `go` named on lines of their own, while their errors follow.
     go_packages: Vec<String>,
     go_mod: bool,
+    /// Where `go` spoke last.
+    go_line: u64,
     npm_json: Option<Sighting>,
 }
 
+/// How far below its package an error may stand: go prints at most ten of a package, each with a few lines.
+const GO_LINES_MAX: u64 = 64;
 /// Most packages of one `go` run that are remembered.
 const PACKAGES_MAX: usize = 64;
 
 impl CodeFaults {
     pub(super) fn line(&mut self, line: &Line<'_>) {
+        let text = line.text;
+        let opens = text.starts_with("# ") || text.starts_with("npm ");
+        if !opens && !HINTS.is_match(text.as_bytes()) {
+            return;
+        }
         let index = match line.stream {
             Stream::Stdout => 0,
             Stream::Stderr => 1,
@@ -159,18 +179,19 @@ impl Context {
     fn go(&mut self, line: &Line<'_>) -> Option<Sighting> {
         let text = line.text;
         if let Some(package) = text.strip_prefix("# ") {
+            self.go_line = line.number;
             if self.go_packages.len() < PACKAGES_MAX {
                 self.go_packages.extend(package.split_whitespace().next().map(str::to_owned));
             }
             return None;
         }
-        if text.is_empty() {
+        if line.number > self.go_line + GO_LINES_MAX {
             self.go_packages.clear();
             self.go_mod = false;
-            return None;
         }
         if text.starts_with("go: errors parsing go.") {
             self.go_mod = true;
+            self.go_line = line.number;
             return None;
         }
         if self.go_mod {

@@ -11,6 +11,11 @@ use crate::domain::evidence::Sighting;
 
 const KEPT_MAX: usize = 16;
 
+/// One of these stands in every line that may tell of a crash.
+static HINTS: LazyLock<regex::bytes::Regex> = LazyLock::new(|| {
+    regex::bytes::Regex::new(r"SIG[A-Z]|Fatal Python error|\*\*\* \[|: line \d").expect("a fixed pattern")
+});
+
 static CRASH: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(concat!(
         r"^Fatal Python error: (?:Segmentation fault|Aborted|Bus error|Floating point exception|Illegal instruction)\b",
@@ -31,8 +36,7 @@ pub(super) struct Crashes {
 
 impl Crashes {
     pub(super) fn line(&mut self, line: &Line<'_>) {
-        const HINTS: [&str; 4] = ["SIG", "Fatal Python error", "***", ": line "];
-        if self.found.len() == KEPT_MAX || !HINTS.iter().any(|hint| line.text.contains(hint)) {
+        if self.found.len() == KEPT_MAX || !HINTS.is_match(line.text.as_bytes()) {
             return;
         }
         let Some(captures) = CRASH.captures(line.text) else { return };

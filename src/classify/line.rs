@@ -1,5 +1,9 @@
 //! Lines as the adapters see them: without colour codes, bounded, numbered.
 
+use std::borrow::Cow;
+
+use memchr::{memchr, memchr2};
+
 use crate::domain::evidence::{Sighting, Stream};
 
 /// Longest line that is read; the rest of a longer one is passed over.
@@ -40,9 +44,9 @@ pub(super) fn shown(text: &str) -> String {
 }
 
 /// Takes terminal control sequences out of a text: CSI, OSC and two-character escapes (ECMA-48 §5.3–5.6).
-pub(super) fn without_escapes(text: &str) -> std::borrow::Cow<'_, str> {
-    if !text.contains('\u{1b}') {
-        return std::borrow::Cow::Borrowed(text);
+pub(super) fn without_escapes(text: &str) -> Cow<'_, str> {
+    if memchr(0x1b, text.as_bytes()).is_none() {
+        return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
@@ -69,7 +73,7 @@ pub(super) fn without_escapes(text: &str) -> std::borrow::Cow<'_, str> {
             Some(_) | None => {}
         }
     }
-    std::borrow::Cow::Owned(out)
+    Cow::Owned(out)
 }
 
 /// Cuts pieces of bytes into lines. A line ends at LF, CR or CR LF, so that progress output which overwrites
@@ -94,10 +98,15 @@ impl Splitter {
     /// Takes the next bytes and hands on every line that is complete.
     pub(super) fn feed(&mut self, mut bytes: &[u8], each: &mut dyn FnMut(Line<'_>)) {
         self.bytes = self.bytes.saturating_add(bytes.len() as u64);
-        while let Some(end) = bytes.iter().position(|b| matches!(b, b'\n' | b'\r')) {
+        while let Some(end) = memchr2(b'\n', b'\r', bytes) {
             let (line, rest) = bytes.split_at(end);
-            self.keep(line);
-            self.emit(each);
+            if self.pending.is_empty() {
+                // Nearly every line lies whole in its piece and needs no copy.
+                self.emit(line.get(..LINE_MAX_BYTES).unwrap_or(line), each);
+            } else {
+                self.keep(line);
+                self.emit_pending(each);
+            }
             if rest.first() == Some(&b'\n') {
                 self.number = self.number.saturating_add(1);
             }
@@ -108,7 +117,7 @@ impl Splitter {
 
     /// Hands on what stands after the last line end.
     pub(super) fn finish(&mut self, each: &mut dyn FnMut(Line<'_>)) {
-        self.emit(each);
+        self.emit_pending(each);
     }
 
     fn keep(&mut self, bytes: &[u8]) {
@@ -116,14 +125,23 @@ impl Splitter {
         self.pending.extend_from_slice(bytes.get(..room.min(bytes.len())).unwrap_or_default());
     }
 
-    fn emit(&mut self, each: &mut dyn FnMut(Line<'_>)) {
-        if self.pending.is_empty() {
+    fn emit_pending(&mut self, each: &mut dyn FnMut(Line<'_>)) {
+        let mut pending = std::mem::take(&mut self.pending);
+        self.emit(&pending, each);
+        pending.clear();
+        self.pending = pending;
+    }
+
+    fn emit(&self, line: &[u8], each: &mut dyn FnMut(Line<'_>)) {
+        if line.is_empty() {
             return;
         }
-        let text = String::from_utf8_lossy(&self.pending);
+        let text = match std::str::from_utf8(line) {
+            Ok(text) => Cow::Borrowed(text),
+            Err(_) => String::from_utf8_lossy(line),
+        };
         let text = without_escapes(&text);
         each(Line { text: text.trim_end(), stream: self.stream, number: self.number });
-        self.pending.clear();
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use crate::domain::evidence::{FaultKind, OutputFacts, Sighting, Signature, Stream, Summary, SummarySource};
 use crate::domain::pipeline::{Adapter, EvidenceKind};
 
-use super::adapters::{self, Framework, closing_line::ClosingLine};
+use super::adapters::{self, Readers, closing_line::ClosingLine};
 use super::code_fault::CodeFaults;
 use super::crash::Crashes;
 use super::line::{Line, Splitter, shown};
@@ -28,7 +28,7 @@ pub(super) const SUITE_KILLED: &str = "suite-killed";
 pub struct Reader {
     stdout: Channel,
     stderr: Channel,
-    frameworks: Vec<Box<dyn Framework>>,
+    frameworks: Readers,
     closing_line: Option<ClosingLine>,
     code_faults: CodeFaults,
     crashes: Crashes,
@@ -53,10 +53,12 @@ impl Channel {
             self.head.push((line.number, line.text.to_owned()));
             return;
         }
-        if self.tail.len() == TAIL_LINES {
-            self.tail.pop_front();
-        }
-        self.tail.push_back((line.number, line.text.to_owned()));
+        // The oldest line's memory is used again for the newest.
+        let mut oldest =
+            if self.tail.len() == TAIL_LINES { self.tail.pop_front().unwrap_or_default() } else { Default::default() };
+        oldest.0 = line.number;
+        line.text.clone_into(&mut oldest.1);
+        self.tail.push_back(oldest);
     }
 
     fn lines(&self) -> impl DoubleEndedIterator<Item = (u64, &str)> {
@@ -187,7 +189,7 @@ impl Reader {
         Self {
             stdout: Channel::new(Stream::Stdout),
             stderr: Channel::new(Stream::Stderr),
-            frameworks,
+            frameworks: Readers::new(frameworks),
             closing_line,
             code_faults: CodeFaults::default(),
             crashes: Crashes::default(),
@@ -216,9 +218,7 @@ impl Reader {
         let mut splitter = std::mem::replace(&mut channel.splitter, Splitter::new(stream));
         work(&mut splitter, &mut |line| {
             channel.keep(&line);
-            for framework in frameworks.iter_mut() {
-                framework.line(&line, notes);
-            }
+            frameworks.line(&line, notes);
             if let Some(closing_line) = closing_line {
                 closing_line.line(&line, notes);
             }
@@ -237,9 +237,7 @@ impl Reader {
         self.with_lines(Stream::Stderr, Splitter::finish);
         let Self { stdout, stderr, mut frameworks, closing_line: _, code_faults, crashes, mut notes, incomplete } =
             self;
-        for framework in &mut frameworks {
-            framework.end(&mut notes);
-        }
+        frameworks.end(&mut notes);
         notes.supersede();
         let mut signatures = [&stdout, &stderr]
             .into_iter()

@@ -21,8 +21,12 @@ pub(super) struct Bats {
 }
 
 impl Framework for Bats {
+    fn heads(&self) -> &'static [u8] {
+        b"0123456789"
+    }
+
     fn line(&mut self, line: &Line<'_>, notes: &mut Notes) {
-        if !line.text.contains(" failure") {
+        if !line.text.starts_with(|c: char| c.is_ascii_digit()) || !line.text.contains(" failure") {
             return;
         }
         let Some(captures) = CLOSING.captures(line.text) else { return };

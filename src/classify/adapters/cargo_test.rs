@@ -29,12 +29,17 @@ static KILLED: LazyLock<Regex> = LazyLock::new(|| {
 #[derive(Debug, Default)]
 pub(super) struct CargoTest {
     open: Option<Sighting>,
-    on_stderr: Option<(u64, u64)>,
+    /// First line of the part of stderr that the running binary shares with cargo.
+    on_stderr: Option<u64>,
     /// Line at which cargo said that a binary failed; it tells why directly below.
     failed_at: Option<u64>,
 }
 
 impl Framework for CargoTest {
+    fn heads(&self) -> &'static [u8] {
+        b"rtRDeCFcp"
+    }
+
     fn line(&mut self, line: &Line<'_>, notes: &mut Notes) {
         if line.stream == Stream::Stderr {
             self.cargo(line, notes);
@@ -71,8 +76,8 @@ impl Framework for CargoTest {
             notes.region(open.stream, open.line, u64::MAX);
             notes.unfinished(open);
         }
-        if let Some((first, last)) = self.on_stderr.take() {
-            notes.shared_region(Stream::Stderr, first, last);
+        if let Some(first) = self.on_stderr.take() {
+            notes.shared_region(Stream::Stderr, first, u64::MAX);
         }
     }
 }
@@ -87,16 +92,13 @@ impl CargoTest {
         let cargo_again = text.starts_with("error: test failed, to rerun pass")
             || text.starts_with("error: doctest failed, to rerun pass")
             || line.text.len() > text.len() && (text.starts_with("Compiling ") || text.starts_with("Finished "));
-        match (&mut self.on_stderr, announces || cargo_again) {
-            (Some((first, last)), true) => {
-                notes.shared_region(line.stream, *first, *last);
-                self.on_stderr = None;
+        if announces || cargo_again {
+            if let Some(first) = self.on_stderr.take() {
+                notes.shared_region(line.stream, first, line.number - 1);
             }
-            (Some((_, last)), false) => *last = line.number,
-            (None, _) => {}
         }
         if announces {
-            self.on_stderr = Some((line.number + 1, line.number));
+            self.on_stderr = Some(line.number + 1);
         }
         if text.starts_with("error: test failed, to rerun pass") {
             self.failed_at = Some(line.number);

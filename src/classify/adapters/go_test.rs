@@ -45,38 +45,42 @@ struct Package {
     /// Top-level tests that began and did not end.
     running: i64,
     passed: bool,
-    /// Names of tests on lines of their own, as `-list` prints them, and whether anything else was printed.
-    listed: bool,
-    spoke: bool,
-    /// The line above, where it says that the binary was ended from outside.
+    /// Names of tests on lines of their own, as `-list` prints them.
+    listed: u64,
+    /// The last line that says that the binary was ended from outside.
     signalled: Option<Sighting>,
 }
 
 impl Framework for GoTest {
+    fn heads(&self) -> &'static [u8] {
+        b"{=-soF?TBE"
+    }
+
+    fn tails(&self) -> &'static [u8] {
+        // What a test printed without a line end stands before its own result.
+        b"S)"
+    }
+
     fn line(&mut self, line: &Line<'_>, notes: &mut Notes) {
         if line.text.starts_with('{') {
             self.json.line(line, notes);
             return;
         }
-        let signalled = self.package.signalled.take();
         if line.text.starts_with(['T', 'B', 'E', 'F']) && NAME.is_match(line.text) {
-            self.package.listed = true;
+            self.package.listed += 1;
             return;
         }
         if line.text.ends_with("PASS") {
             self.package.passed = true;
         } else if line.text.starts_with("=== RUN ") {
             self.begins(line);
-        } else if line.text.contains("--- ") && line.text.ends_with("s)") {
+        } else if line.text.ends_with("s)") && line.text.contains("--- ") {
             self.ends(line);
         } else if SIGNALLED.contains(&line.text) {
             self.package.signalled = Some(line.sighting("go-test"));
         } else if let Some(captures) = package_line(line.text) {
-            self.package.signalled = signalled;
             self.closes(line, &captures, notes);
-            return;
         }
-        self.package.spoke = true;
     }
 
     fn end(&mut self, notes: &mut Notes) {
@@ -113,10 +117,12 @@ impl GoTest {
         let rest = captures.name("rest").map_or("", |m| m.as_str());
         let cached = captures.name("time").is_some_and(|time| time.as_str() == "(cached)");
         let word = captures.name("word").map_or("", |m| m.as_str()).trim();
-        let Package { told, verbose, running, passed, listed, spoke, signalled, .. } =
-            std::mem::take(&mut self.package);
-        notes.region(line.stream, self.from.max(1), line.number);
-        self.from = line.number + 1;
+        let Package { told, verbose, running, passed, listed, signalled, .. } = std::mem::take(&mut self.package);
+        let from = std::mem::replace(&mut self.from, line.number + 1).max(1);
+        notes.region(line.stream, from, line.number);
+        // Nothing but names, as `-list` prints them.
+        let listed = listed > 0 && listed == line.number.saturating_sub(from);
+        let signalled = signalled.filter(|at| at.line + 1 == line.number);
         let not_built = rest.contains("[build failed]") || rest.contains("[setup failed]");
         let counts = match word {
             "FAIL" if not_built => {
@@ -135,7 +141,7 @@ impl GoTest {
                 notes.unfinished(verbose.unwrap_or_else(|| line.sighting("go-test")));
                 return;
             }
-            "ok" if rest.contains("[no tests to run]") || listed && !spoke => Counts::default(),
+            "ok" if rest.contains("[no tests to run]") || listed => Counts::default(),
             "ok" if cached => Counts { skipped: told.passed.max(1), ..Counts::default() },
             "ok" if told.passed == 0 && told.skipped > 0 => told,
             "ok" => Counts { passed: told.passed.max(1), ..told },

@@ -28,6 +28,10 @@ pub(super) struct Googletest {
 }
 
 impl Framework for Googletest {
+    fn heads(&self) -> &'static [u8] {
+        b"[0123456789"
+    }
+
     fn line(&mut self, line: &Line<'_>, notes: &mut Notes) {
         if let Some(captures) = line.text.starts_with(' ').then(|| SUITES.captures(line.text)).flatten() {
             if let Some((counts, _)) = &mut self.ended {

@@ -22,6 +22,10 @@ pub(super) struct Jest {
 }
 
 impl Framework for Jest {
+    fn heads(&self) -> &'static [u8] {
+        b"TPFRN"
+    }
+
     fn line(&mut self, line: &Line<'_>, notes: &mut Notes) {
         let text = line.text.trim_start();
         if text.starts_with(NOTHING) {
@@ -37,7 +41,10 @@ impl Framework for Jest {
             let first = self.running.take().map_or(line.number, |at| at.line);
             notes.region(line.stream, first, line.number);
             notes.summary(summary(Adapter::Jest, counts, line.sighting("jest")));
-        } else if self.running.is_none() && FILE.is_match(line.text) {
+        } else if self.running.is_none()
+            && (text.starts_with("PASS") || text.starts_with("FAIL") || text.starts_with("RUNS"))
+            && FILE.is_match(line.text)
+        {
             self.running = Some(line.sighting("jest"));
         }
     }

@@ -25,8 +25,12 @@ pub(super) struct Mocha {
 }
 
 impl Framework for Mocha {
+    fn heads(&self) -> &'static [u8] {
+        b"0123456789"
+    }
+
     fn line(&mut self, line: &Line<'_>, notes: &mut Notes) {
-        if line.text.starts_with("  ") && line.text.ends_with(')') {
+        if line.text.starts_with("  ") && line.text.ends_with(')') && line.text.contains(" passing (") {
             if let Some(passed) = PASSING.captures(line.text).as_ref().and_then(|c| number(c, "n")) {
                 self.flush(notes);
                 self.closing = Some((Counts { passed, ..Counts::default() }, line.sighting("mocha")));

@@ -28,10 +28,54 @@ mod vitest;
 
 /// Reads one framework's output line by line.
 pub(super) trait Framework: Debug {
-    /// Takes the next line of either stream.
+    /// First bytes, behind white space, of the lines that it reads.
+    fn heads(&self) -> &'static [u8];
+    /// Last bytes of further lines that it reads.
+    fn tails(&self) -> &'static [u8] {
+        b""
+    }
+    /// Takes the next line of either stream that begins or ends as it asked for.
     fn line(&mut self, line: &Line<'_>, notes: &mut Notes);
     /// Both streams have ended.
     fn end(&mut self, notes: &mut Notes);
+}
+
+/// Which frameworks read a line, by its first and its last byte: nearly every line is nobody's.
+#[derive(Debug)]
+pub(super) struct Readers {
+    frameworks: Vec<Box<dyn Framework>>,
+    heads: [u16; 256],
+    tails: [u16; 256],
+}
+
+impl Readers {
+    pub(super) fn new(frameworks: Vec<Box<dyn Framework>>) -> Self {
+        let (mut heads, mut tails) = ([0; 256], [0; 256]);
+        for (index, framework) in frameworks.iter().enumerate() {
+            framework.heads().iter().for_each(|byte| heads[usize::from(*byte)] |= 1 << index);
+            framework.tails().iter().for_each(|byte| tails[usize::from(*byte)] |= 1 << index);
+        }
+        Self { frameworks, heads, tails }
+    }
+
+    pub(super) fn line(&mut self, line: &Line<'_>, notes: &mut Notes) {
+        let bytes = line.text.as_bytes();
+        let (Some(head), Some(tail)) = (bytes.iter().find(|byte| !byte.is_ascii_whitespace()), bytes.last()) else {
+            return;
+        };
+        let mut wanted = self.heads[usize::from(*head)] | self.tails[usize::from(*tail)];
+        while wanted != 0 {
+            let index = wanted.trailing_zeros();
+            wanted &= wanted - 1;
+            if let Some(framework) = self.frameworks.get_mut(index as usize) {
+                framework.line(line, notes);
+            }
+        }
+    }
+
+    pub(super) fn end(&mut self, notes: &mut Notes) {
+        self.frameworks.iter_mut().for_each(|framework| framework.end(notes));
+    }
 }
 
 /// Every framework that speaks on a stream.

@@ -41,6 +41,10 @@ pub(super) struct Nextest {
 }
 
 impl Framework for Nextest {
+    fn heads(&self) -> &'static [u8] {
+        b"SCFLTA"
+    }
+
     fn line(&mut self, line: &Line<'_>, notes: &mut Notes) {
         let text = line.text.trim_start();
         if text.starts_with("Starting ") && STARTING.is_match(line.text) {

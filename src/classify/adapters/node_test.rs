@@ -41,6 +41,10 @@ struct Block {
 }
 
 impl Framework for NodeTest {
+    fn heads(&self) -> &'static [u8] {
+        b"o#\xE2"
+    }
+
     fn line(&mut self, line: &Line<'_>, notes: &mut Notes) {
         if (line.text.starts_with("ok ") || line.text.starts_with('✔')) && BARE_FILE.is_match(line.text) {
             self.bare_files += 1;

@@ -29,6 +29,9 @@ static STOPPED: LazyLock<Regex> = LazyLock::new(|| {
 static SHORT: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"^={3,} short test summary info ={3,}$").expect("a fixed pattern"));
 
+/// Letters of pytest's progress line, one for each test.
+const PROGRESS_MARKS: [char; 8] = ['.', 'F', 'E', 's', 'x', 'X', 'R', 'p'];
+
 /// Deepest nesting of sessions that is kept apart.
 const SESSIONS_MAX: usize = 16;
 
@@ -50,6 +53,10 @@ struct Session {
 }
 
 impl Framework for Pytest {
+    fn heads(&self) -> &'static [u8] {
+        b"=!n0123456789.FEsxXRp"
+    }
+
     fn line(&mut self, line: &Line<'_>, notes: &mut Notes) {
         if line.text.starts_with("===") {
             if HEADER.is_match(line.text) {
@@ -83,7 +90,11 @@ impl Framework for Pytest {
                 return;
             }
         }
-        if line.text.ends_with("%]") && self.progress.is_none() && PROGRESS.is_match(line.text) {
+        if line.text.ends_with("%]")
+            && line.text.starts_with(PROGRESS_MARKS)
+            && self.progress.is_none()
+            && PROGRESS.is_match(line.text)
+        {
             self.progress = Some(line.sighting("pytest"));
             return;
         }
@@ -130,7 +141,9 @@ impl Framework for Pytest {
 }
 
 fn closing(text: &str) -> Option<Counts> {
-    if !text.contains(" in ") {
+    // `3 passed in …`, `=== 3 passed in … ===`, `no tests ran in …`; a line of a log rarely ends like that, too.
+    let begins = text.starts_with(|c: char| c.is_ascii_digit() || c == '=' || c == 'n');
+    if !begins || !text.ends_with(['s', ')', '=']) || !text.contains(" in ") {
         return None;
     }
     let what = CLOSING.captures(text)?.name("what")?.as_str();

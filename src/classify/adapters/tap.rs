@@ -73,6 +73,15 @@ impl Document {
 }
 
 impl Framework for Tap {
+    fn heads(&self) -> &'static [u8] {
+        b"T1on#BFR"
+    }
+
+    fn tails(&self) -> &'static [u8] {
+        // prove names a file and ends with its state, or in the middle of it.
+        b"k.)s"
+    }
+
     fn line(&mut self, line: &Line<'_>, notes: &mut Notes) {
         let text = line.text;
         if text.starts_with("TAP version ") {

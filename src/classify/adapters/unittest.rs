@@ -34,6 +34,10 @@ const fn slot(stream: Stream) -> usize {
 }
 
 impl Framework for Unittest {
+    fn heads(&self) -> &'static [u8] {
+        b"ROFN"
+    }
+
     fn line(&mut self, line: &Line<'_>, notes: &mut Notes) {
         let slot = slot(line.stream);
         if line.text.starts_with("Ran ") {

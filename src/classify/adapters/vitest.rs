@@ -29,6 +29,10 @@ pub(super) struct Vitest {
 }
 
 impl Framework for Vitest {
+    fn heads(&self) -> &'static [u8] {
+        b"NTEDSR"
+    }
+
     fn line(&mut self, line: &Line<'_>, notes: &mut Notes) {
         let text = line.text.trim_start();
         if text.starts_with("No test files found, exiting with code") {
