@@ -69,7 +69,7 @@ pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
     let driven = runner.drive(&wanted).map_err(|error| of_run(&error))?;
     let code = exit_code(&driven, &signals);
     let run = match &driven {
-        Driven::Ran { run, .. } | Driven::DoneAlready { run } => *run,
+        Driven::Ran { run, .. } | Driven::PassedAlready { run, .. } | Driven::DoneAlready { run } => *run,
     };
     let failed = |error| store::of_store(&error);
     let record = store.run(run).map_err(failed)?;
@@ -79,7 +79,10 @@ pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
         let mut document = record.map_or(Value::Null, |record| view::run(&record, state.as_ref(), &attempts));
         if let Value::Object(fields) = &mut document {
             fields.insert("exit_code".to_owned(), json!(code.code()));
-            fields.insert("already_done".to_owned(), json!(matches!(driven, Driven::DoneAlready { .. })));
+            fields.insert(
+                "already_done".to_owned(),
+                json!(matches!(driven, Driven::DoneAlready { .. } | Driven::PassedAlready { .. })),
+            );
         }
         output::document(&document);
     } else {
@@ -93,6 +96,11 @@ pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
 /// The first line of the answer: it never says a good word when the task is held.
 fn headline(task: &TaskName, driven: &Driven) -> String {
     match driven {
+        Driven::PassedAlready { until, run } => {
+            format!(
+                "task {task}: {until} has passed already for this commit, tree and pipeline (run {run}); nothing was started"
+            )
+        }
         Driven::DoneAlready { run } => {
             format!("task {task}: done already for this commit, tree and pipeline (run {run}); nothing was started")
         }
@@ -123,7 +131,7 @@ fn headline(task: &TaskName, driven: &Driven) -> String {
 
 fn exit_code(driven: &Driven, signals: &Signals) -> ExitCode {
     match driven {
-        Driven::DoneAlready { .. } => ExitCode::Success,
+        Driven::DoneAlready { .. } | Driven::PassedAlready { .. } => ExitCode::Success,
         Driven::Ran { end, state, .. } => match (end, state) {
             (_, TaskState::Held { reason, .. }) => ExitCode::of_hold(reason),
             (_, TaskState::Failed { .. }) => ExitCode::Failed,
@@ -207,6 +215,10 @@ fn of_run(error: &RunError) -> Problem {
     let help = match error {
         RunError::UnknownStage { .. } => "name one of those with --from or --until".to_owned(),
         RunError::NotBuilt { .. } => "nothing was started; run a part without it, with --from and --until".to_owned(),
+        RunError::ReportCommitted { .. } => {
+            "name a file that only the suite writes, and that git ignores; or take this one out of the commit"
+                .to_owned()
+        }
         RunError::LeftHere { task } => {
             format!("finish it with `orch pipeline run --task {task}`, or use a worktree of its own")
         }
@@ -232,12 +244,13 @@ fn of_run(error: &RunError) -> Problem {
     let code = match error {
         RunError::LeftHere { .. } => ExitCode::Locked,
         RunError::UnknownStage { .. }
+        | RunError::ReportCommitted { .. }
+        | RunError::Prepare { .. }
         | RunError::NotBuilt { .. }
         | RunError::UntilBefore { .. }
         | RunError::Elsewhere { .. }
         | RunError::Plan { .. } => ExitCode::Invalid,
-        RunError::Prepare { .. }
-        | RunError::Store(_)
+        RunError::Store(_)
         | RunError::Git(_)
         | RunError::Tree(_)
         | RunError::StateDir(_)
@@ -310,7 +323,7 @@ fn show_plans(plans: &[(crate::domain::pipeline::Stage, crate::domain::plan::Att
                 json!({
                     "stage": stage.name.as_str(),
                     "producer": plan.producer.as_str(),
-                    "argv": plan.argv.words(),
+                    "argv": plan.shown.words(),
                     "cwd": plan.cwd.display().to_string(),
                     "env_names": plan.env.names(),
                     "gate": stage.gate.as_str(),
@@ -329,7 +342,7 @@ fn show_plans(plans: &[(crate::domain::pipeline::Stage, crate::domain::plan::Att
             "{}: {} {}\n  in {}, gate {}, environment {}",
             stage.name,
             plan.producer.as_str(),
-            words(plan.argv.words()),
+            words(plan.shown.words()),
             plan.cwd.display(),
             stage.gate.as_str(),
             plan.env.names().join(" ")

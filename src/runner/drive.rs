@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::domain::decision::{Decision, Settlement};
 use crate::domain::id::{AttemptId, Digest, Nonce, RelPath, RunId, StageName, TaskName};
-use crate::domain::pipeline::{Pipeline, Producer, ReportPlace, Stage};
+use crate::domain::pipeline::{Pipeline, Stage};
 use crate::domain::plan::{AttemptKey, AttemptPlan};
 use crate::domain::stamp::Stamp;
 use crate::domain::task::{AttemptPhase, Decided, Effect, Event, Intent, RunEnd, RunStart, TaskState};
@@ -27,6 +27,8 @@ use super::error::{RunError, chain};
 use super::judge::{Judged, Scene, judge};
 use super::ledger::Ledger;
 use super::notice::Notice;
+use super::reuse;
+use super::start::reports_below;
 
 /// Runs whose verdicts are looked at for reuse.
 pub(super) const RUNS_LOOKED_AT: u32 = 50;
@@ -51,6 +53,13 @@ pub enum Driven {
         end: RunEnd,
         /// The task's state.
         state: TaskState,
+    },
+    /// The stage of `--until` has passed for this very commit, tree and pipeline; nothing was started.
+    PassedAlready {
+        /// The stage.
+        until: StageName,
+        /// The task's last run.
+        run: RunId,
     },
     /// The task was done already, for this very commit, tree and pipeline; nothing was started.
     DoneAlready {
@@ -137,7 +146,14 @@ impl Runner<'_> {
             };
             return Ok(Driven::DoneAlready { run });
         };
-        self.check_way(&stage, wanted)?;
+        if let (None, Some(until), Some(task)) = (&wanted.from, &wanted.until, ledger.task())
+            && reuse::way_to(self.pipeline, &stage.name)
+                .is_some_and(|way| way.iter().any(|passed| passed.name == *until))
+            && let Some(run) = self.last_run(&task.name.clone())?
+        {
+            return Ok(Driven::PassedAlready { until: until.clone(), run });
+        }
+        self.check_way(&stage, wanted, &tree)?;
 
         let run = RunId::new(self.clock.id());
         let run_dir = self.state.run_dir(run);
@@ -266,7 +282,7 @@ impl Runner<'_> {
             producer: plan.producer,
             chosen: "declared".to_owned(),
             nonce: plan.nonce,
-            argv: plan.argv.words().to_vec(),
+            argv: plan.shown.words().to_vec(),
             cwd: plan.cwd.clone(),
             env_names: plan.env.names().into_iter().map(str::to_owned).collect(),
             tree: before.digest(),
@@ -279,13 +295,18 @@ impl Runner<'_> {
             stage: &stage.name,
             attempt,
             place: (plan.key.visit.get(), plan.key.number.get()),
-            argv: plan.argv.words(),
+            argv: plan.shown.words(),
         });
         let record = bench
             .run(&plan, &course.run_dir, self.stop, self.clock)
             .map_err(|error| RunError::Supervisor(chain(&error)))?;
         let after = self.snapshot(self.pipeline, Some(&before))?;
-        let tree = compare(&before, &after);
+        let mut tree = compare(&before, &after);
+        if before.head() != after.head() {
+            // A verdict is bound to the commit the suite started from; it says nothing of another one.
+            let (was, is) = (before.head(), after.head());
+            tree.changed.insert(0, format!("HEAD ({} is now {})", was.commit.short(), is.commit.short()));
+        }
         course.tree = after;
         let scene = Scene {
             stage,
@@ -428,15 +449,7 @@ impl Runner<'_> {
 
     /// Looks at the worktree's tree, less artifacts and declared reports.
     pub(super) fn snapshot(&self, pipeline: &Pipeline, known: Option<&Snapshot>) -> Result<Snapshot, RunError> {
-        let reports = pipeline.stages().iter().flat_map(|stage| match &stage.producer {
-            Producer::TestRunner(suite) | Producer::Command(suite) => suite.reports.as_slice(),
-            Producer::StagingRunner(staging) => staging.suite.reports.as_slice(),
-            Producer::Agent(_) | Producer::Approval => &[],
-        });
-        let places = reports.filter_map(|report| match &report.place {
-            ReportPlace::Worktree(path) => Some(path.clone()),
-            ReportPlace::Attempt(_) => None,
-        });
+        let places = pipeline.stages().iter().flat_map(reports_below).cloned();
         let less = Less::new(self.artifacts_folder(pipeline), places);
         Ok(Snapshot::take(self.git, self.worktree, &less, known)?)
     }
@@ -461,6 +474,11 @@ impl Runner<'_> {
             }
         }
         Ok(published)
+    }
+
+    fn last_run(&self, task: &TaskName) -> Result<Option<RunId>, RunError> {
+        let filter = RunFilter { task: Some(task.clone()), limit: Some(1) };
+        Ok(self.store.runs(&filter)?.first().map(|run| run.start.run))
     }
 
     fn tell_taken(&mut self, taken: &Taken) {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::domain::id::{RunId, StageName, TaskName};
+use crate::domain::id::{RelPath, RunId, StageName, TaskName};
 use crate::engine::{PlanError, Refused};
 use crate::producer::PrepareError;
 use crate::store::StoreError;
@@ -50,6 +50,14 @@ pub enum RunError {
     LeftHere {
         /// The other task.
         task: TaskName,
+    },
+    /// A declared report is a file of the commit: it would be removed before the start.
+    #[error("run stage `{stage}`: its report {path} is a file of the commit, which orch would have to remove")]
+    ReportCommitted {
+        /// The stage.
+        stage: StageName,
+        /// The report.
+        path: RelPath,
     },
     /// A stage cannot be resolved here.
     #[error("resolve stage `{stage}`")]

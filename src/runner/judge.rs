@@ -92,6 +92,8 @@ fn try_judge(scene: Scene<'_>, tree: Option<TreeFacts>) -> std::io::Result<Judge
     let moved = match scene.artifact.map(|path| take_away(scene.root, path, ours.as_ref(), scene.moved_dir)) {
         None => Taken::Nothing,
         Some(Ok(moved)) => moved,
+        // Without a verdict there is nothing to publish, and the hold has its own reason.
+        Some(Err(_)) if document.is_none() => Taken::Nothing,
         Some(Err(error)) => {
             let settlement = unpublished(&error);
             return Ok(Judged { evidence, outcome, settlement, artifact: None, moved: Taken::Nothing });
@@ -143,7 +145,12 @@ fn document(scene: Scene<'_>, evidence: &Evidence, outcome: Option<&Outcome>, ta
 /// An artifact that cannot be written is no fault of the code.
 fn unpublished(error: &ArtifactError) -> Settlement {
     let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
-    Settlement::TransientInfra(Fault { reason: Reason::Internal, detail: format!("could not {error}{cause}") })
+    let detail = format!("could not {error}{cause}");
+    if error.is_not_a_file() {
+        let detail = format!("{detail}; {}", error.help());
+        return Settlement::Unreadable(Unreadable { reason: UnreadableReason::NotAFile, line: None, detail });
+    }
+    Settlement::TransientInfra(Fault { reason: Reason::Internal, detail })
 }
 
 /// A stage with a gate and without an artifact's place can never pass.

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::id::{AttemptId, RunId, StageName};
-use crate::domain::pipeline::{Producer, Stage};
+use crate::domain::id::{AttemptId, RelPath, RunId, StageName};
+use crate::domain::pipeline::{Producer, ReportPlace, Stage};
 use crate::domain::plan::{AttemptKey, AttemptPlan};
 use crate::domain::task::TaskState;
 use crate::store::RunFilter;
@@ -98,7 +98,7 @@ impl Runner<'_> {
     }
 
     /// Refuses, before anything starts, a way that leads through a producer which is not built.
-    pub(super) fn check_way(&self, start: &Stage, wanted: &Wanted) -> Result<(), RunError> {
+    pub(super) fn check_way(&self, start: &Stage, wanted: &Wanted, tree: &Snapshot) -> Result<(), RunError> {
         let until = match &wanted.until {
             Some(name) => Some(&find(self.pipeline, name.as_str())?.name),
             None => None,
@@ -110,6 +110,9 @@ impl Runner<'_> {
             return Err(RunError::UntilBefore { from: start.name.clone(), until: until.clone() });
         }
         for stage in way {
+            if let Some(path) = reports_below(stage).find(|path| tree.commits(path)) {
+                return Err(RunError::ReportCommitted { stage: stage.name.clone(), path: path.clone() });
+            }
             if let Some(name) = self.set_switch(stage) {
                 return Err(RunError::NotBuilt {
                     stage: stage.name.clone(),
@@ -155,7 +158,7 @@ impl Runner<'_> {
         let commit = head.commit.to_string();
         let tree = self.snapshot(self.pipeline, None)?;
         let Some(start) = self.start_stage(&ledger, wanted, &commit, &tree)? else { return Ok(Vec::new()) };
-        self.check_way(&start, wanted)?;
+        self.check_way(&start, wanted, &tree)?;
         let run = RunId::new(self.clock.id());
         let course = Course {
             run,
@@ -182,4 +185,17 @@ impl Runner<'_> {
             })
             .collect()
     }
+}
+
+/// The reports of a stage that are declared below the worktree.
+pub(super) fn reports_below(stage: &Stage) -> impl Iterator<Item = &RelPath> {
+    let reports = match &stage.producer {
+        Producer::TestRunner(suite) | Producer::Command(suite) => suite.reports.as_slice(),
+        Producer::StagingRunner(staging) => staging.suite.reports.as_slice(),
+        Producer::Agent(_) | Producer::Approval => &[],
+    };
+    reports.iter().filter_map(|report| match &report.place {
+        ReportPlace::Worktree(path) => Some(path),
+        ReportPlace::Attempt(_) => None,
+    })
 }
