@@ -125,6 +125,17 @@ fn a_run_that_waits_for_an_orphan_can_be_stopped() {
 }
 
 #[test]
+fn a_supervisor_that_its_suite_stopped_is_woken_by_a_request_to_stop() {
+    let shop = Shop::running(&format!("{NOTES}kill -STOP $PPID\n{WAITS}{PASSES}"));
+    let (mut said, _go) = shop.said_and_go();
+    let going = shop.orch("pipeline run").start();
+    let suite = said.pid();
+    going.signal(Signal::TERM);
+    going.end().exits(143).says("interrupted");
+    assert!(!lives(suite));
+}
+
+#[test]
 fn a_supervisor_that_is_killed_is_a_lost_attempt() {
     let shop = waiting(PASSES);
     let (mut said, mut go) = shop.said_and_go();

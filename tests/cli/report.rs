@@ -34,8 +34,13 @@ fn a_report_in_the_attempts_folder_is_read() {
 fn a_report_from_before_cannot_answer() {
     let stale = shop("junit.xml", "true\n");
     stale.write("junit.xml", GREEN);
-    stale.commit("a report that somebody committed");
     stale.run().held(78, "`junit.xml` was not written");
+
+    // One that somebody committed is not orch's to remove.
+    stale.write("junit.xml", GREEN);
+    stale.commit("a report that somebody committed");
+    stale.run().exits(3).talks("is a file of the commit");
+    assert_eq!(stale.read("junit.xml"), GREEN);
 
     // The same where the file is put back with its old time: the attempt did not write it.
     let touched = shop("out.tmp", "cp -p green.xml out.tmp\ntouch -d '2001-01-01' out.tmp\n");
