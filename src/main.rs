@@ -9,6 +9,9 @@ fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     match arguments.get(1) {
         Some(first) if first == exec::SUPERVISE => exec::supervise(arguments.get(2..).unwrap_or_default()),
-        Some(_) | None => ExitCode::from(cli::main(arguments).code()),
+        Some(_) | None => {
+            exec::normalise_signals();
+            ExitCode::from(cli::main(arguments).code())
+        }
     }
 }

@@ -168,7 +168,7 @@ impl<'a> Case<'a> {
             FAIL,
             Reason::TestsFailed,
             Rule::RedEvidence,
-            Proof { counts: Some(red.counts), ..seen(&red.at, detail) },
+            Proof { counts: self.counts.or(Some(red.counts)), ..seen(&red.at, detail) },
         ))
     }
 

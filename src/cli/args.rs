@@ -142,7 +142,7 @@ pub(super) struct ClassifyArgs {
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(super) min_tests: u64,
     /// Stop the command after so many seconds
-    #[arg(long, value_name = "SECONDS", requires = "command")]
+    #[arg(long, value_name = "SECONDS")]
     pub(super) timeout_s: Option<u64>,
     /// Write the answer to a file, as json=FILE
     #[arg(long, value_name = "FORMAT=FILE")]

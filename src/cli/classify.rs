@@ -25,6 +25,11 @@ pub(super) fn classify(options: &ClassifyArgs) -> Result<ExitCode, Problem> {
     let reports = report_paths(&options.report)?;
     let emit = emit_path(&options.emit)?;
     if options.command.is_empty() {
+        if options.timeout_s.is_some() {
+            // clap does not ask for what another option excludes.
+            return Err(usage("--timeout-s stops a command, and none is given")
+                .help("give one: orch classify --timeout-s N -- CMD; a recorded end that was forced is --timed-out"));
+        }
         let evidence = recorded(options, declared, &reports)?;
         let outcome = classify::classify(&evidence).ok_or_else(|| usage("a cancelled end has no class"))?;
         let answer = document(&outcome);
@@ -32,10 +37,13 @@ pub(super) fn classify(options: &ClassifyArgs) -> Result<ExitCode, Problem> {
         write_emit(emit.as_deref(), &answer)?;
         return Ok(ExitCode::of_conclusion(outcome.conclusion));
     }
-    let evidence = wrap::run(options, declared, &reports)?;
-    let Some(outcome) = classify::classify(&evidence) else {
+    let wrapped = wrap::run(options, declared, &reports)?;
+    if wrapped.open_line {
+        output::talk("");
+    }
+    let Some(outcome) = classify::classify(&wrapped.evidence) else {
         output::talk("orch: cancelled; a cancelled command has no class");
-        return Ok(ExitCode::Interrupted);
+        return Ok(wrapped.stopped);
     };
     let answer = document(&outcome);
     write_emit(emit.as_deref(), &answer)?;

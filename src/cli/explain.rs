@@ -13,7 +13,7 @@ use super::{ExitCode, store, view};
 
 pub(super) fn explain(options: &ExplainArgs) -> Result<ExitCode, Problem> {
     if let Some(text) = options.what.as_deref().filter(|text| text.to_ascii_uppercase().starts_with("ORCH")) {
-        return explain_code(text);
+        return explain_code(text, options.state.json);
     }
     let git = store::git(&options.state.worktree)?;
     let place = store::place(&options.state, &git)?;
@@ -31,12 +31,23 @@ pub(super) fn explain(options: &ExplainArgs) -> Result<ExitCode, Problem> {
     Ok(ExitCode::Success)
 }
 
-fn explain_code(text: &str) -> Result<ExitCode, Problem> {
+fn explain_code(text: &str, as_json: bool) -> Result<ExitCode, Problem> {
     let code = Code::from_text(text).ok_or_else(|| {
         Problem::new(ExitCode::Usage, format!("no problem has the code `{text}`"))
             .help("docs/reference/problems.md lists them")
     })?;
     let told = code.explanation();
+    if as_json {
+        output::document(&serde_json::json!({
+            "version": 1,
+            "code": code.as_str(),
+            "title": code.title(),
+            "about": told.about,
+            "refused": told.wrong,
+            "accepted": told.right,
+        }));
+        return Ok(ExitCode::Success);
+    }
     output::data(&format!(
         "{}: {}\n\n{}\n\nrefused:\n\n{}\n\naccepted:\n\n{}",
         code.as_str(),
@@ -103,7 +114,7 @@ fn in_words(attempt: &AttemptRecord) -> String {
             Some(outcome) => lines.extend(outcome_lines(outcome)),
             None => lines.push("class: none; a cancelled attempt has no outcome".to_owned()),
         }
-        lines.push(format!("came to: {}", view::settlement(&decided.settlement)));
+        lines.push(format!("came to: {}", decided.settlement.as_str()));
         lines.push(format!("decision: {}", view::decision(&decided.decision)));
         if let Some(artifact) = &decided.artifact {
             lines.push(format!("artifact: {} ({})", artifact.path, artifact.digest.short()));

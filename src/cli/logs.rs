@@ -76,6 +76,7 @@ fn show(
     for piece in part.pieces() {
         match piece.map_err(failed)? {
             Piece::Bytes(bytes) if options.state.json => output::document(&json!({
+                "version": 1,
                 "attempt": attempt.intent.attempt.to_string(),
                 "stream": stream.as_str(),
                 "text": String::from_utf8_lossy(&bytes),
@@ -83,7 +84,7 @@ fn show(
             Piece::Bytes(bytes) if options.raw => output::raw(&bytes),
             Piece::Bytes(bytes) => output::raw(escape(&bytes).as_bytes()),
             Piece::Gap { bytes, .. } => {
-                output::talk(&format!("orch: {bytes} bytes of {} were not kept", stream.as_str()))
+                output::talk(&format!("orch: {bytes} bytes of {} were not kept", stream.as_str()));
             }
         }
     }

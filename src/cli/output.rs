@@ -2,6 +2,8 @@
 
 use std::io::{IsTerminal as _, Write as _};
 
+use crate::runner::chain;
+
 use super::ExitCode;
 
 /// Why a command could not do its work.
@@ -41,20 +43,6 @@ impl Problem {
         }
         self.code
     }
-}
-
-/// An error and its causes in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut message = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let text = error.to_string();
-        if !message.contains(&text) {
-            message = format!("{message}: {text}");
-        }
-        cause = error.source();
-    }
-    message
 }
 
 /// Switches diagnostics on where `ORCH_LOG` asks for them; they go to stderr.

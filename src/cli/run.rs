@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::domain::decision::Settlement;
-use crate::domain::id::{Nonce, StageName, TaskName};
+use crate::domain::decision::{Decision, HoldReason, Settlement};
+use crate::domain::id::{NameError, Nonce, StageName, TaskName};
 use crate::domain::task::{RunEnd, TaskState};
 use crate::runner::{Clock as _, Driven, Notice, RunError, Runner, SystemClock, Wanted};
 use crate::store::Holder;
@@ -19,13 +19,17 @@ use super::signals::Signals;
 use super::{ExitCode, pipeline, store, view};
 
 pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
-    let path = pipeline_path(options)?;
+    let git = store::git(&options.state.worktree)?;
+    let worktree = store::worktree(&options.state, &git)?;
+    let path = pipeline_path(options, &worktree)?;
     let (pipeline, text) = pipeline::load(&path)?;
     let wanted = Wanted { from: stage(options.from.as_deref())?, until: stage(options.until.as_deref())? };
-    let git = store::git(&options.state.worktree)?;
-    let place = store::place(&options.state, &git)?;
-    let task = task_name(options, &place.worktree)?;
+    let task = task_name(options, &worktree)?;
+    let place = store::state(&options.state, worktree)?;
 
+    // From here on a request to stop is heard, not obeyed at once: what is begun is brought to its record.
+    let signals = Signals::catch()
+        .map_err(|error| Problem::new(ExitCode::Internal, format!("could not watch for signals: {error}")))?;
     let clock = SystemClock;
     let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
     let card = holder::Holder::this_process(Nonce::new(clock.secret()), clock.now(), &words);
@@ -40,8 +44,6 @@ pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
         output::talk(&format!("orch: the last runner of this task ended without releasing it: {}", gone.describe()));
     }
     let mut store = store::open(&place.state)?;
-    let signals = Signals::catch()
-        .map_err(|error| Problem::new(ExitCode::Internal, format!("could not watch for signals: {error}")))?;
 
     let mut notify = |notice: Notice<'_>| tell(&notice);
     let mut runner = Runner {
@@ -67,7 +69,7 @@ pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
     let driven = runner.drive(&wanted).map_err(|error| of_run(&error))?;
     let code = exit_code(&driven, &signals);
     let run = match &driven {
-        Driven::Ran { run, .. } | Driven::DoneAlready { run } => *run,
+        Driven::Ran { run, .. } | Driven::PassedAlready { run, .. } | Driven::DoneAlready { run } => *run,
     };
     let failed = |error| store::of_store(&error);
     let record = store.run(run).map_err(failed)?;
@@ -77,7 +79,10 @@ pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
         let mut document = record.map_or(Value::Null, |record| view::run(&record, state.as_ref(), &attempts));
         if let Value::Object(fields) = &mut document {
             fields.insert("exit_code".to_owned(), json!(code.code()));
-            fields.insert("already_done".to_owned(), json!(matches!(driven, Driven::DoneAlready { .. })));
+            fields.insert(
+                "already_done".to_owned(),
+                json!(matches!(driven, Driven::DoneAlready { .. } | Driven::PassedAlready { .. })),
+            );
         }
         output::document(&document);
     } else {
@@ -91,14 +96,21 @@ pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
 /// The first line of the answer: it never says a good word when the task is held.
 fn headline(task: &TaskName, driven: &Driven) -> String {
     match driven {
+        Driven::PassedAlready { until, run } => {
+            format!(
+                "task {task}: {until} has passed already for this commit, tree and pipeline (run {run}); nothing was started"
+            )
+        }
         Driven::DoneAlready { run } => {
             format!("task {task}: done already for this commit, tree and pipeline (run {run}); nothing was started")
         }
         Driven::Ran { run, end, state } => match (end, state) {
             (_, TaskState::Held { stage, reason, .. }) => {
+                // What a suite says of itself stands below: the first line is read alone, and held is no good news.
                 format!(
-                    "task {task}: HELD at {stage}: {}\nrun {run}; `orch explain` says what was seen, `orch logs` shows the output, \
+                    "task {task}: HELD at {stage} ({})\n{}\nrun {run}; `orch explain` says what was seen, `orch logs` shows the output, \
                      `orch pipeline run` tries the stage again",
+                    reason.kind(),
                     reason.text()
                 )
             }
@@ -119,7 +131,7 @@ fn headline(task: &TaskName, driven: &Driven) -> String {
 
 fn exit_code(driven: &Driven, signals: &Signals) -> ExitCode {
     match driven {
-        Driven::DoneAlready { .. } => ExitCode::Success,
+        Driven::DoneAlready { .. } | Driven::PassedAlready { .. } => ExitCode::Success,
         Driven::Ran { end, state, .. } => match (end, state) {
             (_, TaskState::Held { reason, .. }) => ExitCode::of_hold(reason),
             (_, TaskState::Failed { .. }) => ExitCode::Failed,
@@ -130,14 +142,17 @@ fn exit_code(driven: &Driven, signals: &Signals) -> ExitCode {
 }
 
 fn stage(text: Option<&str>) -> Result<Option<StageName>, Problem> {
-    text.map(|text| StageName::new(text).map_err(|error| Problem::new(ExitCode::Usage, error.to_string()))).transpose()
+    let refused = |error: NameError| {
+        Problem::new(ExitCode::Usage, error.to_string()).help("the pipeline file names its stages under `stages:`")
+    };
+    text.map(|text| StageName::new(text).map_err(refused)).transpose()
 }
 
-fn pipeline_path(options: &RunArgs) -> Result<PathBuf, Problem> {
+fn pipeline_path(options: &RunArgs, worktree: &Worktree) -> Result<PathBuf, Problem> {
     if let Some(path) = &options.pipeline {
         return Ok(path.clone());
     }
-    let folder = options.state.worktree.join("pipelines");
+    let folder = worktree.toplevel().join("pipelines");
     let mut found: Vec<PathBuf> = std::fs::read_dir(&folder)
         .map(|entries| {
             entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).filter(|path| is_yaml(path)).collect()
@@ -162,7 +177,9 @@ fn is_yaml(path: &Path) -> bool {
 
 fn task_name(options: &RunArgs, worktree: &Worktree) -> Result<TaskName, Problem> {
     if let Some(name) = &options.task {
-        return TaskName::new(name.clone()).map_err(|error| Problem::new(ExitCode::Usage, error.to_string()));
+        return TaskName::new(name.clone()).map_err(|error| {
+            Problem::new(ExitCode::Usage, error.to_string()).help("`orch status` lists the tasks there are")
+        });
     }
     let head = worktree.head();
     let detached = || TaskName::new(format!("detached-{}", head.commit.short())).ok();
@@ -196,8 +213,18 @@ fn locked(error: &LockError, as_json: bool) -> Problem {
 
 fn of_run(error: &RunError) -> Problem {
     let help = match error {
-        RunError::UnknownStage { .. } => "`orch pipeline validate` and the pipeline file name its stages".to_owned(),
-        RunError::NotBuilt { .. } => "run a part without it, with --from and --until".to_owned(),
+        RunError::UnknownStage { .. } => "name one of those with --from or --until".to_owned(),
+        RunError::NotBuilt { .. } => "nothing was started; run a part without it, with --from and --until".to_owned(),
+        RunError::ReportCommitted { .. } => {
+            "name a file that only the suite writes, and that git ignores; or take this one out of the commit"
+                .to_owned()
+        }
+        RunError::LeftHere { task } => {
+            format!("finish it with `orch pipeline run --task {task}`, or use a worktree of its own")
+        }
+        RunError::Elsewhere { .. } => {
+            "finish it there with `orch pipeline run`, or give this worktree a task of its own with --task".to_owned()
+        }
         RunError::UntilBefore { .. } => "name a stage that passes lead to".to_owned(),
         RunError::Plan { .. } => "set the variable, or declare it under `env:` of the stage's producer".to_owned(),
         RunError::Prepare { source, .. } => prepare_help(source),
@@ -215,12 +242,15 @@ fn of_run(error: &RunError) -> Problem {
         }
     };
     let code = match error {
+        RunError::LeftHere { .. } => ExitCode::Locked,
         RunError::UnknownStage { .. }
+        | RunError::ReportCommitted { .. }
+        | RunError::Prepare { .. }
         | RunError::NotBuilt { .. }
         | RunError::UntilBefore { .. }
+        | RunError::Elsewhere { .. }
         | RunError::Plan { .. } => ExitCode::Invalid,
-        RunError::Prepare { .. }
-        | RunError::Store(_)
+        RunError::Store(_)
         | RunError::Git(_)
         | RunError::Tree(_)
         | RunError::StateDir(_)
@@ -250,14 +280,26 @@ fn tell(notice: &Notice<'_>) {
         Notice::AttemptDecided { stage, outcome, settlement, decision, .. } => {
             let seen = match (outcome, settlement) {
                 (Some(outcome), Settlement::Passed | Settlement::Failed(_)) => {
-                    format!("{}, {}", view::settlement(settlement), outcome.proof.detail)
+                    format!("{}, {}", settlement.as_str(), outcome.proof.detail)
                 }
                 (Some(outcome), _) => {
                     format!("{} ({}): {}", outcome.conclusion.class(), outcome.reason.as_str(), outcome.proof.detail)
                 }
                 (None, _) => "cancelled".to_owned(),
             };
-            format!("orch: {stage}: {seen} -> {}", view::decision(decision))
+            let next = match decision {
+                // The cause stands before the arrow.
+                Decision::Hold(
+                    HoldReason::TimedOut(..) | HoldReason::PermanentEnv(_) | HoldReason::TransientInfra(_),
+                ) => "hold".to_owned(),
+                Decision::Advance(_)
+                | Decision::Rollback { .. }
+                | Decision::Rewrite
+                | Decision::Hold(HoldReason::Failed | HoldReason::BudgetSpent { .. } | HoldReason::Unreadable(_))
+                | Decision::Fail
+                | Decision::Interrupt => view::decision(decision),
+            };
+            format!("orch: {stage}: {seen} -> {next}")
         }
         Notice::Warning(text) => format!("orch: warning: {text}"),
     };
@@ -281,7 +323,7 @@ fn show_plans(plans: &[(crate::domain::pipeline::Stage, crate::domain::plan::Att
                 json!({
                     "stage": stage.name.as_str(),
                     "producer": plan.producer.as_str(),
-                    "argv": plan.argv.words(),
+                    "argv": plan.shown.words(),
                     "cwd": plan.cwd.display().to_string(),
                     "env_names": plan.env.names(),
                     "gate": stage.gate.as_str(),
@@ -300,7 +342,7 @@ fn show_plans(plans: &[(crate::domain::pipeline::Stage, crate::domain::plan::Att
             "{}: {} {}\n  in {}, gate {}, environment {}",
             stage.name,
             plan.producer.as_str(),
-            words(plan.argv.words()),
+            words(plan.shown.words()),
             plan.cwd.display(),
             stage.gate.as_str(),
             plan.env.names().join(" ")

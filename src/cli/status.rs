@@ -108,7 +108,10 @@ pub(super) fn run_show(options: &RunShowArgs) -> Result<ExitCode, Problem> {
     let run = store.run(id).map_err(failed)?.ok_or_else(nothing)?;
     if options.events {
         for record in store.events(&run.task, Version::NONE).map_err(failed)? {
-            output::data(&format!("{{\"seq\":{},\"hash\":\"{}\",\"event\":{}}}", record.seq, record.hash, record.text));
+            output::data(&format!(
+                "{{\"version\":1,\"seq\":{},\"hash\":\"{}\",\"event\":{}}}",
+                record.seq, record.hash, record.text
+            ));
         }
         return Ok(ExitCode::Success);
     }
@@ -125,7 +128,7 @@ pub(super) fn run_show(options: &RunShowArgs) -> Result<ExitCode, Problem> {
         let ended =
             attempt.finished.as_ref().map_or("under way".to_owned(), |finished| view::exit_in_words(&finished.record));
         let came_to = attempt.decided.as_ref().map_or(String::new(), |decided| {
-            format!(", {} -> {}", view::settlement(&decided.settlement), view::decision(&decided.decision))
+            format!(", {} -> {}", decided.settlement.as_str(), view::decision(&decided.decision))
         });
         output::data(&format!(
             "  {}  {} (visit {}, attempt {}): {ended}{came_to}",

@@ -54,16 +54,33 @@ fn run_git(call: &GitCall<'_>) -> io::Result<GitAnswer> {
 
 /// Opens the worktree and the state folder that the options name.
 pub(super) fn place(options: &StateArgs, git: &Git<'_>) -> Result<Place, Problem> {
-    let worktree = Worktree::open(git, &options.worktree).map_err(|error| of_git(&error))?;
+    state(options, worktree(options, git)?)
+}
+
+/// Opens the worktree alone; makes nothing.
+pub(super) fn worktree(options: &StateArgs, git: &Git<'_>) -> Result<Worktree, Problem> {
+    Worktree::open(git, &options.worktree).map_err(|error| of_git(&error))
+}
+
+/// Opens the state folder that goes with a worktree.
+pub(super) fn state(options: &StateArgs, worktree: Worktree) -> Result<Place, Problem> {
     let [env, xdg, home] = ["ORCH_STATE_DIR", "XDG_STATE_HOME", "HOME"].map(std::env::var_os);
+    let flag = options.state_dir.as_deref().map(without_dots);
     let wish = StateDirWish {
-        flag: options.state_dir.as_deref(),
+        flag: flag.as_deref(),
         env: env.as_deref(),
         xdg_state_home: xdg.as_deref(),
         home: home.as_deref(),
     };
     let state = StateDir::open(wish, &worktree, &cwd()?).map_err(|error| of_state_dir(&error))?;
     Ok(Place { worktree, state })
+}
+
+/// Resolves `..` in a path as far as it exists; the rest stays as it is.
+fn without_dots(path: &Path) -> PathBuf {
+    let whole = path.canonicalize();
+    let parent = || Some(path.parent()?.canonicalize().ok()?.join(path.file_name()?));
+    whole.ok().or_else(parent).unwrap_or_else(|| path.to_owned())
 }
 
 /// Opens the store, making it where there is none.
@@ -104,7 +121,7 @@ pub(super) fn of_state_dir(error: &StateDirError) -> Problem {
 pub(super) fn of_store(error: &StoreError) -> Problem {
     let asked = matches!(error, StoreError::NoSuch { .. } | StoreError::Ambiguous { .. });
     let code = if asked { ExitCode::Usage } else { ExitCode::Internal };
-    let problem = Problem::new(code, super::output::chain(error));
+    let problem = Problem::new(code, crate::runner::chain(error));
     match error.help() {
         Some(help) => problem.help(help),
         None => problem,

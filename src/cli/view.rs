@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::domain::decision::{Decision, Settlement};
+use crate::domain::decision::Decision;
 use crate::domain::evidence::{Exit, ExitRecord};
 use crate::domain::pipeline::Advance;
 use crate::domain::task::TaskState;
@@ -95,7 +95,7 @@ pub(super) fn attempt(attempt: &AttemptRecord) -> Value {
         "leaked": record.map(|record| record.leaked.iter().map(|leaked| leaked.name.clone()).collect::<Vec<_>>()),
         "kill_tier": record.map(|record| json!(record.tier)),
         "outcome": decided.and_then(|decided| decided.outcome.as_ref()).map(classify::document),
-        "settlement": decided.map(|decided| settlement(&decided.settlement)),
+        "settlement": decided.map(|decided| decided.settlement.as_str()),
         "decision": decided.map(|decided| decision(&decided.decision)),
         "artifact": decided.and_then(|decided| decided.artifact.as_ref()).map(|artifact| json!({
             "path": artifact.path.as_str(),
@@ -117,19 +117,6 @@ pub(super) fn exit_in_words(record: &ExitRecord) -> String {
         Exit::Cancelled { .. } => "cancelled".to_owned(),
         Exit::SpawnFailed(failure) => format!("never started: {} `{}`", failure.step.as_str(), failure.subject),
         Exit::Lost { reason } => format!("lost: {}", reason.as_str()),
-    }
-}
-
-/// One word for a settlement.
-pub(super) const fn settlement(settlement: &Settlement) -> &'static str {
-    match settlement {
-        Settlement::Passed => "passed",
-        Settlement::Failed(_) => "failed",
-        Settlement::Unreadable(_) => "unreadable",
-        Settlement::TimedOut(..) => "timed-out",
-        Settlement::PermanentEnv(_) => "permanent-env",
-        Settlement::TransientInfra(_) => "transient-infra",
-        Settlement::Cancelled(_) => "cancelled",
     }
 }
 

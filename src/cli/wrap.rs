@@ -17,7 +17,17 @@ use super::signals::Signals;
 /// From the request to stop to the kill.
 const GRACE: Duration = Duration::from_secs(10);
 
-pub(super) fn run(options: &ClassifyArgs, declared: Declared, reports: &[PathBuf]) -> Result<Evidence, Problem> {
+/// A command that has ended.
+#[derive(Debug)]
+pub(super) struct Wrapped {
+    pub(super) evidence: Evidence,
+    /// Whether its stderr ended in the middle of a line, so that the answer needs one of its own.
+    pub(super) open_line: bool,
+    /// How orch ends where it was told to stop.
+    pub(super) stopped: ExitCode,
+}
+
+pub(super) fn run(options: &ClassifyArgs, declared: Declared, reports: &[PathBuf]) -> Result<Wrapped, Problem> {
     // A report from before may not answer for this command.
     for path in reports {
         match std::fs::remove_file(path) {
@@ -40,6 +50,7 @@ pub(super) fn run(options: &ClassifyArgs, declared: Declared, reports: &[PathBuf
         grace: GRACE,
         stop: signals.descriptor(),
     };
+    let mut open_line = false;
     let exit = through(&call, &mut |stream, bytes| {
         reader.feed(stream, bytes);
         // A reader that has gone is no reason to stop the suite.
@@ -49,11 +60,13 @@ pub(super) fn run(options: &ClassifyArgs, declared: Declared, reports: &[PathBuf
                 out.write_all(bytes).and_then(|()| out.flush()).ok();
             }
             Stream::Stderr => {
+                open_line = bytes.last().is_some_and(|byte| *byte != b'\n');
                 std::io::stderr().lock().write_all(bytes).ok();
             }
         }
     })
     .map_err(failed)?;
     let reports = reports.iter().map(|path| read_report(path)).collect();
-    Ok(Evidence { exit, declared, output: reader.finish(), reports, control: None, tree: None })
+    let evidence = Evidence { exit, declared, output: reader.finish(), reports, control: None, tree: None };
+    Ok(Wrapped { evidence, open_line, stopped: signals.exit_code() })
 }

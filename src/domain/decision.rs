@@ -30,6 +30,21 @@ pub enum Settlement {
     Cancelled(Canceller),
 }
 
+impl Settlement {
+    /// The word of documents and of the store.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Failed(_) => "failed",
+            Self::Unreadable(_) => "unreadable",
+            Self::TimedOut(..) => "timed-out",
+            Self::PermanentEnv(_) => "permanent-env",
+            Self::TransientInfra(_) => "transient-infra",
+            Self::Cancelled(_) => "cancelled",
+        }
+    }
+}
+
 /// A fault of the environment, in words a person can act on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

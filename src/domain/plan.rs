@@ -8,7 +8,7 @@ use super::id::{AttemptId, Nonce, RunId, StageName, TaskName};
 use super::pipeline::{Argv, Limits, Ordinal, ProducerKind, Report};
 
 /// One attempt, resolved: what is started, where, with what, and what is read afterwards.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct AttemptPlan {
     /// Which attempt.
     pub key: AttemptKey,
@@ -16,8 +16,10 @@ pub struct AttemptPlan {
     pub nonce: Nonce,
     /// Kind of producer.
     pub producer: ProducerKind,
-    /// Program and arguments.
+    /// Program and arguments. Words that named a variable hold its value, which may be a secret: for the start only.
     pub argv: Argv,
+    /// Program and arguments as the pipeline writes them: for records, documents and people.
+    pub shown: Argv,
     /// Absolute working folder.
     pub cwd: PathBuf,
     /// The whole environment of the producer.
@@ -30,6 +32,17 @@ pub struct AttemptPlan {
     pub reports: Vec<Report>,
     /// Folder of this attempt alone; made only where a report stands in it.
     pub attempt_dir: Option<PathBuf>,
+}
+
+impl fmt::Debug for AttemptPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AttemptPlan")
+            .field("key", &self.key)
+            .field("shown", &self.shown)
+            .field("cwd", &self.cwd)
+            .field("env", &self.env)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Which attempt of which stage of which run of which task.

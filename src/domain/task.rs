@@ -236,6 +236,8 @@ pub struct RunStart {
     pub base_commit: String,
     /// The stage it starts at.
     pub stage: StageName,
+    /// The kernel's id of this start of the machine, as in `/proc/sys/kernel/random/boot_id`.
+    pub boot: String,
     /// When.
     pub at: Timestamp,
 }

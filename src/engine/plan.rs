@@ -95,6 +95,7 @@ pub fn plan(
         nonce,
         producer: producer.kind(),
         argv,
+        shown: suite.command.clone(),
         cwd,
         env,
         limits: stage.limits,

@@ -11,7 +11,7 @@ use crate::domain::id::AttemptId;
 use super::bench::{Bench, Heard};
 use super::capture::{Capture, Pumped};
 use super::clock;
-use super::group::{Broken, Children, End, Reaped, reap};
+use super::group::{Broken, Children, End, Reaped};
 use super::protocol::{Launch, Say};
 use super::record::{Began, EXITS_FILE, Fact, Starting};
 use super::spawn::{self, Born};
@@ -162,19 +162,28 @@ impl<'run> Live<'run> {
         loop {
             let now = clock::boot();
             if self.watch.deadline().is_some_and(|at| now >= at) {
-                // An end that has come by itself wins over a limit that fires in the same moment.
+                // Output and an end that have come by themselves win over a limit that fires in the same moment.
+                self.pump_stdout(now);
+                self.pump_stderr(now);
                 self.reap(now);
-                if let Some(order) = self.watch.due(now) {
-                    self.obey(order);
-                }
             }
-            if self.given_up || self.end.is_some() && self.childless {
+            if self.given_up || self.is_over() {
                 return self.finish();
             }
-            for source in self.wait(now) {
-                self.hear(source);
+            match self.watch.due(now) {
+                Some(order) => self.obey(order),
+                None => {
+                    for source in self.wait(now) {
+                        self.hear(source);
+                    }
+                }
             }
         }
+    }
+
+    /// Whether its main process has ended and nothing else of it lives.
+    const fn is_over(&self) -> bool {
+        self.end.is_some() && self.childless
     }
 
     /// Waits for something to happen, at most until the next limit.
@@ -276,17 +285,17 @@ impl<'run> Live<'run> {
     /// Takes every child that has ended off the process table.
     fn reap(&mut self, now: Duration) {
         loop {
-            match reap() {
+            match self.bench.reap() {
                 Children::Reaped(reaped) => {
                     self.max_rss_kib = self.max_rss_kib.max(reaped.max_rss_kib);
-                    if reaped.pid == self.main.pid() {
+                    // Once it is reaped, its number may be a descendant's.
+                    if self.end.is_none() && reaped.pid == self.main.pid() {
                         // Its end of the status pipe closed before; the begin mark comes before the end.
                         self.read_status(now);
                         self.end = Some(reaped);
                     }
                 }
                 Children::None => {
-                    self.bench.survivors.clear();
                     self.childless = true;
                     break;
                 }
@@ -312,7 +321,7 @@ impl<'run> Live<'run> {
     fn cancel(&mut self, by: Canceller, now: Duration) {
         // An attempt that has ended by itself keeps its end.
         self.reap(now);
-        if self.end.is_some() && self.childless {
+        if self.is_over() {
             return;
         }
         if let Some(order) = self.watch.cancel(by, now) {

@@ -7,7 +7,9 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
+use rustix::event::poll;
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
 use signal_hook::consts::{SIGALRM, SIGCHLD, SIGHUP, SIGINT, SIGPIPE, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGXFSZ};
@@ -16,11 +18,13 @@ use crate::domain::evidence::{Canceller, KillTier, SpawnFailure, SpawnStep};
 
 use super::capture::Log;
 use super::cgroup::{self, Leaf};
-use super::group;
-use super::identity::{Hold, Identity, try_lock};
+use super::clock;
+use super::group::{self, Children};
+use super::identity::{Hold, Identity, LOCK_FILE, try_lock};
 use super::protocol::{Ask, Channel, Launch, Say};
 use super::record::{EXITS_FILE, Ledger};
 use super::spawn::{self, Born, Gifts};
+use super::sweep::ROUND;
 
 /// File with every attempt's standard output, one behind the other.
 pub const STDOUT_FILE: &str = "stdout.log";
@@ -29,6 +33,9 @@ pub const STDERR_FILE: &str = "stderr.log";
 
 /// Added to the `oom_score_adj` of children, of at most 1000: they go before their supervisor.
 const OOM_SCORE_STEP: i32 = 500;
+
+/// How long an idle supervisor may take to leave the run folder.
+const LEAVES_WITHIN: Duration = Duration::from_secs(1);
 
 /// What the supervisor holds.
 #[derive(Debug)]
@@ -78,10 +85,7 @@ impl Bench {
     /// supervisor of this run lives.
     pub(super) fn set_up(run_dir: &Path, at_most: KillTier) -> Result<Self, SpawnFailure> {
         let failed = |subject: &'static str| move |error: io::Error| supervisor_failure(&error, subject);
-        let lock = match try_lock(run_dir).map_err(failed("supervisor.lock"))? {
-            Hold::Ours(lock) => lock,
-            Hold::Taken => return Err(spawn::failure(SpawnStep::Supervisor, Errno::WOULDBLOCK, "supervisor.lock")),
-        };
+        let lock = take_lock(run_dir)?;
         if let Some(leaf) = Identity::read(run_dir).filter(Identity::is_within_reach).and_then(|earlier| earlier.leaf) {
             cgroup::remove(&leaf);
         }
@@ -112,6 +116,17 @@ impl Bench {
             runner: None,
             _lock: lock,
         })
+    }
+
+    /// Reaps one child, without waiting. The number of one that is gone may be anybody's from then on.
+    pub(super) fn reap(&mut self) -> Children {
+        let seen = group::reap();
+        match seen {
+            Children::Reaped(reaped) => self.survivors.retain(|pid| *pid != reaped.pid),
+            Children::None => self.survivors.clear(),
+            Children::Living => {}
+        }
+        seen
     }
 
     /// Takes the line to the runner.
@@ -159,6 +174,20 @@ impl Bench {
     pub(super) fn clear(self) {
         if let Some(leaf) = self.leaf {
             leaf.remove();
+        }
+    }
+}
+
+/// Takes the run's lock. One that was idle when its runner died is just leaving, and is waited for.
+fn take_lock(run_dir: &Path) -> Result<File, SpawnFailure> {
+    let deadline = clock::boot() + LEAVES_WITHIN;
+    loop {
+        match try_lock(run_dir).map_err(|error| supervisor_failure(&error, LOCK_FILE))? {
+            Hold::Ours(lock) => return Ok(lock),
+            Hold::Taken if clock::boot() < deadline => {
+                poll(&mut [], Some(&clock::wait_until(Some(ROUND), Duration::ZERO))).ok();
+            }
+            Hold::Taken => return Err(spawn::failure(SpawnStep::Supervisor, Errno::WOULDBLOCK, LOCK_FILE)),
         }
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::process::Signal;
 
 use crate::domain::evidence::{Canceller, KillTier, SpawnFailure, SpawnStep};
 use crate::domain::id::{AttemptId, Nonce};
@@ -21,8 +22,10 @@ use super::record::RecordError;
 use super::recover::{Ending, Recovered, recover};
 use super::spawn;
 use super::supervise::arguments;
-use super::sweep::MARK;
+use super::sweep::{MARK, Target};
 
+/// How much longer than its limits and grace an attempt may take before its supervisor is looked after.
+const SLACK: Duration = Duration::from_secs(10);
 /// How long a supervisor may take to say that it is ready.
 const READY_WITHIN: Duration = Duration::from_secs(10);
 
@@ -34,7 +37,17 @@ pub struct Supervisor {
     process: Child,
     channel: Channel,
     run_dir: PathBuf,
-    current: Option<(AttemptId, Nonce)>,
+    current: Option<Current>,
+}
+
+/// The attempt under way.
+#[derive(Debug, Clone, Copy)]
+struct Current {
+    attempt: AttemptId,
+    nonce: Nonce,
+    /// From launch to the latest end that its limits allow.
+    longest: Duration,
+    grace: Duration,
 }
 
 /// What happens to an attempt while one waits for its end.
@@ -118,13 +131,16 @@ impl Supervisor {
     /// # Errors
     /// [`ExecError::Busy`], or a launch that is too large to be sent.
     pub fn launch(&mut self, launch: &Launch) -> Result<(), ExecError> {
-        if let Some((attempt, _)) = self.current {
+        if let Some(Current { attempt, .. }) = self.current {
             return Err(ExecError::Busy { attempt });
         }
+        let limits = launch.limits;
+        let longest = limits.start.saturating_add(limits.total).saturating_add(limits.grace).saturating_add(SLACK);
         match self.channel.send(&Ask::Launch(WireLaunch::from(launch))) {
             // A supervisor that has died is met, and explained, when one waits.
             Ok(()) | Err(ChannelError::Socket(_)) => {
-                self.current = Some((launch.attempt, launch.nonce));
+                let (attempt, nonce) = (launch.attempt, launch.nonce);
+                self.current = Some(Current { attempt, nonce, longest, grace: limits.grace });
                 Ok(())
             }
             Err(
@@ -152,9 +168,15 @@ impl Supervisor {
         by: Canceller,
         on: &mut dyn FnMut(Progress),
     ) -> Result<Ending, ExecError> {
-        let (attempt, nonce) = self.current.ok_or(ExecError::Idle)?;
+        let Current { attempt, nonce, longest, grace } = self.current.ok_or(ExecError::Idle)?;
+        let mut overdue = Overdue::at(clock::boot().saturating_add(longest));
         loop {
-            let Woken { spoken, asked } = self.listen(stop)?;
+            let Woken { spoken, asked } = self.listen(stop, overdue.at)?;
+            if !spoken && clock::boot() >= overdue.at {
+                // Whoever stopped the supervisor (its own suite can) has stopped our limits too.
+                self.rouse(&mut overdue);
+                continue;
+            }
             // What the supervisor says comes first: a request that crosses the end changes nothing.
             if spoken {
                 match self.channel.receive()? {
@@ -183,6 +205,8 @@ impl Supervisor {
                             stop = None;
                         }
                         on(Progress::Stopping);
+                        overdue.sooner(clock::boot().saturating_add(grace).saturating_add(SLACK));
+                        self.signal(Signal::CONT);
                         // A supervisor that has died is met at the next reading.
                         self.channel.send(&Ask::Stop { by }).ok();
                     }
@@ -238,10 +262,23 @@ impl Supervisor {
         self.process.wait().ok();
     }
 
-    fn listen(&self, stop: Option<BorrowedFd<'_>>) -> Result<Woken, ExecError> {
+    /// Wakes a supervisor that was stopped, and ends one that does not answer after that.
+    fn rouse(&self, overdue: &mut Overdue) {
+        self.signal(if overdue.roused { Signal::KILL } else { Signal::CONT });
+        *overdue = Overdue { at: clock::boot().saturating_add(SLACK), roused: true };
+    }
+
+    fn signal(&self, signal: Signal) {
+        // It is our child and not reaped: nobody else can have its number.
+        if let Some(target) = i32::try_from(self.process.id()).ok().and_then(Target::new) {
+            target.signal_unreaped_child(signal);
+        }
+    }
+
+    fn listen(&self, stop: Option<BorrowedFd<'_>>, until: Duration) -> Result<Woken, ExecError> {
         let mut fds = vec![PollFd::from_borrowed_fd(self.channel.as_fd(), PollFlags::IN)];
         fds.extend(stop.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
-        match poll(&mut fds, None) {
+        match poll(&mut fds, Some(&clock::wait_until(Some(until), clock::boot()))) {
             Ok(_count) => {
                 let ready = |index: usize| fds.get(index).is_some_and(|fd| !fd.revents().is_empty());
                 Ok(Woken { spoken: ready(0), asked: ready(1) })
@@ -249,6 +286,23 @@ impl Supervisor {
             Err(Errno::INTR) => Ok(Woken { spoken: false, asked: false }),
             Err(errno) => Err(ExecError::Wait(errno.into())),
         }
+    }
+}
+
+/// When a supervisor that says nothing is looked after.
+struct Overdue {
+    at: Duration,
+    /// Whether it was woken already.
+    roused: bool,
+}
+
+impl Overdue {
+    const fn at(at: Duration) -> Self {
+        Self { at, roused: false }
+    }
+
+    fn sooner(&mut self, at: Duration) {
+        self.at = self.at.min(at);
     }
 }
 

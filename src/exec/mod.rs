@@ -1,8 +1,8 @@
 //! Floor 3: process trees. The only module that starts, signals or reaps a process.
 //!
-//! A run has one supervisor process ([`supervise`]), which is the parent of its producers and outlives the runner. The
-//! runner talks to it through [`Supervisor`]; after a death [`recover`] says what became of an attempt. Short helper
-//! commands of the runner's own go through [`quick`]. Why it is made so, and what it costs, stands in
+//! A run has one supervisor process ([`supervise()`]), which is the parent of its producers and outlives the runner. The
+//! runner talks to it through [`Supervisor`]; after a death [`recover()`] says what became of an attempt. Short helper
+//! commands of the runner's own go through [`quick()`]. Why it is made so, and what it costs, stands in
 //! `docs/design/0003-supervisor.md`.
 //!
 //! Kept here, whatever dies:

@@ -89,7 +89,7 @@ enum Next {
 }
 
 /// Waits between attempts.
-fn wait(bench: &Bench) -> Next {
+fn wait(bench: &mut Bench) -> Next {
     loop {
         let Some(runner) = bench.runner() else { return Next::End };
         let mut fds = [
@@ -103,7 +103,7 @@ fn wait(bench: &Bench) -> Next {
         let [asked, term, child] = fds.map(|fd| !fd.revents().is_empty());
         if child {
             bench.signals.forget_child();
-            while let group::Children::Reaped(_survivor) = group::reap() {}
+            while let group::Children::Reaped(_survivor) = bench.reap() {}
         }
         if term {
             return Next::End;

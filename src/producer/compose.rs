@@ -45,7 +45,7 @@ pub fn compose(
         ruling,
         reason: outcome.proof.detail.clone(),
         work: Work::Command {
-            argv: plan.argv.words().to_vec(),
+            argv: plan.shown.words().to_vec(),
             ended: ended(&record.exit),
             counts: outcome.proof.counts,
             elapsed: record.elapsed,

@@ -70,7 +70,7 @@ pub(super) fn never_started(
 /// The record of an attempt whose end nobody saw; its time runs until that was found.
 pub(super) fn lost(plan: &AttemptPlan, loss: Loss, started_at: Timestamp, found_at: Timestamp) -> ExitRecord {
     ExitRecord {
-        began: loss.begun == Begun::Yes,
+        began: loss.begun != Begun::No,
         stdout: loss.stdout,
         stderr: loss.stderr,
         leaked: loss.swept.killed,

@@ -2,37 +2,36 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::BorrowedFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::domain::decision::{Decision, Settlement};
-use crate::domain::evidence::{ExitRecord, TreeFacts};
 use crate::domain::id::{AttemptId, Digest, Nonce, RelPath, RunId, StageName, TaskName};
-use crate::domain::pipeline::{Pipeline, Producer, ReportPlace, Stage};
+use crate::domain::pipeline::{Pipeline, Stage};
 use crate::domain::plan::{AttemptKey, AttemptPlan};
 use crate::domain::stamp::Stamp;
 use crate::domain::task::{AttemptPhase, Decided, Effect, Event, Intent, RunEnd, RunStart, TaskState};
 use crate::engine::{Site, decide, plan};
-use crate::exec::{BootId, Ending, Recovered, recover};
-use crate::producer::prepare;
-use crate::spec;
-use crate::store::{AttemptRecord, Holder, PinnedPipeline, RunFilter, Store};
-use crate::workspace::artifact::{Durability, Taken, publish};
+use crate::exec::BootId;
+use crate::producer::{PrepareError, prepare};
+use crate::store::{Holder, PinnedPipeline, RunFilter, Store};
+use crate::workspace::artifact::{ARTIFACT_BYTES_MAX, Durability, Taken, publish, read_back, take_away};
 use crate::workspace::git::Git;
 use crate::workspace::state_dir::StateDir;
 use crate::workspace::tree::{Less, Snapshot, compare};
 use crate::workspace::tree_cache;
 use crate::workspace::worktree::Worktree;
 
-use super::attempt::{Bench, lost};
+use super::attempt::Bench;
 use super::clock::Clock;
-use super::error::RunError;
+use super::error::{RunError, chain};
 use super::judge::{Judged, Scene, judge};
 use super::ledger::Ledger;
 use super::notice::Notice;
-use super::reuse::{self, Inputs, Passes};
+use super::reuse;
+use super::start::reports_below;
 
 /// Runs whose verdicts are looked at for reuse.
-const RUNS_LOOKED_AT: u32 = 50;
+pub(super) const RUNS_LOOKED_AT: u32 = 50;
 
 /// What is asked of a run.
 #[derive(Debug, Clone, Default)]
@@ -54,6 +53,13 @@ pub enum Driven {
         end: RunEnd,
         /// The task's state.
         state: TaskState,
+    },
+    /// The stage of `--until` has passed for this very commit, tree and pipeline; nothing was started.
+    PassedAlready {
+        /// The stage.
+        until: StageName,
+        /// The task's last run.
+        run: RunId,
     },
     /// The task was done already, for this very commit, tree and pipeline; nothing was started.
     DoneAlready {
@@ -102,14 +108,14 @@ impl std::fmt::Debug for Runner<'_> {
 }
 
 /// What stays the same for a whole run.
-struct Course {
-    run: RunId,
-    run_dir: PathBuf,
-    base_commit: String,
-    artifacts: PathBuf,
-    tree: Snapshot,
+pub(super) struct Course {
+    pub(super) run: RunId,
+    pub(super) run_dir: PathBuf,
+    pub(super) base_commit: String,
+    pub(super) artifacts: PathBuf,
+    pub(super) tree: Snapshot,
     /// What orch last published at each path, for this task.
-    published: BTreeMap<RelPath, Digest>,
+    pub(super) published: BTreeMap<RelPath, Digest>,
 }
 
 impl Runner<'_> {
@@ -119,8 +125,15 @@ impl Runner<'_> {
     /// [`RunError`] where orch itself cannot do its work. What is recorded by then stays; the next run goes on
     /// from there.
     pub fn drive(&mut self, wanted: &Wanted) -> Result<Driven, RunError> {
+        for name in wanted.from.iter().chain(&wanted.until) {
+            find(self.pipeline, name.as_str())?;
+        }
         let mut ledger = Ledger::open(self.store, &self.task, self.holder.clone())?;
-        self.recover(&mut ledger)?;
+        if let Some(driven) = self.recover(&mut ledger)?
+            && wanted.from.is_none()
+        {
+            return Ok(driven);
+        }
         let head = self.worktree.read_head(self.git)?;
         let commit = head.commit.to_string();
         let cache = self.state.tree_cache(self.worktree);
@@ -133,12 +146,20 @@ impl Runner<'_> {
             };
             return Ok(Driven::DoneAlready { run });
         };
-        self.check_way(&stage, wanted)?;
+        if let (None, Some(until), Some(task)) = (&wanted.from, &wanted.until, ledger.task())
+            && reuse::way_to(self.pipeline, &stage.name)
+                .is_some_and(|way| way.iter().any(|passed| passed.name == *until))
+            && let Some(run) = self.last_run(&task.name.clone())?
+        {
+            return Ok(Driven::PassedAlready { until: until.clone(), run });
+        }
+        self.check_way(&stage, wanted, &tree)?;
 
         let run = RunId::new(self.clock.id());
         let run_dir = self.state.run_dir(run);
         self.state.make(&run_dir)?;
         let base_commit = self.worktree.base(self.git)?.commit.to_string();
+        let boot = BootId::current().map_err(|error| RunError::Supervisor(error.to_string()))?.to_string();
         if ledger.task().is_none() {
             let worktree = self.worktree.toplevel().to_owned();
             ledger.apply(Event::TaskAdded { task: self.task.clone(), worktree, at: self.clock.now() })?;
@@ -151,12 +172,14 @@ impl Runner<'_> {
             commit: commit.clone(),
             base_commit: base_commit.clone(),
             stage: stage.name.clone(),
+            boot,
             at: self.clock.now(),
         }))?;
         (self.notify)(Notice::RunStarted { task: &self.task, run, stage: &stage.name });
         let artifacts = self.worktree.toplevel().join(self.artifacts_folder(self.pipeline).as_str());
         let published = self.published()?;
         let mut course = Course { run, run_dir, base_commit, artifacts, tree, published };
+        self.clear_way(&stage, &course)?;
         let mut bench = Bench::default();
         let end = self.run_stages(&mut ledger, &mut course, &mut bench, wanted);
         bench.close();
@@ -168,6 +191,20 @@ impl Runner<'_> {
         let state = ledger.task().map(|task| task.state.clone());
         let Some(state) = state else { return Err(RunError::Pinned("the task is gone".to_owned())) };
         Ok(Driven::Ran { run, end, state })
+    }
+
+    /// Takes away the artifacts of every stage this run may come to: what an earlier run said of another tree must
+    /// not stand there while this one works, or fails before it comes that far.
+    fn clear_way(&mut self, start: &Stage, course: &Course) -> Result<(), RunError> {
+        let way: Vec<Stage> = self.stages_from(start, None).into_iter().cloned().collect();
+        let moved_dir = course.run_dir.join("moved").join("start");
+        for stage in way {
+            let Some(path) = self.artifact_path(self.pipeline, &stage) else { continue };
+            let taken = take_away(self.worktree.root(), &path, course.published.get(&path), &moved_dir)
+                .map_err(|source| RunError::Prepare { stage: stage.name, source: PrepareError::Artifact(source) })?;
+            self.tell_taken(&taken);
+        }
+        Ok(())
     }
 
     fn run_stages(
@@ -245,7 +282,7 @@ impl Runner<'_> {
             producer: plan.producer,
             chosen: "declared".to_owned(),
             nonce: plan.nonce,
-            argv: plan.argv.words().to_vec(),
+            argv: plan.shown.words().to_vec(),
             cwd: plan.cwd.clone(),
             env_names: plan.env.names().into_iter().map(str::to_owned).collect(),
             tree: before.digest(),
@@ -253,18 +290,23 @@ impl Runner<'_> {
             at: self.clock.now(),
         };
         ledger.apply(Event::AttemptIntended(Box::new(intent.clone())))?;
-        self.commit(ledger)?;
+        self.commit(ledger, artifact.as_ref())?;
         (self.notify)(Notice::AttemptStarted {
             stage: &stage.name,
             attempt,
             place: (plan.key.visit.get(), plan.key.number.get()),
-            argv: plan.argv.words(),
+            argv: plan.shown.words(),
         });
         let record = bench
             .run(&plan, &course.run_dir, self.stop, self.clock)
             .map_err(|error| RunError::Supervisor(chain(&error)))?;
         let after = self.snapshot(self.pipeline, Some(&before))?;
-        let tree = compare(&before, &after);
+        let mut tree = compare(&before, &after);
+        if before.head() != after.head() {
+            // A verdict is bound to the commit the suite started from; it says nothing of another one.
+            let (was, is) = (before.head(), after.head());
+            tree.changed.insert(0, format!("HEAD ({} is now {})", was.commit.short(), is.commit.short()));
+        }
         course.tree = after;
         let scene = Scene {
             stage,
@@ -273,6 +315,7 @@ impl Runner<'_> {
             run_dir: &course.run_dir,
             root: self.worktree.root(),
             artifact: artifact.as_ref(),
+            moved_dir: &moved_dir,
         };
         let judged = judge(scene, Some(tree));
         course.published.extend(judged.artifact.as_ref().map(|(artifact, _)| (artifact.path.clone(), artifact.digest)));
@@ -280,7 +323,7 @@ impl Runner<'_> {
     }
 
     /// Records an attempt's end and decision in the ledger.
-    fn settle(
+    pub(super) fn settle(
         &mut self,
         ledger: &mut Ledger,
         pipeline: &Pipeline,
@@ -297,6 +340,7 @@ impl Runner<'_> {
         if !already {
             ledger.apply(Event::AttemptFinished { record: Box::new(record.clone()), at: self.clock.now() })?;
         }
+        self.tell_taken(&judged.moved);
         let spent = ledger.task().map(|task| task.spent.clone()).unwrap_or_default();
         let decision = decide(pipeline, stage, &spent, &judged.settlement);
         if let Some(tree) = &judged.evidence.tree
@@ -349,33 +393,40 @@ impl Runner<'_> {
 
     fn close(&mut self, ledger: &mut Ledger, course: &Course, end: RunEnd) -> Result<RunEnd, RunError> {
         ledger.apply(Event::RunClosed { run: course.run, end, at: self.clock.now() })?;
-        self.commit(ledger)?;
+        self.commit(ledger, None)?;
         Ok(end)
     }
 
-    /// Stores what happened and carries out what follows from it.
-    fn commit(&mut self, ledger: &mut Ledger) -> Result<(), RunError> {
+    /// Stores what happened and carries out what follows from it; not what belongs to `vacant`, the place that was
+    /// just made ready for an attempt: nothing old may stand there again.
+    pub(super) fn commit(&mut self, ledger: &mut Ledger, vacant: Option<&RelPath>) -> Result<(), RunError> {
         let effects = ledger.commit(self.store)?;
         for effect in effects {
-            self.carry_out(&effect)?;
+            let Effect::PublishArtifact { artifact, .. } = &effect;
+            if Some(&artifact.path) != vacant {
+                self.carry_out(&effect)?;
+            }
             ledger.carried_out(&effect);
         }
         Ok(())
     }
 
     /// Makes the worktree's copy of an artifact what the store says. The file stands there already, unless
-    /// something came between; the store has the truth.
-    fn carry_out(&mut self, effect: &Effect) -> Result<(), RunError> {
-        let Effect::PublishArtifact { artifact, .. } = effect;
-        let found = crate::workspace::artifact::read_back(
-            self.worktree.root(),
-            &artifact.path,
-            crate::workspace::artifact::ARTIFACT_BYTES_MAX,
-        );
+    /// something came between; the store has the truth, and what came between is kept.
+    pub(super) fn carry_out(&mut self, effect: &Effect) -> Result<(), RunError> {
+        let Effect::PublishArtifact { attempt, artifact } = effect;
+        let found = read_back(self.worktree.root(), &artifact.path, ARTIFACT_BYTES_MAX);
         if found.is_ok_and(|bytes| Digest::of(&bytes) == artifact.digest) {
             return Ok(());
         }
         let Some(bytes) = self.store.artifact(&artifact.digest)? else { return Ok(()) };
+        if let Some(stored) = self.store.attempt(*attempt)? {
+            let moved_dir = self.state.moved_dir(stored.intent.run, *attempt);
+            match take_away(self.worktree.root(), &artifact.path, None, &moved_dir) {
+                Ok(taken) => self.tell_taken(&taken),
+                Err(error) => (self.notify)(Notice::Warning(format!("could not {}", chain(&error)))),
+            }
+        }
         match publish(self.worktree.root(), &artifact.path, &bytes, Durability::Relaxed) {
             Ok(()) => (self.notify)(Notice::Warning(format!("{} was repaired from the store", artifact.path))),
             Err(error) => (self.notify)(Notice::Warning(format!("could not {}", chain(&error)))),
@@ -383,253 +434,7 @@ impl Runner<'_> {
         Ok(())
     }
 
-    /// Brings an attempt that an earlier runner left to its decision, and closes that runner's run.
-    fn recover(&mut self, ledger: &mut Ledger) -> Result<(), RunError> {
-        for pending in self.store.pending_effects(Some(&self.task))? {
-            self.carry_out(&pending.effect)?;
-            self.store.effect_done(&pending.id)?;
-        }
-        let Some(task) = ledger.task() else { return Ok(()) };
-        let Some(run) = task.state.live_run() else { return Ok(()) };
-        let running = match &task.state {
-            TaskState::Running { attempt, phase, .. } => Some((*attempt, *phase)),
-            TaskState::Ready { .. }
-            | TaskState::Queued { .. }
-            | TaskState::Held { .. }
-            | TaskState::Done { .. }
-            | TaskState::Failed { .. }
-            | TaskState::Cancelled { .. } => None,
-        };
-        (self.notify)(Notice::Warning(format!("run {run} was left by its runner; going on from what it recorded")));
-        if let Some((attempt, phase)) = running {
-            self.recover_attempt(ledger, run, attempt, phase)?;
-        }
-        let end = match ledger.task().map(|task| &task.state) {
-            Some(TaskState::Held { .. }) => RunEnd::Held,
-            Some(TaskState::Done { .. }) => RunEnd::Done,
-            Some(TaskState::Failed { .. }) => RunEnd::Failed,
-            Some(
-                TaskState::Ready { .. }
-                | TaskState::Running { .. }
-                | TaskState::Queued { .. }
-                | TaskState::Cancelled { .. },
-            )
-            | None => RunEnd::Interrupted,
-        };
-        ledger.apply(Event::RunClosed { run, end, at: self.clock.now() })?;
-        self.commit(ledger)
-    }
-
-    fn recover_attempt(
-        &mut self,
-        ledger: &mut Ledger,
-        run: RunId,
-        attempt: AttemptId,
-        phase: AttemptPhase,
-    ) -> Result<(), RunError> {
-        let gone = |what: &str| RunError::Pinned(what.to_owned());
-        let stored = self.store.attempt(attempt)?.ok_or_else(|| gone("its attempt is not in the store"))?;
-        let start = self.store.run(run)?.ok_or_else(|| gone("it is not in the store"))?.start;
-        let text = self.store.pipeline(&start.pipeline_digest)?.ok_or_else(|| gone("its text is not in the store"))?;
-        let pinned = spec::load(&text).map_err(|_| gone("this version of orch refuses its text"))?;
-        let stage = find(&pinned, stored.intent.stage.as_str())?;
-        let run_dir = self.state.run_dir(run);
-        let course = Course {
-            run,
-            run_dir: run_dir.clone(),
-            base_commit: start.base_commit.clone(),
-            artifacts: self.worktree.toplevel().join(self.artifacts_folder(&pinned).as_str()),
-            tree: self.snapshot(&pinned, None)?,
-            published: BTreeMap::new(),
-        };
-        let key = AttemptKey {
-            attempt,
-            task: self.task.clone(),
-            run,
-            stage: stage.name.clone(),
-            visit: stored.intent.visit,
-            number: stored.intent.number,
-        };
-        let mut plan = self.plan_of(stage, key, &course)?;
-        plan.nonce = stored.intent.nonce;
-        let record = match (phase, &stored.finished) {
-            (AttemptPhase::Finished, Some(finished)) => (*finished.record).clone(),
-            (AttemptPhase::Finished | AttemptPhase::Intended, _) => self.ended(&run_dir, &plan, &stored)?,
-        };
-        let tree = unseen(stored.intent.tree, course.tree.digest());
-        let artifact = self.artifact_path(&pinned, stage);
-        let scene = Scene {
-            stage,
-            plan: &plan,
-            record: &record,
-            run_dir: &run_dir,
-            root: self.worktree.root(),
-            artifact: artifact.as_ref(),
-        };
-        let judged = judge(scene, Some(tree));
-        self.settle(ledger, &pinned, scene, &stored.intent, judged).map(|_| ())
-    }
-
-    /// How an attempt ended whose runner died; waits for a supervisor that still works on it.
-    fn ended(&mut self, run_dir: &Path, plan: &AttemptPlan, stored: &AttemptRecord) -> Result<ExitRecord, RunError> {
-        let boot = BootId::current().map_err(|error| RunError::Supervisor(error.to_string()))?;
-        let found = recover(run_dir, plan.key.attempt, plan.nonce, &boot, Some(self.stop))
-            .map_err(|error| RunError::Supervisor(chain(&error)))?;
-        match found {
-            Recovered::Settled(Ending::Ended(record)) => Ok(*record),
-            Recovered::Settled(Ending::Lost(loss)) => Ok(lost(plan, loss, stored.intent.at, self.clock.now())),
-            Recovered::Living { pid } => {
-                let pid = pid.map(|pid| format!(" (process {pid})")).unwrap_or_default();
-                Err(RunError::Supervisor(format!(
-                    "the attempt's supervisor{pid} still works; the wait for it was broken off"
-                )))
-            }
-        }
-    }
-
-    /// The stage to start at; `None` where the task is done for exactly these inputs.
-    fn start_stage(
-        &mut self,
-        ledger: &Ledger,
-        wanted: &Wanted,
-        commit: &str,
-        tree: &Snapshot,
-    ) -> Result<Option<Stage>, RunError> {
-        let inputs = Inputs { pipeline: self.pipeline.digest(), commit, tree: tree.digest() };
-        let state = ledger.task().map(|task| &task.state);
-        let stage = match (&wanted.from, state) {
-            (Some(from), _)
-            | (None, Some(TaskState::Queued { stage: Some(from) } | TaskState::Held { stage: from, .. })) => {
-                self.proven_start(find(self.pipeline, from.as_str())?, inputs)?
-            }
-            (None, Some(TaskState::Done { run, .. })) => {
-                let start = self.store.run(*run)?.map(|record| record.start);
-                let same =
-                    start.is_some_and(|start| start.pipeline_digest == inputs.pipeline && start.commit == commit);
-                let last = self.store.attempts(*run)?.into_iter().next_back();
-                let left =
-                    last.and_then(|last| last.decided).and_then(|decided| decided.evidence.tree.map(|tree| tree.left));
-                if same && left == Some(inputs.tree) {
-                    return Ok(None);
-                }
-                self.pipeline.first()
-            }
-            (
-                None,
-                Some(
-                    TaskState::Queued { stage: None }
-                    | TaskState::Ready { .. }
-                    | TaskState::Running { .. }
-                    | TaskState::Failed { .. }
-                    | TaskState::Cancelled { .. },
-                )
-                | None,
-            ) => self.pipeline.first(),
-        };
-        Ok(Some(stage.clone()))
-    }
-
-    /// A stage to go on at, or the first before it whose verdict does not stand for these inputs.
-    fn proven_start<'p>(&mut self, stage: &'p Stage, inputs: Inputs<'_>) -> Result<&'p Stage, RunError>
-    where
-        Self: 'p,
-    {
-        let way = reuse::way_to(self.pipeline, &stage.name).unwrap_or_default();
-        let passes = self.passes(inputs)?;
-        let Some(earlier) = reuse::first_unproven(&way, &passes, inputs) else { return Ok(stage) };
-        (self.notify)(Notice::Warning(format!(
-            "starting at `{}`: it comes before `{}` and has no pass for this commit, tree and pipeline",
-            earlier.name, stage.name
-        )));
-        Ok(earlier)
-    }
-
-    /// The passes that stand for a commit and a pipeline, oldest runs first.
-    fn passes(&self, inputs: Inputs<'_>) -> Result<Passes, RunError> {
-        let filter = RunFilter { task: Some(self.task.clone()), limit: Some(RUNS_LOOKED_AT) };
-        let mut passes = Passes::new();
-        for run in self.store.runs(&filter)?.into_iter().rev() {
-            if run.start.pipeline_digest != inputs.pipeline || run.start.commit != inputs.commit {
-                passes.clear();
-                continue;
-            }
-            for attempt in self.store.attempts(run.start.run)? {
-                reuse::note(&mut passes, &attempt);
-            }
-        }
-        Ok(passes)
-    }
-
-    /// Refuses, before anything starts, a way that leads through a producer which is not built.
-    fn check_way(&self, start: &Stage, wanted: &Wanted) -> Result<(), RunError> {
-        let until = match &wanted.until {
-            Some(name) => Some(&find(self.pipeline, name.as_str())?.name),
-            None => None,
-        };
-        let way = self.stages_from(start, until);
-        if let Some(until) = until
-            && !way.iter().any(|stage| stage.name == *until)
-        {
-            return Err(RunError::UntilBefore { from: start.name.clone(), until: until.clone() });
-        }
-        for stage in way {
-            match &stage.producer {
-                Producer::TestRunner(_) | Producer::Command(_) => {}
-                Producer::Agent(_) | Producer::StagingRunner(_) | Producer::Approval => {
-                    return Err(RunError::NotBuilt {
-                        stage: stage.name.clone(),
-                        producer: stage.producer.kind().as_str(),
-                    });
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn stages_from(&self, start: &Stage, until: Option<&StageName>) -> Vec<&Stage> {
-        let Some(start) = self.pipeline.stage(&start.name) else { return Vec::new() };
-        reuse::reachable(self.pipeline, start, until)
-    }
-
-    /// The plans of every stage that a run would come to, in the order of the file. Starts and stores nothing.
-    ///
-    /// # Errors
-    /// As [`Runner::drive`].
-    pub fn dry_run(&mut self, wanted: &Wanted) -> Result<Vec<(Stage, AttemptPlan)>, RunError> {
-        let ledger = Ledger::open(self.store, &self.task, self.holder.clone())?;
-        let head = self.worktree.read_head(self.git)?;
-        let commit = head.commit.to_string();
-        let tree = self.snapshot(self.pipeline, None)?;
-        let Some(start) = self.start_stage(&ledger, wanted, &commit, &tree)? else { return Ok(Vec::new()) };
-        self.check_way(&start, wanted)?;
-        let run = RunId::new(self.clock.id());
-        let course = Course {
-            run,
-            run_dir: self.state.run_dir(run),
-            base_commit: self.worktree.base(self.git)?.commit.to_string(),
-            artifacts: self.worktree.toplevel().join(self.artifacts_folder(self.pipeline).as_str()),
-            tree,
-            published: BTreeMap::new(),
-        };
-        let one = std::num::NonZeroU32::MIN;
-        let stages: Vec<Stage> = self.stages_from(&start, wanted.until.as_ref()).into_iter().cloned().collect();
-        stages
-            .into_iter()
-            .map(|stage| {
-                let key = AttemptKey {
-                    attempt: AttemptId::new(self.clock.id()),
-                    task: self.task.clone(),
-                    run,
-                    stage: stage.name.clone(),
-                    visit: one,
-                    number: one,
-                };
-                self.plan_of(&stage, key, &course).map(|plan| (stage, plan))
-            })
-            .collect()
-    }
-
-    fn plan_of(&self, stage: &Stage, key: AttemptKey, course: &Course) -> Result<AttemptPlan, RunError> {
+    pub(super) fn plan_of(&self, stage: &Stage, key: AttemptKey, course: &Course) -> Result<AttemptPlan, RunError> {
         let attempt_dir = self.state.attempt_dir(course.run, key.attempt);
         let site = Site {
             worktree: self.worktree.toplevel(),
@@ -643,26 +448,18 @@ impl Runner<'_> {
     }
 
     /// Looks at the worktree's tree, less artifacts and declared reports.
-    fn snapshot(&self, pipeline: &Pipeline, known: Option<&Snapshot>) -> Result<Snapshot, RunError> {
-        let reports = pipeline.stages().iter().flat_map(|stage| match &stage.producer {
-            Producer::TestRunner(suite) | Producer::Command(suite) => suite.reports.as_slice(),
-            Producer::StagingRunner(staging) => staging.suite.reports.as_slice(),
-            Producer::Agent(_) | Producer::Approval => &[],
-        });
-        let places = reports.filter_map(|report| match &report.place {
-            ReportPlace::Worktree(path) => Some(path.clone()),
-            ReportPlace::Attempt(_) => None,
-        });
+    pub(super) fn snapshot(&self, pipeline: &Pipeline, known: Option<&Snapshot>) -> Result<Snapshot, RunError> {
+        let places = pipeline.stages().iter().flat_map(reports_below).cloned();
         let less = Less::new(self.artifacts_folder(pipeline), places);
         Ok(Snapshot::take(self.git, self.worktree, &less, known)?)
     }
 
-    fn artifacts_folder(&self, pipeline: &Pipeline) -> RelPath {
+    pub(super) fn artifacts_folder(&self, pipeline: &Pipeline) -> RelPath {
         let text = pipeline.artifacts().as_str().replace("{task}", self.task.as_str());
         RelPath::new(text).unwrap_or_else(|_| pipeline.artifacts().clone())
     }
 
-    fn artifact_path(&self, pipeline: &Pipeline, stage: &Stage) -> Option<RelPath> {
+    pub(super) fn artifact_path(&self, pipeline: &Pipeline, stage: &Stage) -> Option<RelPath> {
         let name = stage.artifact.as_ref()?;
         RelPath::new(format!("{}/{name}", self.artifacts_folder(pipeline))).ok()
     }
@@ -679,6 +476,11 @@ impl Runner<'_> {
         Ok(published)
     }
 
+    fn last_run(&self, task: &TaskName) -> Result<Option<RunId>, RunError> {
+        let filter = RunFilter { task: Some(task.clone()), limit: Some(1) };
+        Ok(self.store.runs(&filter)?.first().map(|run| run.start.run))
+    }
+
     fn tell_taken(&mut self, taken: &Taken) {
         let text = match taken {
             Taken::Nothing | Taken::Published => return,
@@ -693,28 +495,9 @@ impl Runner<'_> {
     }
 }
 
-fn find<'p>(pipeline: &'p Pipeline, wanted: &str) -> Result<&'p Stage, RunError> {
+pub(super) fn find<'p>(pipeline: &'p Pipeline, wanted: &str) -> Result<&'p Stage, RunError> {
     pipeline.stages().iter().find(|stage| stage.name.as_str() == wanted).ok_or_else(|| RunError::UnknownStage {
         wanted: wanted.to_owned(),
         known: pipeline.stages().iter().map(|stage| format!("`{}`", stage.name)).collect::<Vec<_>>().join(", "),
     })
-}
-
-/// What is known of a tree whose files before the attempt nobody remembers: only whether it is another.
-fn unseen(before: Digest, now: Digest) -> TreeFacts {
-    TreeFacts { before, after: now, left: now, changed: Vec::new(), added: Vec::new() }
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let part = error.to_string();
-        if !text.contains(&part) {
-            text = format!("{text}: {part}");
-        }
-        cause = error.source();
-    }
-    text
 }

@@ -1,6 +1,8 @@
 //! What keeps orch itself from its work. A stage that ends badly is no error.
 
-use crate::domain::id::StageName;
+use std::path::PathBuf;
+
+use crate::domain::id::{RelPath, RunId, StageName, TaskName};
 use crate::engine::{PlanError, Refused};
 use crate::producer::PrepareError;
 use crate::store::StoreError;
@@ -12,28 +14,50 @@ use crate::workspace::tree::TreeError;
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The pipeline has no such stage.
-    #[error("the pipeline has no stage `{wanted}`; it has {known}")]
+    #[error("find stage `{wanted}` in the pipeline, which has {known}")]
     UnknownStage {
         /// What was asked for, or what the task stands at.
         wanted: String,
         /// The stages there are.
         known: String,
     },
-    /// A producer on the way is known and not built yet.
-    #[error("stage `{stage}` needs the producer `{producer}`, which is not built yet")]
+    /// A stage on the way needs something that is known and not built yet.
+    #[error("run stage `{stage}`: it needs {what}, which this version of orch does not have yet")]
     NotBuilt {
         /// The stage.
         stage: StageName,
-        /// The producer's word.
-        producer: &'static str,
+        /// The producer's word, or what else.
+        what: String,
     },
     /// `--until` names a stage that the run cannot reach.
-    #[error("stage `{until}` does not come after `{from}`")]
+    #[error("stop after stage `{until}`, which does not come after `{from}`")]
     UntilBefore {
         /// Where the run starts.
         from: StageName,
         /// What was asked for.
         until: StageName,
+    },
+    /// An attempt of this task is under way, or was left, in another worktree.
+    #[error("drive the task here: run {run} of it was left unfinished in {}", worktree.display())]
+    Elsewhere {
+        /// The run.
+        run: RunId,
+        /// The other worktree.
+        worktree: PathBuf,
+    },
+    /// Another task of this worktree was left unfinished; its producer may still work here.
+    #[error("use this worktree: a run of task `{task}` was left unfinished in it")]
+    LeftHere {
+        /// The other task.
+        task: TaskName,
+    },
+    /// A declared report is a file of the commit: it would be removed before the start.
+    #[error("run stage `{stage}`: its report {path} is a file of the commit, which orch would have to remove")]
+    ReportCommitted {
+        /// The stage.
+        stage: StageName,
+        /// The report.
+        path: RelPath,
     },
     /// A stage cannot be resolved here.
     #[error("resolve stage `{stage}`")]
@@ -72,4 +96,18 @@ pub enum RunError {
     /// The channel to the supervisor broke in a way that leaves the attempt's end unknown.
     #[error("ask the supervisor: {0}")]
     Supervisor(String),
+}
+
+/// An error and its causes in one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let part = error.to_string();
+        if !text.contains(&part) {
+            text = format!("{text}: {part}");
+        }
+        cause = error.source();
+    }
+    text
 }

@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use crate::classify::classify;
+use crate::domain::artifact::Excerpt;
 use crate::domain::decision::{Fault, Settlement};
 use crate::domain::evidence::{Evidence, Exit, ExitRecord, OutputFacts, TreeFacts};
 use crate::domain::id::{Digest, RelPath};
@@ -16,7 +17,7 @@ use crate::engine::{GateAnswer, settle};
 use crate::gate;
 use crate::producer::{compose, gather};
 use crate::store::ArtifactBytes;
-use crate::workspace::artifact::{ARTIFACT_BYTES_MAX, Durability, publish, read_back};
+use crate::workspace::artifact::{ARTIFACT_BYTES_MAX, ArtifactError, Durability, Taken, publish, read_back, take_away};
 use crate::workspace::root::Root;
 
 /// What an attempt came to, with the bytes its verdict was read from.
@@ -26,6 +27,8 @@ pub(super) struct Judged {
     pub(super) outcome: Option<Outcome>,
     pub(super) settlement: Settlement,
     pub(super) artifact: Option<(ArtifactRef, ArtifactBytes)>,
+    /// What the suite had put in the artifact's way.
+    pub(super) moved: Taken,
 }
 
 /// Where an attempt's traces are.
@@ -37,6 +40,8 @@ pub(super) struct Scene<'a> {
     pub(super) run_dir: &'a Path,
     pub(super) root: &'a Root,
     pub(super) artifact: Option<&'a RelPath>,
+    /// Where things go that stand in the artifact's way.
+    pub(super) moved_dir: &'a Path,
 }
 
 /// Judges an attempt. Never fails and never panics: what breaks on the way is an outcome with a reason (row B9).
@@ -64,7 +69,7 @@ pub(super) fn judge(scene: Scene<'_>, tree: Option<TreeFacts>) -> Judged {
         | Exit::Lost { .. } => Some(internal(broken)),
     };
     let settlement = settle(&evidence, outcome.as_ref(), GateAnswer::NoGate);
-    Judged { evidence, outcome, settlement, artifact: None }
+    Judged { evidence, outcome, settlement, artifact: None, moved: Taken::Nothing }
 }
 
 fn internal(detail: String) -> Outcome {
@@ -80,22 +85,27 @@ fn try_judge(scene: Scene<'_>, tree: Option<TreeFacts>) -> std::io::Result<Judge
     let gathered = gather(scene.plan, scene.record, scene.run_dir, scene.root, tree)?;
     let evidence = gathered.evidence;
     let outcome = classify(&evidence);
-    let ruling = outcome.as_ref().and_then(|outcome| outcome.conclusion.ruling());
-    let (Some(outcome_ref), Some(ruling), Some(path)) = (outcome.as_ref(), ruling, scene.artifact) else {
-        let settlement = settle(&evidence, outcome.as_ref(), no_artifact(&scene.stage.gate));
-        return Ok(Judged { evidence, outcome, settlement, artifact: None });
+    let document = document(scene, &evidence, outcome.as_ref(), gathered.tails);
+    // What the suite wrote where the artifact belongs counts for nothing, and nobody may take it for orch's. What
+    // stands there with the very bytes of the document is what an earlier runner published before it died.
+    let ours = document.as_deref().map(Digest::of);
+    let moved = match scene.artifact.map(|path| take_away(scene.root, path, ours.as_ref(), scene.moved_dir)) {
+        None => Taken::Nothing,
+        Some(Ok(moved)) => moved,
+        // Without a verdict there is nothing to publish, and the hold has its own reason.
+        Some(Err(_)) if document.is_none() => Taken::Nothing,
+        Some(Err(error)) => {
+            let settlement = unpublished(&error);
+            return Ok(Judged { evidence, outcome, settlement, artifact: None, moved: Taken::Nothing });
+        }
     };
-    // A pass that may not stand leaves no artifact that says so.
-    if let settlement @ Settlement::PermanentEnv(_) = settle(&evidence, outcome.as_ref(), GateAnswer::NoGate) {
-        return Ok(Judged { evidence, outcome, settlement, artifact: None });
-    }
-    let document =
-        compose(scene.plan, scene.record, &evidence, outcome_ref, ruling, &scene.stage.gate, gathered.tails).render();
+    let (Some(document), Some(path)) = (document, scene.artifact) else {
+        let settlement = settle(&evidence, outcome.as_ref(), no_artifact(&scene.stage.gate));
+        return Ok(Judged { evidence, outcome, settlement, artifact: None, moved });
+    };
     if let Err(error) = publish(scene.root, path, &document, Durability::Relaxed) {
-        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-        let detail = format!("could not {error}{cause}");
-        let settlement = Settlement::TransientInfra(Fault { reason: Reason::Internal, detail });
-        return Ok(Judged { evidence, outcome, settlement, artifact: None });
+        let settlement = unpublished(&error);
+        return Ok(Judged { evidence, outcome, settlement, artifact: None, moved });
     }
     // The verdict is read from the published bytes, never from the value that wrote them.
     let read = read_back(scene.root, path, ARTIFACT_BYTES_MAX).and_then(|bytes| {
@@ -121,7 +131,26 @@ fn try_judge(scene: Scene<'_>, tree: Option<TreeFacts>) -> std::io::Result<Judge
         let kept = ArtifactBytes::of(bytes);
         (ArtifactRef { path: path.clone(), digest: kept.digest }, kept)
     });
-    Ok(Judged { evidence, outcome, settlement, artifact })
+    Ok(Judged { evidence, outcome, settlement, artifact, moved })
+}
+
+/// The document of a suite that ran; `None` where there is no verdict, no place for it, or a pass that may not stand.
+fn document(scene: Scene<'_>, evidence: &Evidence, outcome: Option<&Outcome>, tails: Vec<Excerpt>) -> Option<Vec<u8>> {
+    let (outcome, _) = outcome.zip(scene.artifact)?;
+    let ruling = outcome.conclusion.ruling()?;
+    let stands = !matches!(settle(evidence, Some(outcome), GateAnswer::NoGate), Settlement::PermanentEnv(_));
+    stands.then(|| compose(scene.plan, scene.record, evidence, outcome, ruling, &scene.stage.gate, tails).render())
+}
+
+/// An artifact that cannot be written is no fault of the code.
+fn unpublished(error: &ArtifactError) -> Settlement {
+    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
+    let detail = format!("could not {error}{cause}");
+    if error.is_not_a_file() {
+        let detail = format!("{detail}; {}", error.help());
+        return Settlement::Unreadable(Unreadable { reason: UnreadableReason::NotAFile, line: None, detail });
+    }
+    Settlement::TransientInfra(Fault { reason: Reason::Internal, detail })
 }
 
 /// A stage with a gate and without an artifact's place can never pass.

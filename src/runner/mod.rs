@@ -15,9 +15,11 @@ mod error;
 mod judge;
 mod ledger;
 mod notice;
+mod recovery;
 mod reuse;
+mod start;
 
 pub use clock::{Clock, SystemClock};
 pub use drive::{Driven, Runner, Wanted};
-pub use error::RunError;
+pub use error::{RunError, chain};
 pub use notice::Notice;

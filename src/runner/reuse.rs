@@ -48,6 +48,15 @@ pub(super) fn way_to<'p>(pipeline: &'p Pipeline, to: &StageName) -> Option<Vec<&
     Some(way)
 }
 
+/// Whether passes lead from a stage to another, or are there already.
+pub(super) fn passes_lead(pipeline: &Pipeline, from: &Stage, to: &StageName) -> bool {
+    let next = |stage: &&Stage| match &stage.pass {
+        Advance::To(next) => pipeline.stage(next),
+        Advance::Done => None,
+    };
+    std::iter::successors(pipeline.stage(&from.name), next).any(|stage| stage.name == *to)
+}
+
 /// The first stage on the way whose verdict does not stand for these inputs; `None` where all do.
 ///
 /// A chain stands when each stage started from the tree that the one before it left, and the last left the tree

@@ -55,7 +55,7 @@ pub(super) fn read<'t>(text: &'t str, sink: &mut Sink) -> Option<Tree<'t>> {
     };
     if nothing {
         let draft = Draft::new(Code::EmptyFile, Span::default(), "the file holds no pipeline");
-        builder.sink.push(draft.help("`orch init` writes one to start from"));
+        builder.sink.push(draft.help("docs/reference/pipeline.md has one to start from"));
         return None;
     }
     Some(Tree { nodes: builder.nodes })

@@ -151,7 +151,7 @@ fn one(flaw: Flaw, span: Span, marks: &Marks, names: &Known, sink: &mut Sink) {
     let site_name = |at: usize| names.in_order.get(at).map(|name| shown(name)).unwrap_or_default();
     let draft = match flaw.kind {
         FlawKind::NoStages => Draft::new(Code::NoStages, span, "the pipeline has no stages")
-            .help("`stages:` is a map from names to stages; `orch init` writes one to start from"),
+            .help("`stages:` is a map from names to stages; docs/reference/pipeline.md has one to start from"),
         FlawKind::TooManyStages(count) => Draft::new(
             Code::TooManyStages,
             span,

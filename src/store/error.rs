@@ -231,7 +231,7 @@ impl StoreError {
             Self::NoSuch { .. } => Some("`orch run list` and `orch run show` list ids"),
             Self::Ambiguous { .. } => Some("give more characters of the id"),
             Self::Disagrees { .. } => {
-                Some("run `orch verify` for the whole extent, and restore a backup where it finds more")
+                Some("keep the folder as it is, name another one with --state-dir, and report how it came to be")
             }
             Self::Corrupt { .. } => Some(
                 "keep a copy of the file with its -wal, then restore the newest file of backups/ (docs/reference/store.md)",

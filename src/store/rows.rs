@@ -2,7 +2,7 @@
 //!
 //! Writing, reading and `verify` use the same derivation, so that a row is either what its events say or an error.
 
-use crate::domain::decision::{Decision, Settlement};
+use crate::domain::decision::Decision;
 use crate::domain::evidence::{Canceller, Exit, ExitRecord};
 use crate::domain::task::{Decided, Intent, RunEnd, RunStart, Task, TaskState};
 use jiff::Timestamp;
@@ -125,7 +125,7 @@ impl DecidedColumns {
             decided_at: decided.at.to_string(),
             outcome: decided.outcome.as_ref().map(|outcome| outcome.conclusion.class().to_owned()),
             reason: decided.outcome.as_ref().map(|outcome| outcome.reason.as_str().to_owned()),
-            settlement: settlement_word(&decided.settlement).to_owned(),
+            settlement: decided.settlement.as_str().to_owned(),
             decision: decision_word(&decided.decision).to_owned(),
             artifact: decided.artifact.as_ref().map(|artifact| artifact.digest.to_string()),
         }
@@ -205,18 +205,6 @@ fn exit_text(exit: &Exit) -> String {
         Exit::Cancelled { by: Canceller::Shutdown } => "cancelled shutdown".to_owned(),
         Exit::SpawnFailed(failure) => format!("spawn-failed {}", failure.step.as_str()),
         Exit::Lost { reason } => format!("lost {}", reason.as_str()),
-    }
-}
-
-const fn settlement_word(settlement: &Settlement) -> &'static str {
-    match settlement {
-        Settlement::Passed => "passed",
-        Settlement::Failed(_) => "failed",
-        Settlement::Unreadable(_) => "unreadable",
-        Settlement::TimedOut(..) => "timed-out",
-        Settlement::PermanentEnv(_) => "permanent-env",
-        Settlement::TransientInfra(_) => "transient-infra",
-        Settlement::Cancelled(_) => "cancelled",
     }
 }
 

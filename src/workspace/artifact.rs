@@ -50,6 +50,12 @@ impl ArtifactError {
         move |errno| Self { what, path: path.clone(), source: errno.into() }
     }
 
+    /// Whether something that is no plain file or folder stands at the place or on its way.
+    pub fn is_not_a_file(&self) -> bool {
+        let kinds = [Errno::LOOP, Errno::XDEV, Errno::NOTDIR, Errno::ISDIR];
+        Errno::from_io_error(&self.source).is_some_and(|errno| kinds.contains(&errno))
+    }
+
     /// What to do next.
     pub fn help(&self) -> &'static str {
         match Errno::from_io_error(&self.source) {

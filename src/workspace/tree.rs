@@ -165,6 +165,11 @@ impl Snapshot {
         Ok(Self(Arc::new(inner)))
     }
 
+    /// Whether the commit has a file at a path, also one that does not belong to the tree.
+    pub fn commits(&self, path: &RelPath) -> bool {
+        self.0.head_tree.files.binary_search_by(|file| (*file.path).cmp(path.as_str().as_bytes())).is_ok()
+    }
+
     /// Hash of every path, kind and content.
     pub fn digest(&self) -> Digest {
         self.0.digest

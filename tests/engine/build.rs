@@ -10,6 +10,7 @@ use orch::domain::evidence::{
 use orch::domain::id::{AttemptId, BudgetName, Digest, Nonce, PipelineName, RelPath, RunId, StageName, TaskName};
 use orch::domain::outcome::{Conclusion, Outcome, Proof, Reason, Rule, Ruling};
 use orch::domain::pipeline::{Ordinal, Pipeline, ProducerKind};
+use orch::domain::stamp::Stamp;
 use orch::domain::task::{ArtifactRef, Decided, Event, Intent, RunEnd, RunStart};
 use orch::domain::verdict::{Unreadable, UnreadableReason};
 
@@ -130,12 +131,17 @@ pub(crate) fn run_started(run: u32, first: &str) -> Event {
         commit: "a".repeat(40),
         base_commit: "b".repeat(40),
         stage: stage(first),
+        boot: "boot".to_owned(),
         at: at(),
     })
 }
 
-pub(crate) fn intended(run: u32, attempt: u32, place: &str, (visit, number): (Ordinal, Ordinal)) -> Event {
-    Event::AttemptIntended(Box::new(Intent {
+pub(crate) fn intended(run: u32, attempt: u32, place: &str, nth: (Ordinal, Ordinal)) -> Event {
+    Event::AttemptIntended(Box::new(intent(run, attempt, place, nth)))
+}
+
+fn intent(run: u32, attempt: u32, place: &str, (visit, number): (Ordinal, Ordinal)) -> Intent {
+    Intent {
         run: run_id(run),
         attempt: attempt_id(attempt),
         stage: stage(place),
@@ -150,31 +156,32 @@ pub(crate) fn intended(run: u32, attempt: u32, place: &str, (visit, number): (Or
         tree: Digest::of(b"tree"),
         dirty: false,
         at: at(),
-    }))
+    }
 }
 
 pub(crate) fn finished(attempt: u32) -> Event {
-    Event::AttemptFinished {
-        record: Box::new(ExitRecord {
-            version: 1,
-            attempt: attempt_id(attempt),
-            nonce: Nonce::new(uuid::Uuid::from_u128(7)),
-            exit: Exit::Exited { code: 0 },
-            began: true,
-            started_at: at(),
-            ended_at: at(),
-            elapsed: Duration::from_millis(3),
-            stdout: LogSpan::default(),
-            stderr: LogSpan::default(),
-            stop: Stop::Unasked,
-            leaked: Vec::new(),
-            survivors: Vec::new(),
-            tier: KillTier::Walk,
-            max_rss_kib: 0,
-            user: Duration::ZERO,
-            system: Duration::ZERO,
-        }),
-        at: at(),
+    Event::AttemptFinished { record: Box::new(record(attempt)), at: at() }
+}
+
+fn record(attempt: u32) -> ExitRecord {
+    ExitRecord {
+        version: 1,
+        attempt: attempt_id(attempt),
+        nonce: Nonce::new(uuid::Uuid::from_u128(7)),
+        exit: Exit::Exited { code: 0 },
+        began: true,
+        started_at: at(),
+        ended_at: at(),
+        elapsed: Duration::from_millis(3),
+        stdout: LogSpan::default(),
+        stderr: LogSpan::default(),
+        stop: Stop::Unasked,
+        leaked: Vec::new(),
+        survivors: Vec::new(),
+        tier: KillTier::Walk,
+        max_rss_kib: 0,
+        user: Duration::ZERO,
+        system: Duration::ZERO,
     }
 }
 
@@ -190,23 +197,33 @@ pub(crate) fn decided_with(
     decision: Decision,
 ) -> Event {
     let judged = matches!(settlement, Settlement::Passed | Settlement::Failed(_));
+    let evidence = Evidence {
+        exit: Exit::Exited { code: 0 },
+        declared: Declared::default(),
+        output: OutputFacts::default(),
+        reports: Vec::new(),
+        control: None,
+        tree: None,
+    };
+    let artifact = judged.then(|| ArtifactRef {
+        path: RelPath::new("docs/13-test-report.md").unwrap(),
+        digest: Digest::of(b"artifact"),
+    });
+    let stamp = Stamp::of(
+        &intent(1, attempt, "testing", (nth(1), nth(1))),
+        &record(attempt),
+        &evidence,
+        outcome.as_ref(),
+        artifact.as_ref(),
+    );
     Event::AttemptDecided(Box::new(Decided {
         attempt: attempt_id(attempt),
-        evidence: Evidence {
-            exit: Exit::Exited { code: 0 },
-            declared: Declared::default(),
-            output: OutputFacts::default(),
-            reports: Vec::new(),
-            control: None,
-            tree: None,
-        },
+        evidence,
         outcome,
         settlement,
         decision,
-        artifact: judged.then(|| ArtifactRef {
-            path: RelPath::new("docs/13-test-report.md").unwrap(),
-            digest: Digest::of(b"artifact"),
-        }),
+        artifact,
+        stamp,
         at: at(),
     }))
 }

@@ -325,9 +325,9 @@ fn lawful_step(before: &Task, event: &Event, after: &Task) {
             assert!(!moved, "an intent moves nothing");
         }
         Event::AttemptFinished { record, .. } => {
-            let finished = |state: &TaskState| match state {
-                TaskState::Running { attempt, phase, .. } => Some((*attempt, *phase)),
-                _ => None,
+            let finished = |state: &TaskState| {
+                let TaskState::Running { attempt, phase, .. } = state else { return None };
+                Some((*attempt, *phase))
             };
             assert_eq!(finished(&before.state), Some((record.attempt, AttemptPhase::Intended)));
             assert_eq!(finished(&after.state), Some((record.attempt, AttemptPhase::Finished)));

@@ -90,6 +90,9 @@ fn a_producer_has_three_descriptors_its_own_group_and_default_signals() {
     assert_eq!(targets[0], "/dev/null");
     assert!(targets[1].starts_with("pipe:") && targets[2].starts_with("pipe:"), "{targets:?}");
 
+    let own: i32 = std::fs::read_to_string("/proc/self/oom_score_adj").unwrap().trim().parse().unwrap();
+    assert_eq!(lab.says("cat /proc/self/oom_score_adj").trim(), (own + 500).min(1000).to_string());
+
     let text =
         lab.says("cut -d' ' -f1,5 /proc/self/stat; echo $$; cat /proc/self/status | grep -E '^Sig(Blk|Ign|Cgt)'; pwd");
     let lines: Vec<&str> = text.lines().collect();

@@ -169,3 +169,17 @@ fn a_limit_does_not_reach_into_the_next_attempt() {
     assert!(matches!(first.exit, Exit::TimedOut { .. }));
     assert_eq!(lab.run(&lab.sh("exit 4")).exit, Exit::Exited { code: 4 });
 }
+
+#[test]
+fn an_end_and_a_limit_in_the_same_moment_give_one_of_the_two() {
+    let mut lab = Lab::new();
+    for turn in 0..100 {
+        let limits = Limits { total: Duration::from_micros(500 + turn * 20), ..LIMITS };
+        let record = lab.run(&Launch { limits, ..lab.launch(&["true"]) });
+        let expected = match record.stop {
+            Stop::Unasked => Exit::Exited { code: 0 },
+            Stop::Asked | Stop::Killed => Exit::TimedOut { limit: Limit::Total, after: limits.total },
+        };
+        assert_eq!(record.exit, expected, "turn {turn}");
+    }
+}

@@ -195,10 +195,18 @@ class Project:
         yield Case("4t", "suite replaced by `true`", want_nothing(UNSEEN if not self.report else {"report-unusable"}),
                    pipeline={"test_argv": ["true"]})
         yield from self.tool_missing()
+        yield from self.more()
         yield Case("0r", "unmodified, run again as it was", want_already(), branch="case-0", fresh=False)
+        if not self.options.get("broken") == "import":
+            yield Case("2r", "then broken, same task", want_compile_fail(self), branch="case-0", fresh=False,
+                       change=self.break_library)
 
     def neutral(self):
         return ["git", "--version"]
+
+    def more(self):
+        """Ways of this project alone."""
+        return ()
 
 
 class Rust(Project):
@@ -232,8 +240,12 @@ class Rust(Project):
         return self.options.get("library", "src/lib.rs")
 
     def plant_failure(self):
-        self.write("tests/orch_planted.rs",
-                   f'#[test]\nfn planted() {{\n    eprintln!("{WORDS}");\n    assert_eq!(1 + 1, 3);\n}}\n')
+        text = f'\n#[test]\nfn orch_planted() {{\n    eprintln!("{WORDS}");\n    assert_eq!(1 + 1, 3);\n}}\n'
+        # A published manifest may name its test files one by one; a new file would not be seen then.
+        if "planted" in self.options:
+            self.append(self.options["planted"], text)
+        else:
+            self.write("tests/orch_planted.rs", text)
 
     def break_library(self):
         if self.options.get("broken") == "type":
@@ -324,7 +336,7 @@ class Python(Project):
     def nothing_ran(self):
         if self.options.get("style") == "unittest":
             yield Case("4f", "filter that matches nothing", want_nothing({"nothing-ran"}),
-                       pipeline={"test_argv": [*self.test, "-k", "no_such_test_of_orch"]})
+                       pipeline={"test_argv": [*self.test, "discover", "-p", "no_such_*.py"]})
             yield Case("4s", "every test skipped", want_nothing({"nothing-ran"}), change=self.skip_unittest,
                        pipeline={"test_argv": [str(self.python), "-m", "unittest", "orch_skipped"]})
             return
@@ -369,7 +381,7 @@ class Node(Project):
         tarball = into / f"{self.name}-{self.version}.tgz"
         if not tarball.exists():
             fetch(f"npm package {self.name}@{self.version}",
-                  ["npm", "pack", "--silent", f"{self.name}@{self.version}"], cwd=into)
+                  ["npm", "pack", "--loglevel=error", f"{self.name}@{self.version}"], cwd=into)
         return unpack(tarball, self.side / "package")
 
     def install(self):
@@ -380,7 +392,7 @@ class Node(Project):
             tools.mkdir()
             (tools / "package.json").write_text('{"name": "tools", "version": "0.0.0", "private": true}')
             fetch(f"{self.name}: npm install {' '.join(needs)}",
-                  ["npm", "install", "--ignore-scripts", "--no-package-lock", "--no-audit", "--no-fund", "--silent", *needs],
+                  ["npm", "install", "--ignore-scripts", "--no-package-lock", "--no-audit", "--no-fund", "--loglevel=error", *needs],
                   cwd=tools)
             (tools / "node_modules").rename(self.repo / "node_modules")
         self.compile = ["node", "--check", self.options["library"]]
@@ -392,9 +404,25 @@ class Node(Project):
     def break_library(self):
         self.append(self.options["library"], "\nfunction orchBroken( {\n")
 
+    def more(self):
+        """The same through a script of the package's own package.json."""
+        if "script" not in self.options:
+            return
+        argv = ["npm", "run", self.options["script"]]
+        name = " ".join(argv)
+        modules, away = self.repo / "node_modules", self.side / "node_modules-away"
+        yield Case("0n", f"`{name}`", want_pass(), pipeline={"test_argv": argv})
+        yield Case("1n", f"`{name}`, a failing test", want_fail(self), change=self.plant_failure, planted=True,
+                   pipeline={"test_argv": argv})
+        yield Case("2n", f"`{name}`, broken code", want_fail(self), change=self.break_library,
+                   pipeline={"test_argv": argv, "compile_argv": self.neutral()})
+        yield Case("3n", f"`{name}`, its tool missing", want_missing("tests"), pipeline={"test_argv": argv},
+                   before=lambda: modules.rename(away), after=lambda: away.rename(modules))
+
     def nothing_ran(self):
         for case_id, title, argv, reasons, change in self.options["nothing"]:
-            yield Case(case_id, title, want_nothing(reasons), pipeline={"test_argv": argv},
+            want = want_unclassified() if reasons == "unclassified" else want_nothing(reasons)
+            yield Case(case_id, title, want, pipeline={"test_argv": argv},
                        change=(lambda change=change: self.write(*change)) if change else None)
 
     def tool_missing(self):
@@ -422,9 +450,6 @@ class NoTests:
         yield Case("4t", "suite replaced by `true`", want_nothing(UNSEEN if not self.report else {"report-unusable"}),
                    pipeline={"test_argv": ["true"]})
 
-    def more(self):
-        return ()
-
 
 class RustNoTests(NoTests, Rust):
     pass
@@ -435,9 +460,7 @@ class PythonNoTests(NoTests, Python):
 
 
 class NodeNoTests(NoTests, Node):
-    def more(self):
-        for case_id, title, argv, want in self.options.get("more", []):
-            yield Case(case_id, title, want, pipeline={"test_argv": argv})
+    pass
 
 
 def unpack(archive, into):
@@ -461,10 +484,7 @@ class Want:
     def __init__(self, exits, stage, outcome, verdict, artifact, *, reasons=None, stages=None, spent=0, already=False):
         self.exits, self.stage, self.outcome, self.verdict, self.artifact = exits, stage, outcome, verdict, artifact
         self.reasons, self.stages, self.spent, self.already = reasons, stages, spent, already
-
-    def words(self):
-        verdict = self.verdict or "no verdict"
-        return f"{self.outcome}, {verdict}, exit {self.exits}, {self.artifact or 'no artifact'}"
+        self.better = None
 
 
 def want_pass():
@@ -489,6 +509,15 @@ def want_compile_fail(project):
 
 def want_nothing(reasons):
     return Want(EXIT_PERMANENT, "tests", "permanent-env", None, None, reasons=reasons, stages=["compile", "tests"])
+
+
+def want_unclassified():
+    """An exit that proves nothing, of a tool that orch does not know: held, and nobody is blamed (row 11)."""
+    want = Want(EXIT_TRANSIENT, "tests", "transient-infra", None, None, reasons={"unclassified"},
+                stages=["compile", "tests"])
+    # Better still, once orch knows the tool.
+    want.better = want_nothing({"nothing-ran"})
+    return want
 
 
 def want_missing(stage):
@@ -539,6 +568,9 @@ def run_case(orch, project, case):
             project.git("commit", "-q", "-m", f"case {case.id}: {case.title}")
     else:
         project.git("checkout", "-q", "-f", case.branch)
+        if case.change:
+            case.change()
+            project.git("commit", "-q", "-a", "-m", f"case {case.id}: {case.title}")
     pipeline = project.side / f"{case.branch}.yaml"
     report = repo / "docs/work-items" / case.branch / REPORT
     if case.fresh:
@@ -580,6 +612,9 @@ def run_case(orch, project, case):
         "counts": counts, "seconds": seconds, "argv": last["argv"],
         "artifact": (front or {}).get("result", "unreadable") if report.exists() else None,
     }
+
+    if want.better and said["outcome"] == want.better.outcome:
+        want = want.better
 
     def check(name, got, expected):
         if got != expected:
@@ -665,7 +700,7 @@ def projects():
         Rust("shlex", "1.3.0", missing="path"),
         Rust("either", "1.13.0", fail="hold", missing="subcommand", broken="type"),
         Rust("smallvec", "1.13.2", fail="rollback", missing="rustc"),
-        Rust("semver", "1.0.23", missing="linker"),
+        Rust("semver", "1.0.23", missing="linker", planted="tests/test_version.rs"),
         RustNoTests("foreign-types-shared", "0.1.1", why="unmodified: the crate has no tests", reasons={"nothing-ran"},
                     missing="path"),
         Python("toolz", "1.0.0", missing="script", module="toolz", src=".", library="toolz/itertoolz.py",
@@ -690,7 +725,8 @@ def projects():
                  ("4s", "every test skipped, exit 0", [*TAPE, "orch/skip.js"], UNSEEN,
                   ("orch/skip.js", "require('tape').skip('later', function (t) { t.fail(); t.end(); });\n")),
              ]),
-        Node("fast-content-type-parse", "2.0.0", fail="hold", missing="path", library="index.js",
+        Node("fast-content-type-parse", "3.0.0", fail="hold", missing="path", library="index.js",
+             needs=["busboy@1.6.0", "content-type@1.0.5"],
              test=["node", "--test", "test/"], planted="test/planted.test.js", failure=NODE_FAILURE,
              nothing=[
                  ("4f", "name pattern that matches nothing", ["node", "--test", "--test-name-pattern=no-such-test", "test/"],
@@ -705,9 +741,10 @@ def projects():
                  ("4f", "`--grep` that matches nothing, exit 0", [*MOCHA, "--grep", "no-such-test", "test"], UNSEEN, None),
                  ("4s", "every test skipped, exit 0", [*MOCHA, "orch"], UNSEEN,
                   ("orch/skip.js", "describe.skip('later', function () { it('fails', function () { throw new Error(); }); });\n")),
+                 ("4m", "no test file where it looks", [*MOCHA, "no-such-folder"], "unclassified", None),
                  ("4n", "its own `npm test`, whose file is not published", ["npm", "test", "--silent"], None, None),
              ]),
-        Node("process-warning", "4.0.1", missing="node_modules gone: no jest.js", needs=["jest@29.7.0"],
+        Node("process-warning", "4.0.1", missing="node_modules gone: no jest.js", needs=["jest@29.7.0"], script="test:jest",
              library="index.js", test=JEST, planted="test/planted.jest.test.js", failure=JEST_FAILURE,
              nothing=[
                  ("4f", "`-t` that matches nothing: all skipped, exit 0", [*JEST, "-t", "no-such-test"], UNSEEN, None),
@@ -715,8 +752,7 @@ def projects():
                   ["node", "node_modules/jest/bin/jest.js", "--passWithNoTests", "--testMatch", "**/no-such-test.js"], UNSEEN, None),
              ]),
         NodeNoTests("ms", "2.1.3", why="unmodified: `npm test` without mocha", reasons=None, missing="path",
-                    library="index.js", test=["npm", "test"],
-                    more=[]),
+                    library="index.js", test=["npm", "test"]),
     ]
 
 
@@ -812,7 +848,7 @@ def main():
         shutil.rmtree(work, ignore_errors=True)
     print()
     for line in unprepared:
-        print(f"not prepared: {line}")
+        print(f"not prepared: {line.splitlines()[0]}")
     print(f"{len({row[0] for row in rows})} projects, {int(time.monotonic() - started)} s")
     # A project that could not be prepared is not a success.
     print(f"{passed} passed, {failed + len(unprepared)} failed")

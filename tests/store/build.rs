@@ -114,6 +114,7 @@ impl Life {
             commit: "a".repeat(40),
             base_commit: "b".repeat(40),
             stage: stage(first),
+            boot: "boot".to_owned(),
             at: self.tick(),
         })
     }

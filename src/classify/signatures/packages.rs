@@ -24,7 +24,7 @@ pub(super) const TABLE: &[Entry] = &[
     ),
     permanent(
         "npm-missing",
-        r"^npm (?:error|ERR!) +(?:code:? )?'?(?:E404|E401|E403|ERESOLVE|ETARGET|ENOENT|enoent|ENOTCACHED|EACCES|EPERM|EBADENGINE|EUSAGE|ENEEDAUTH|EOTP|ENOVERSIONS|EINTEGRITY|ENOWORKSPACES|EBADPLATFORM|EUNSUPPORTEDPROTOCOL|EINVALIDPACKAGENAME|EINVALIDTAGNAME|EINVAL|E4\d\d)\b|^npm (?:error|ERR!) (?:[Mm]issing script: |canceled|could not determine executable to run|Invalid |notarget |4\d\d )|^npx canceled|^Unknown command: ",
+        r"^npm (?:error|ERR!) +(?:code:? )?'?(?:E404|E401|E403|ERESOLVE|ETARGET|ENOENT|enoent|ENOTCACHED|EACCES|EPERM|EBADENGINE|EUSAGE|ENEEDAUTH|EOTP|ENOVERSIONS|EINTEGRITY|ENOWORKSPACES|EBADPLATFORM|EUNSUPPORTEDPROTOCOL|EINVALIDPACKAGENAME|EINVALIDTAGNAME|EINVAL|E4\d\d)\b|^npm (?:error|ERR!) (?:[Mm]issing script: |(?:npx )?canceled|could not determine executable to run|Invalid |notarget |4\d\d )|^npx canceled|^Unknown command: ",
     ),
     permanent(
         "yarn",

@@ -1,0 +1,181 @@
+//! Going on after a runner died: reads what was recorded, guesses nothing (RELIABILITY §5).
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::domain::evidence::{Exit, ExitRecord, LostReason, TreeFacts};
+use crate::domain::id::{AttemptId, Digest, RunId, StageName};
+use crate::domain::plan::{AttemptKey, AttemptPlan};
+use crate::domain::task::{AttemptPhase, Effect, Event, RunEnd, TaskState};
+use crate::exec::{BootId, Ending, Recovered, recover, stop_orphan};
+use crate::spec;
+use crate::store::{AttemptRecord, RunFilter};
+
+use super::attempt::lost;
+use super::drive::{Course, Driven, RUNS_LOOKED_AT, Runner, find};
+use super::error::{RunError, chain};
+use super::judge::{Scene, judge};
+use super::ledger::Ledger;
+use super::notice::Notice;
+
+impl Runner<'_> {
+    /// Brings an attempt that an earlier runner left to its decision, and closes that runner's run. Where that is a
+    /// hold or a fail, it is what this run has to tell: it must not be lost behind another attempt.
+    pub(super) fn recover(&mut self, ledger: &mut Ledger) -> Result<Option<Driven>, RunError> {
+        for pending in self.store.pending_effects(Some(&self.task))? {
+            self.carry_out(&pending.effect)?;
+            self.store.effect_done(&pending.id)?;
+        }
+        for other in self.store.tasks()? {
+            let here = other.task.worktree == self.worktree.toplevel() && other.task.state.live_run().is_some();
+            if here && other.task.name != self.task {
+                return Err(RunError::LeftHere { task: other.task.name });
+            }
+        }
+        self.repair()?;
+        let Some(task) = ledger.task() else { return Ok(None) };
+        let Some(run) = task.state.live_run() else { return Ok(None) };
+        if task.worktree != self.worktree.toplevel() && task.worktree.exists() {
+            return Err(RunError::Elsewhere { run, worktree: task.worktree.clone() });
+        }
+        let running = match &task.state {
+            TaskState::Running { attempt, phase, .. } => Some((*attempt, *phase)),
+            TaskState::Ready { .. }
+            | TaskState::Queued { .. }
+            | TaskState::Held { .. }
+            | TaskState::Done { .. }
+            | TaskState::Failed { .. }
+            | TaskState::Cancelled { .. } => None,
+        };
+        (self.notify)(Notice::Warning(format!("run {run} was left by its runner; going on from what it recorded")));
+        let record = match running {
+            Some((attempt, phase)) => Some(self.recover_attempt(ledger, run, attempt, phase)?),
+            None => None,
+        };
+        let end = match ledger.task().map(|task| &task.state) {
+            Some(TaskState::Held { .. }) => RunEnd::Held,
+            Some(TaskState::Done { .. }) => RunEnd::Done,
+            Some(TaskState::Failed { .. }) => RunEnd::Failed,
+            Some(
+                TaskState::Ready { .. }
+                | TaskState::Running { .. }
+                | TaskState::Queued { .. }
+                | TaskState::Cancelled { .. },
+            )
+            | None => RunEnd::Interrupted,
+        };
+        ledger.apply(Event::RunClosed { run, end, at: self.clock.now() })?;
+        self.commit(ledger, None)?;
+        // What was never started left nothing to look at, so that the task can simply go on; so it does where
+        // its stage passed or was stopped.
+        let started = record.is_none_or(|record| record.exit != Exit::Lost { reason: LostReason::NeverStarted });
+        let ended = matches!(end, RunEnd::Held | RunEnd::Failed) || (self.stopping)();
+        let state = ledger.task().map(|task| task.state.clone());
+        Ok(state.filter(|_| started && ended).map(|state| Driven::Ran { run, end, state }))
+    }
+
+    /// Brings the worktree's copies of this task's artifacts back to what the store has (invariant I11).
+    fn repair(&mut self) -> Result<(), RunError> {
+        let filter = RunFilter { task: Some(self.task.clone()), limit: Some(RUNS_LOOKED_AT) };
+        let mut standing: BTreeMap<StageName, Effect> = BTreeMap::new();
+        for run in self.store.runs(&filter)?.into_iter().rev() {
+            // A run takes away the artifacts of the stages it may come to; only those before its start stay.
+            let start = self.pipeline.position(&run.start.stage);
+            standing.retain(|stage, _| self.pipeline.position(stage).zip(start).is_some_and(|(at, start)| at < start));
+            for record in self.store.attempts(run.start.run)? {
+                // A later attempt took the artifact away before it began; what it did not write must not come back.
+                standing.remove(&record.intent.stage);
+                if let Some(artifact) = record.decided.and_then(|decided| decided.artifact) {
+                    let effect = Effect::PublishArtifact { attempt: record.intent.attempt, artifact };
+                    standing.insert(record.intent.stage, effect);
+                }
+            }
+        }
+        standing.into_values().try_for_each(|effect| self.carry_out(&effect))
+    }
+
+    fn recover_attempt(
+        &mut self,
+        ledger: &mut Ledger,
+        run: RunId,
+        attempt: AttemptId,
+        phase: AttemptPhase,
+    ) -> Result<ExitRecord, RunError> {
+        let gone = |what: &str| RunError::Pinned(what.to_owned());
+        let stored = self.store.attempt(attempt)?.ok_or_else(|| gone("its attempt is not in the store"))?;
+        let start = self.store.run(run)?.ok_or_else(|| gone("it is not in the store"))?.start;
+        let text = self.store.pipeline(&start.pipeline_digest)?.ok_or_else(|| gone("its text is not in the store"))?;
+        let pinned = spec::load(&text).map_err(|_| gone("this version of orch refuses its text"))?;
+        let stage = find(&pinned, stored.intent.stage.as_str())?;
+        let run_dir = self.state.run_dir(run);
+        let course = Course {
+            run,
+            run_dir: run_dir.clone(),
+            base_commit: start.base_commit.clone(),
+            artifacts: self.worktree.toplevel().join(self.artifacts_folder(&pinned).as_str()),
+            tree: self.snapshot(&pinned, None)?,
+            published: BTreeMap::new(),
+        };
+        let key = AttemptKey {
+            attempt,
+            task: self.task.clone(),
+            run,
+            stage: stage.name.clone(),
+            visit: stored.intent.visit,
+            number: stored.intent.number,
+        };
+        let mut plan = self.plan_of(stage, key, &course)?;
+        plan.nonce = stored.intent.nonce;
+        let record = match (phase, &stored.finished) {
+            (AttemptPhase::Finished, Some(finished)) => (*finished.record).clone(),
+            (AttemptPhase::Finished | AttemptPhase::Intended, _) => {
+                self.ended(&run_dir, &plan, &stored, &BootId::from_text(&start.boot))?
+            }
+        };
+        let tree = unseen(stored.intent.tree, course.tree.digest());
+        let artifact = self.artifact_path(&pinned, stage);
+        let scene = Scene {
+            stage,
+            plan: &plan,
+            record: &record,
+            run_dir: &run_dir,
+            root: self.worktree.root(),
+            artifact: artifact.as_ref(),
+            moved_dir: &self.state.moved_dir(run, attempt),
+        };
+        let judged = judge(scene, Some(tree));
+        self.settle(ledger, &pinned, scene, &stored.intent, judged)?;
+        Ok(record)
+    }
+
+    /// How an attempt ended whose runner died; waits for a supervisor that still works on it. A request to stop is
+    /// passed on to that supervisor.
+    fn ended(
+        &mut self,
+        run_dir: &Path,
+        plan: &AttemptPlan,
+        stored: &AttemptRecord,
+        boot: &BootId,
+    ) -> Result<ExitRecord, RunError> {
+        let failed = |error: &dyn std::error::Error| RunError::Supervisor(chain(error));
+        let mut stop = Some(self.stop);
+        loop {
+            let found = recover(run_dir, plan.key.attempt, plan.nonce, boot, stop).map_err(|error| failed(&error))?;
+            return Ok(match found {
+                Recovered::Settled(Ending::Ended(record)) => *record,
+                Recovered::Settled(Ending::Lost(loss)) => lost(plan, loss, stored.intent.at, self.clock.now()),
+                Recovered::Living { .. } => {
+                    // Once: it ends within its grace now, and its record says that it was cancelled.
+                    stop_orphan(run_dir);
+                    stop = None;
+                    continue;
+                }
+            });
+        }
+    }
+}
+
+/// What is known of a tree whose files before the attempt nobody remembers: only whether it is another.
+fn unseen(before: Digest, now: Digest) -> TreeFacts {
+    TreeFacts { before, after: now, left: now, changed: Vec::new(), added: Vec::new() }
+}

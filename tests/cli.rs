@@ -1,0 +1,23 @@
+//! The program as its users run it: real repositories, real suites, real signals.
+
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+#[path = "cli/classify.rs"]
+mod classify;
+#[path = "cli/death.rs"]
+mod death;
+#[path = "cli/ends.rs"]
+mod ends;
+#[path = "cli/environment.rs"]
+mod environment;
+#[path = "cli/look.rs"]
+mod look;
+#[path = "cli/place.rs"]
+mod place;
+#[path = "cli/refused.rs"]
+mod refused;
+#[path = "cli/report.rs"]
+mod report;
+#[path = "cli/resume.rs"]
+mod resume;
+mod support;
