@@ -22,6 +22,14 @@ macro_rules! pattern {
 }
 
 pattern!(RUSTC_HEAD, r"^error(?:\[E\d{4}\])?: ");
+/// What a macro could not reach while the code was built.
+const RUSTC_OUTSIDE: [&str; 5] = [
+    "not defined at compile time",
+    "set `DATABASE_URL`",
+    "(os error ",
+    "Connection refused",
+    "error communicating with database",
+];
 pattern!(RUSTC_PLACE, r"^\s*--> (?P<path>[^:]+):\d+:\d+$");
 pattern!(
     CC,
@@ -142,6 +150,9 @@ impl CodeFaults {
         if CARGO_HINTS.iter().any(|hint| line.text.contains(hint)) && CARGO_TOO_OLD.is_match(line.text) {
             self.found.retain(|at| at.tool != "cargo-manifest");
         }
+        if builds_a_dependency(line.text) {
+            self.found.retain(|at| at.tool != "cc" || at.stream != line.stream);
+        }
         if line.text.contains("note: module requires Go ") {
             self.found.retain(|at| at.tool != "go");
         }
@@ -245,7 +256,8 @@ impl Context {
     fn rustc(&mut self, line: &Line<'_>) -> Option<Sighting> {
         if line.text.starts_with("error") && RUSTC_HEAD.is_match(line.text) {
             let internal = line.text.starts_with("error: internal compiler error");
-            self.rustc = (!internal).then(|| line.sighting("rustc"));
+            let outside = RUSTC_OUTSIDE.iter().any(|words| line.text.contains(words));
+            self.rustc = (!internal && !outside).then(|| line.sighting("rustc"));
             return None;
         }
         let head = self.rustc.as_ref()?;
@@ -312,6 +324,15 @@ impl Context {
         }
         fault.then(|| line.sighting("node"))
     }
+}
+
+/// Words of an installer whose dependency could not be built.
+fn builds_a_dependency(text: &str) -> bool {
+    let npm = text.starts_with("npm error") || text.starts_with("npm ERR!");
+    text.contains("Failed building wheel")
+        || text.contains("ERROR: Failed building")
+        || text.starts_with("gyp ERR!")
+        || npm && (text.contains("/node_modules/") || text.contains("gyp ERR!"))
 }
 
 /// Compilers that name file, line and column on one line.
@@ -416,6 +437,15 @@ mod tests {
         check("error[E0308]: mismatched types\n --> /root/.cargo/registry/src/x/lib.rs:2:5\n", &[]);
         check("error: could not compile `x` (lib) due to 1 previous error\n", &[]);
         check("src/a.c:3:5: error: expected ';'\n", &["cc"]);
+        check("error: environment variable `X` not defined at compile time\n --> src/lib.rs:2:5\n", &[]);
+        check("error: set `DATABASE_URL` to use query macros online\n --> src/lib.rs:2:5\n", &[]);
+        check("error: error communicating with database: Connection refused\n --> src/lib.rs:2:5\n", &[]);
+        for words in
+            ["  ERROR: Failed building wheel for x", "gyp ERR! build error", "npm error path /w/node_modules/x"]
+        {
+            check(&format!("src/a.c:3:5: error: expected ';'\n{words}\n"), &[]);
+        }
+        check("src/a.c:3:5: error: expected ';'\nnpm error code 1\n", &["cc"]);
         check("src/a.c:3:5: fatal error: zlib.h: No such file or directory\n", &[]);
         check("/usr/include/x.h:3:5: error: expected ';'\n", &[]);
         check("src/x.ts(3,5): error TS2322: no\n", &["tsc"]);

@@ -35,8 +35,10 @@ struct Case {
 #[derive(Debug, Default)]
 struct Tally {
     cases: Counts,
-    attributes: Counts,
-    has_attributes: bool,
+    /// What the counters of each level add up to.
+    levels: Vec<Counts>,
+    /// Tests that the topmost suites claim to hold.
+    claimed: u64,
     failing: Vec<String>,
     suite_errors: u64,
 }
@@ -82,6 +84,9 @@ fn count(bytes: &[u8]) -> Result<(Counts, Vec<String>), String> {
             }
             Event::DocType(_) => return Err("a document type declaration is refused".to_owned()),
             Event::Eof => break,
+            Event::Text(text) if closed && path.is_empty() && !text.trim().is_empty() => {
+                return Err("text stands after the report's closing tag".to_owned());
+            }
             Event::Text(_)
             | Event::CData(_)
             | Event::Comment(_)
@@ -93,7 +98,12 @@ fn count(bytes: &[u8]) -> Result<(Counts, Vec<String>), String> {
     if !closed || !path.is_empty() {
         return Err("the report ends before its closing tag".to_owned());
     }
-    Ok((tally.counts(), tally.failing))
+    let (counts, found) = (tally.counts(), tally.found());
+    // A red part of a report stays red.
+    if tally.claimed > found && !counts.red() {
+        return Err(format!("partial: {found} of {} tests are in it", tally.claimed));
+    }
+    Ok((counts, tally.failing))
 }
 
 fn begin(tag: &BytesStart<'_>, path: &[String], case: &mut Option<Case>, tally: &mut Tally) -> Result<(), String> {
@@ -104,18 +114,29 @@ fn begin(tag: &BytesStart<'_>, path: &[String], case: &mut Option<Case>, tally: 
     }
     let parent = path.last().map(String::as_str);
     match (name, case.as_mut()) {
-        ("testcase", _) => {
+        ("testcase", Some(_)) => return Err("a test case stands inside another one".to_owned()),
+        ("testcase", None) => {
             let text = |key: &str| attribute(tag, key).unwrap_or_default();
             let (class, name) = (text("classname"), text("name"));
             let name = if class.is_empty() { name } else { format!("{class}::{name}") };
-            *case = Some(Case { name: name.chars().take(200).collect(), ..Case::default() });
+            let said = [text("status"), text("result")].map(|word| word.to_ascii_lowercase());
+            let says = |words: &[&str]| said.iter().any(|word| words.contains(&word.as_str()));
+            *case = Some(Case {
+                name: name.chars().take(200).collect(),
+                failed: says(&["failed", "fail", "failure"]),
+                error: says(&["error"]),
+                skipped: says(&["notrun", "disabled", "skipped", "suppressed"]),
+            });
         }
         ("failure", Some(case)) => case.failed = true,
         ("error", Some(case)) => case.error = true,
         ("skipped", Some(case)) => case.skipped = true,
         ("error" | "failure", None) if parent == Some("testsuite") => tally.suite_errors += 1,
-        // Nested suites repeat in the outer one's counters: only suites whose parent is the root are added up.
-        ("testsuite", None) if path.is_empty() || path.len() == 1 && parent == Some("testsuites") => tally.suite(tag),
+        ("testsuite" | "testsuites", None) => {
+            // Nested suites repeat in the outer one's counters: only suites whose parent is the root claim tests.
+            let topmost = name == "testsuite" && (path.is_empty() || path.len() == 1 && parent == Some("testsuites"));
+            tally.suite(tag, path.len(), topmost)?;
+        }
         _ => {}
     }
     Ok(())
@@ -142,24 +163,37 @@ fn end(name: &str, case: &mut Option<Case>, tally: &mut Tally) {
 }
 
 impl Tally {
-    fn suite(&mut self, tag: &BytesStart<'_>) {
-        let read = |name: &str| attribute(tag, name).and_then(|text| text.trim().parse::<u64>().ok());
-        let (failed, errors) = (read("failures"), read("errors"));
-        self.has_attributes |= failed.is_some() || errors.is_some();
-        self.attributes = self.attributes.plus(Counts {
-            passed: 0,
-            failed: failed.unwrap_or(0),
-            errors: errors.unwrap_or(0),
-            skipped: 0,
-        });
+    fn suite(&mut self, tag: &BytesStart<'_>, depth: usize, topmost: bool) -> Result<(), String> {
+        let read = |name: &str| match attribute(tag, name) {
+            None => Ok(0),
+            Some(text) => text.trim().parse::<u64>().map_err(|_| format!("the counter {name}=\"{text}\" is no number")),
+        };
+        let counters = Counts { failed: read("failures")?, errors: read("errors")?, ..Counts::default() };
+        let tests = read("tests")?;
+        if topmost {
+            self.claimed = self.claimed.saturating_add(tests);
+        }
+        if self.levels.len() <= depth {
+            self.levels.resize(depth + 1, Counts::default());
+        }
+        if let Some(level) = self.levels.get_mut(depth) {
+            *level = level.plus(counters);
+        }
+        Ok(())
     }
 
+    const fn found(&self) -> u64 {
+        self.cases.passed + self.cases.failed + self.cases.errors + self.cases.skipped
+    }
+
+    /// The redder of cases and counters; of the counters, those of the reddest level.
     fn counts(&self) -> Counts {
         let mut counts = self.cases;
         counts.errors = counts.errors.saturating_add(self.suite_errors);
-        if self.has_attributes && !counts.red() && self.attributes.red() {
-            counts.failed = self.attributes.failed;
-            counts.errors = self.attributes.errors;
+        let worst = self.levels.iter().max_by_key(|level| level.failed.saturating_add(level.errors));
+        if let Some(worst) = worst.filter(|worst| worst.red() && !counts.red()) {
+            counts.failed = worst.failed;
+            counts.errors = worst.errors;
             counts.passed = counts.passed.saturating_sub(counts.failed.saturating_add(counts.errors));
         }
         counts
@@ -201,6 +235,33 @@ mod tests {
     }
 
     #[test]
+    fn counters_of_every_level_count() {
+        check(r#"<testsuites failures="1"><testsuite><testcase/></testsuite></testsuites>"#, Ok(counts(0, 1, 0, 0)));
+        check(
+            r#"<testsuite failures="0"><testsuite><testsuite errors="1"><testcase/></testsuite></testsuite></testsuite>"#,
+            Ok(counts(0, 0, 1, 0)),
+        );
+        check(r#"<testsuite failures="01.0"><testcase/></testsuite>"#, Err("no number"));
+        check(r#"<testsuite tests="1,000"><testcase/></testsuite>"#, Err("no number"));
+        check(r#"<testsuite tests="3"><testcase/></testsuite>"#, Err("partial: 1 of 3"));
+        check(r#"<testsuite tests="3"/>"#, Err("partial"));
+        check(r#"<testsuite tests="3" failures="1"/>"#, Ok(counts(0, 1, 0, 0)));
+        check(r#"<testsuite tests="3"><testcase><error/></testcase></testsuite>"#, Ok(counts(0, 0, 1, 0)));
+    }
+
+    #[test]
+    fn a_case_says_in_its_attributes_how_it_ended() {
+        let case = |said: &str, expected| check(&format!("<testsuite><testcase {said}/></testsuite>"), Ok(expected));
+        case("status='failed'", counts(0, 1, 0, 0));
+        case("result='failure'", counts(0, 1, 0, 0));
+        case("status='error'", counts(0, 0, 1, 0));
+        case("status='notrun' result='suppressed'", counts(0, 0, 0, 1));
+        case("status='disabled'", counts(0, 0, 0, 1));
+        case("status='run' result='skipped'", counts(0, 0, 0, 1));
+        case("status='run' result='completed'", counts(1, 0, 0, 0));
+    }
+
+    #[test]
     fn broken_reports() {
         check("", Err("empty"));
         check("  \n", Err("empty"));
@@ -210,6 +271,9 @@ mod tests {
         check("not xml", Err("closing tag"));
         check("<!DOCTYPE x><testsuite/>", Err("document type"));
         check(&"<testsuite>".repeat(100), Err("too deeply"));
+        check("<testsuite><testcase><testcase/></testcase></testsuite>", Err("inside another"));
+        check("<testsuite><testcase/></testsuite>\nKilled\n", Err("after the report"));
+        check("<testsuite><testcase/></testsuite>\n", Ok(counts(1, 0, 0, 0)));
     }
 
     #[test]

@@ -17,7 +17,8 @@ static RESULT: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"^test result: (?P<word>ok|FAILED)\. (?P<p>\d+) passed; (?P<f>\d+) failed; (?P<i>\d+) ignored; (?P<m>\d+) measured; (?P<x>\d+) filtered out(?:; finished in [0-9.]+s)?$")
         .expect("a fixed pattern")
 });
-static RUNNING: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"^running \d+ tests?$").expect("a fixed pattern"));
+static RUNNING: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"^running (?P<n>\d+) tests?$").expect("a fixed pattern"));
 /// Lines below `error: test failed` in which cargo gives the cause: an empty one, `Caused by:`, the cause and its own.
 const WHY_LINES: u64 = 6;
 
@@ -28,7 +29,8 @@ static KILLED: LazyLock<Regex> = LazyLock::new(|| {
 
 #[derive(Debug, Default)]
 pub(super) struct CargoTest {
-    open: Option<Sighting>,
+    /// The binary that is running, and how many tests it said it has.
+    open: Option<(Sighting, u64)>,
     /// First line of the part of stderr that the running binary shares with cargo.
     on_stderr: Option<u64>,
     /// Line at which cargo said that a binary failed; it tells why directly below.
@@ -45,10 +47,13 @@ impl Framework for CargoTest {
             self.cargo(line, notes);
             return;
         }
-        if line.text.starts_with("running ") && RUNNING.is_match(line.text) {
-            if let Some(open) = self.open.replace(line.sighting("cargo-test")) {
-                notes.region(open.stream, open.line, line.number);
-                notes.unfinished(open);
+        if line.text.starts_with("running ") {
+            if let Some(captures) = RUNNING.captures(line.text) {
+                let announced = number(&captures, "n").unwrap_or(u64::MAX);
+                if let Some((open, _)) = self.open.replace((line.sighting("cargo-test"), announced)) {
+                    notes.region(open.stream, open.line, line.number);
+                    notes.unfinished(open);
+                }
             }
             return;
         }
@@ -66,13 +71,21 @@ impl Framework for CargoTest {
         if captures.name("word").is_some_and(|word| word.as_str() == "FAILED") && !counts.red() {
             counts.errors = 1;
         }
-        let first = self.open.take().map_or(line.number, |open| open.line);
-        notes.region(line.stream, first, line.number);
+        let told = ["p", "f", "i", "m"].into_iter().map(read).fold(0, u64::saturating_add);
+        let open = self.open.take();
+        notes.region(line.stream, open.as_ref().map_or(line.number, |(open, _)| open.line), line.number);
+        // A result of fewer or more tests than were announced is another one's, or a cut one.
+        if let Some((open, _)) = open.filter(|(_, announced)| *announced != told) {
+            notes.unfinished(open);
+            if !counts.red() {
+                return;
+            }
+        }
         notes.summary(summary(Adapter::CargoTest, counts, line.sighting("cargo-test")));
     }
 
     fn end(&mut self, notes: &mut Notes) {
-        if let Some(open) = self.open.take() {
+        if let Some((open, _)) = self.open.take() {
             notes.region(open.stream, open.line, u64::MAX);
             notes.unfinished(open);
         }
@@ -134,6 +147,8 @@ mod tests {
         check(&format!("running 3 tests\n{OK}running 2 tests\n{RED}"), &[counts(2, 0, 0, 1), counts(1, 1, 0, 0)], 0);
         check("running 3 tests\ntest a ... ok\n", &[], 1);
         check(&format!("running 3 tests\ntest a ... ok\nrunning 3 tests\n{OK}"), &[counts(2, 0, 0, 1)], 1);
+        check(&format!("running 9 tests\n{OK}"), &[], 1);
+        check(&format!("running 9 tests\n{RED}"), &[counts(1, 1, 0, 0)], 1);
         check("test result: great\n", &[], 0);
         check(&format!("    {RED}"), &[], 0);
         assert_eq!(read(Adapter::CargoTest, Stream::Stderr, RED), (vec![], 0));

@@ -28,6 +28,8 @@ const BATS_CUT: &str = "# bats warning: Executed ";
 #[derive(Debug, Default)]
 pub(super) struct Tap {
     document: Document,
+    /// A document with a version line or a plan was closed: a count that begins anew is another one.
+    closed: bool,
     /// Tests that prove counted, and failed ones among them.
     prove: Option<u64>,
     prove_failed: u64,
@@ -40,6 +42,8 @@ struct Document {
     plan: Option<Sighting>,
     planned: u64,
     version: bool,
+    /// It follows another document and begins with a result that is numbered 1.
+    follows: bool,
     counts: Counts,
     bailed: bool,
 }
@@ -62,7 +66,7 @@ impl Document {
                 notes.region(first.stream, first.line, u64::MAX);
                 notes.unfinished(plan.clone());
             }
-            None if self.version => {
+            None if self.version || self.follows => {
                 notes.region(first.stream, first.line, u64::MAX);
                 notes.unfinished(first);
             }
@@ -149,7 +153,11 @@ impl Tap {
         let restarts = number(&captures, "n") == Some(1) && self.document.seen() > 0;
         let full = self.document.plan.is_some() && self.document.seen() >= self.document.planned;
         if restarts && full {
+            self.closed = true;
             std::mem::take(&mut self.document).close(notes);
+        }
+        if self.document.first.is_none() {
+            self.document.follows = self.closed && number(&captures, "n") == Some(1);
         }
         self.document.first.get_or_insert_with(|| line.sighting("tap"));
         let mark = captures.name("mark").map(|m| m.as_str().to_ascii_lowercase());
@@ -202,6 +210,9 @@ mod tests {
         check(&format!("1..2\nnot ok 1 setup_file failed\n{cut}"), &[counts(0, 1, 0, 0)], 0);
         check(&format!("1..2\nok 1 a\n{cut}"), &[], 1);
         check("ok then\nokay\n", &[], 0);
+        check("1..2\nok 1\nok 2\nok 1\n", &[counts(2, 0, 0, 0)], 1);
+        check("ok 1\nok 2\n1..2\nnot ok 1\nok 2\n", &[counts(2, 0, 0, 0)], 1);
+        check("ok 1\nok 2\n1..2\nok 1\n1..1\n", &[counts(2, 0, 0, 0), counts(1, 0, 0, 0)], 0);
     }
 
     #[test]
