@@ -24,6 +24,7 @@ pub(super) fn run(run: &RunRecord, state: Option<&TaskState>, attempts: &[Attemp
         "pipeline_digest": run.start.pipeline_digest.to_string(),
         "commit": run.start.commit,
         "base_commit": run.start.base_commit,
+        "host": run.start.host,
         "started_at": run.start.at.to_string(),
         "end": run.closing.map(|closing| closing.end.as_str()),
         "closed_at": run.closing.map(|closing| closing.at.to_string()),

@@ -238,6 +238,8 @@ pub struct RunStart {
     pub stage: StageName,
     /// The kernel's id of this start of the machine, as in `/proc/sys/kernel/random/boot_id`.
     pub boot: String,
+    /// Name of the machine, for people.
+    pub host: String,
     /// When.
     pub at: Timestamp,
 }

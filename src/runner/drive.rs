@@ -173,6 +173,7 @@ impl Runner<'_> {
             base_commit: base_commit.clone(),
             stage: stage.name.clone(),
             boot,
+            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             at: self.clock.now(),
         }))?;
         (self.notify)(Notice::RunStarted { task: &self.task, run, stage: &stage.name });

@@ -132,6 +132,7 @@ pub(crate) fn run_started(run: u32, first: &str) -> Event {
         base_commit: "b".repeat(40),
         stage: stage(first),
         boot: "boot".to_owned(),
+        host: "host".to_owned(),
         at: at(),
     })
 }

@@ -115,6 +115,7 @@ impl Life {
             base_commit: "b".repeat(40),
             stage: stage(first),
             boot: "boot".to_owned(),
+            host: "host".to_owned(),
             at: self.tick(),
         })
     }
