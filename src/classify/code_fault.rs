@@ -418,7 +418,8 @@ mod tests {
         check("error: environment variable `X` not defined at compile time\n --> src/lib.rs:2:5\n", &[]);
         check("error: set `DATABASE_URL` to use query macros online\n --> src/lib.rs:2:5\n", &[]);
         check("error: error communicating with database: Connection refused\n --> src/lib.rs:2:5\n", &[]);
-        for words in ["  ERROR: Failed building wheel for x", "gyp ERR! build error", "npm error path /w/node_modules/x"]
+        for words in
+            ["  ERROR: Failed building wheel for x", "gyp ERR! build error", "npm error path /w/node_modules/x"]
         {
             check(&format!("src/a.c:3:5: error: expected ';'\n{words}\n"), &[]);
         }

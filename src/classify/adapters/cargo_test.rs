@@ -17,7 +17,8 @@ static RESULT: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"^test result: (?P<word>ok|FAILED)\. (?P<p>\d+) passed; (?P<f>\d+) failed; (?P<i>\d+) ignored; (?P<m>\d+) measured; (?P<x>\d+) filtered out(?:; finished in [0-9.]+s)?$")
         .expect("a fixed pattern")
 });
-static RUNNING: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"^running (?P<n>\d+) tests?$").expect("a fixed pattern"));
+static RUNNING: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"^running (?P<n>\d+) tests?$").expect("a fixed pattern"));
 /// Lines below `error: test failed` in which cargo gives the cause: an empty one, `Caused by:`, the cause and its own.
 const WHY_LINES: u64 = 6;
 
