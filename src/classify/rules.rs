@@ -181,7 +181,14 @@ impl<'a> Case<'a> {
         // A green suite with exit 0 knows better than a text it printed; but cargo's own refusal to build another
         // part of the stage is not taken back by the part that ran before.
         let passed = self.passed();
-        let fault = output.code_faults.iter().rev().find(|fault| !passed || fault.tool == "cargo")?;
+        // With another exit code, what ran green still knows better than texts, but not than a build that follows.
+        let green = self.green().is_some_and(|counts| counts.ran() > 0);
+        let counts = |tool: &str| match (passed, green) {
+            (true, _) => tool == "cargo",
+            (false, true) => matches!(tool, "cargo" | "rustc" | "go"),
+            (false, false) => true,
+        };
+        let fault = output.code_faults.iter().rev().find(|fault| counts(&fault.tool))?;
         if output.signatures.iter().any(|s| is_resource(s) && s.at.stream == fault.stream) {
             return None;
         }

@@ -18,8 +18,7 @@ static COUNTER: LazyLock<Regex> = LazyLock::new(|| {
         .expect("a fixed pattern")
 });
 static BARE_FILE: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"^(?:ok \d+ - |✔ )(?:/|\./|[\w.-]+/|[A-Z]:\\)?\S*\.[cm]?[jt]s(?: \([0-9.]+ms\))?$")
-        .expect("a fixed pattern")
+    Regex::new(r"^(?:ok \d+ - |✔ )(?:/|[A-Z]:\\)\S*\.[cm]?[jt]s(?: \([0-9.]+ms\))?$").expect("a fixed pattern")
 });
 
 #[derive(Debug, Default)]
@@ -114,6 +113,10 @@ impl NodeTest {
         };
         let first = self.began.take().map_or(at.line, |began| began.line);
         notes.region(line.stream, first, line.number);
+        // Beside tests of other files, a file without any may have died before its first one.
+        if bare > 0 && counts.passed > 0 {
+            notes.unfinished(at.clone());
+        }
         notes.summary(summary(Adapter::NodeTest, counts, at));
     }
 }
@@ -156,6 +159,9 @@ mod tests {
     #[test]
     fn a_file_without_tests_is_no_passing_test() {
         check(&format!("✔ /w/empty.test.js (40.1ms)\n{}", block(1, 0).replace("# ", "ℹ ")), &[counts(0, 0, 0, 1)], 0);
+        let green = block(2, 0).replace("# ", "ℹ ");
+        check(&format!("✔ index.js (1.1ms)\n✔ utils.js (1.1ms)\n{green}"), &[counts(2, 0, 0, 0)], 0);
+        check(&format!("✔ adds (1.1ms)\n✔ /w/a.test.js (40.1ms)\n{green}"), &[counts(1, 0, 0, 1)], 1);
         check(&format!("✔ adds numbers (1.1ms)\n{}", block(1, 0).replace("# ", "ℹ ")), &[counts(1, 0, 0, 0)], 0);
     }
 }

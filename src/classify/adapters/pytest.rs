@@ -42,6 +42,9 @@ pub(super) struct Pytest {
     stopped: bool,
     /// The last closing line.
     closed: Option<Sighting>,
+    /// A quiet session closed on stdout; the last line below it, where it is another one's progress.
+    quiet_closed: bool,
+    dots: Option<Sighting>,
     /// A list of failures without a session header above it, and what it lists.
     short: Option<(Sighting, Counts)>,
 }
@@ -69,6 +72,10 @@ impl Framework for Pytest {
     }
 
     fn line(&mut self, line: &Line<'_>, notes: &mut Notes) {
+        if self.quiet_closed && line.stream == Stream::Stdout && !line.text.is_empty() {
+            let dots = line.text.bytes().all(|byte| b".FEsxXp".contains(&byte));
+            self.dots = dots.then(|| line.sighting("pytest"));
+        }
         if line.text.starts_with("===") {
             if HEADER.is_match(line.text) {
                 if self.open.len() < SESSIONS_MAX {
@@ -121,6 +128,7 @@ impl Framework for Pytest {
         self.progress = None;
         self.short = None;
         self.closed = Some(summary.at.clone());
+        self.quiet_closed |= line.stream == Stream::Stdout && !line.text.starts_with('=');
         if std::mem::take(&mut self.stopped) && !counts.red() {
             notes.unfinished(summary.at);
             return;
@@ -132,6 +140,9 @@ impl Framework for Pytest {
     }
 
     fn end(&mut self, notes: &mut Notes) {
+        if let Some(at) = self.dots.take() {
+            notes.unfinished(at);
+        }
         for session in self.open.drain(..) {
             notes.region(session.at.stream, session.at.line, u64::MAX);
             notes.unfinished(session.at);
@@ -200,6 +211,8 @@ mod tests {
     fn a_session_without_closing_line_is_unfinished() {
         check("===== test session starts =====\ncollected 3 items\n\ntest_a.py ..", &[], 1);
         check("..F [ 10%]\n..", &[], 1);
+        check("... [100%]\n3 passed in 0.1s\n..", &[counts(3, 0, 0, 0)], 1);
+        check("... [100%]\n3 passed in 0.1s\n..\ndone\n", &[counts(3, 0, 0, 0)], 0);
     }
 
     #[test]

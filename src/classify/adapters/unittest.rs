@@ -16,6 +16,10 @@ static RESULT: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"^(?P<word>OK|FAILED|NO TESTS RAN)(?: \((?P<parts>[^)]*)\))?$").expect("a fixed pattern")
 });
 
+/// A test that began, without its result.
+static BEGUN: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"^test\S* \((?:\S+\)(?: \.\.\.)?|.*\) \.\.\.) ?$").expect("a fixed pattern"));
+
 /// How far below `Ran N tests` its result may stand.
 const BELOW_LINES: u64 = 64;
 
@@ -24,6 +28,8 @@ pub(super) struct Unittest {
     /// `Ran` was seen on the stream; its result line stands below.
     ran: [Option<(u64, Sighting)>; 2],
     region_from: [u64; 2],
+    /// The last line below a result, where it names a test that began.
+    begun: [Option<Sighting>; 2],
 }
 
 const fn slot(stream: Stream) -> usize {
@@ -51,6 +57,8 @@ impl Framework for Unittest {
         if line.text.is_empty() {
             return;
         }
+        let begins = self.region_from[slot] > 0 && line.text.starts_with("test") && BEGUN.is_match(line.text);
+        self.begun[slot] = begins.then(|| line.sighting("unittest"));
         let Some((total, at)) = &self.ran[slot] else { return };
         if line.number > at.line + BELOW_LINES {
             notes.unfinished(at.clone());
@@ -69,6 +77,9 @@ impl Framework for Unittest {
 
     fn end(&mut self, notes: &mut Notes) {
         for (_, at) in self.ran.iter_mut().filter_map(Option::take) {
+            notes.unfinished(at);
+        }
+        for at in self.begun.iter_mut().filter_map(Option::take) {
             notes.unfinished(at);
         }
     }
@@ -113,5 +124,8 @@ mod tests {
         check("Ran 3 tests in 0.001s\nsomething else\n", &[], 1);
         check("Ran 3 tests in 0.001s\nwords\n\nFAILED (failures=1)\n", &[counts(2, 1, 0, 0)], 0);
         check("OK\n", &[], 0);
+        let green = "Ran 1 test in 0.001s\n\nOK\n";
+        check(&format!("{green}test_b (t.T.test_b) ... "), &[counts(1, 0, 0, 0)], 1);
+        check(&format!("{green}test_b (t.T.test_b) ... ok\n"), &[counts(1, 0, 0, 0)], 0);
     }
 }
