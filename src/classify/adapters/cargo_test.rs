@@ -104,7 +104,8 @@ impl CargoTest {
             && (text.starts_with("Running ") && text.contains('(') || text.starts_with("Doc-tests "));
         let cargo_again = text.starts_with("error: test failed, to rerun pass")
             || text.starts_with("error: doctest failed, to rerun pass")
-            || line.text.len() > text.len() && (text.starts_with("Compiling ") || text.starts_with("Finished "));
+            || line.text.len() > text.len()
+                && ["Compiling ", "Checking ", "Documenting ", "Finished "].iter().any(|word| text.starts_with(word));
         if (announces || cargo_again)
             && let Some(first) = self.on_stderr.take()
         {
