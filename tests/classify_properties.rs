@@ -343,10 +343,13 @@ fn reports_are_read_in_linear_time() {
         ("failures", |n| format!("<testsuite><testcase>{}</testcase></testsuite>", "<failure>x</failure>".repeat(n))),
     ];
     for (name, make) in bombs {
-        let (small, large) = (time_of(make, 2_000), time_of(make, 16_000));
-        // Eight times the bytes: linear is 8, quadratic is 64; the floor keeps noise of tiny times out.
-        let limit = small.max(Duration::from_millis(1)) * 32;
-        assert!(large < limit, "{name}: {small:?} for 2000, {large:?} for 16000");
+        // Eight times the bytes: linear is 8, quadratic is 64; the floor keeps noise of tiny times out. A busy
+        // machine can spoil a round, never all of them; what is quadratic is so in each.
+        let linear = (0..8).any(|_| {
+            let (small, large) = (time_of(make, 2_000), time_of(make, 16_000));
+            large < small.max(Duration::from_millis(1)) * 32
+        });
+        assert!(linear, "{name}: eight times the bytes take more than 32 times as long");
     }
     assert!(matches!(junit::read("<testsuite>".repeat(1000).as_bytes()), ReportFound::Broken { .. }));
 }

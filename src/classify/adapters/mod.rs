@@ -26,6 +26,19 @@ mod tap;
 mod unittest;
 mod vitest;
 
+/// Every first byte: for frameworks that must see what follows their closing line, whatever it is.
+static EVERY_HEAD: [u8; 256] = {
+    let mut bytes = [0; 256];
+    let mut index = 0;
+    while index < 256 {
+        #[expect(clippy::cast_possible_truncation, reason = "the index stays below 256")]
+        let byte = index as u8;
+        bytes[index] = byte;
+        index += 1;
+    }
+    bytes
+};
+
 /// Reads one framework's output line by line.
 pub(super) trait Framework: Debug {
     /// First bytes, behind white space, of the lines that it reads.

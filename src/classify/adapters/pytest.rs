@@ -68,7 +68,7 @@ impl Session {
 
 impl Framework for Pytest {
     fn heads(&self) -> &'static [u8] {
-        b"=!n0123456789.FEsxXRp"
+        &super::EVERY_HEAD
     }
 
     fn line(&mut self, line: &Line<'_>, notes: &mut Notes) {

@@ -41,7 +41,7 @@ const fn slot(stream: Stream) -> usize {
 
 impl Framework for Unittest {
     fn heads(&self) -> &'static [u8] {
-        b"ROFN"
+        &super::EVERY_HEAD
     }
 
     fn line(&mut self, line: &Line<'_>, notes: &mut Notes) {
