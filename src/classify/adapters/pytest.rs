@@ -18,7 +18,7 @@ use crate::domain::pipeline::Adapter;
 static HEADER: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"^={3,} test session starts ={3,}$").expect("a fixed pattern"));
 static CLOSING: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"^(?:=+ )?(?P<what>(?:\d+ [a-z]+(?: [a-z]+)?, )*(?:\d+ [a-z]+(?: [a-z]+)?|no tests ran|no tests collected(?: \(\d+ deselected\))?)) in \d+(?:\.\d+)?s(?: \([0-9:, a-z]+\))?(?: =+)?$")
+    Regex::new(r"^(?:=+ )?(?P<what>(?:\d+ [a-z]+(?: [a-z]+)?, )*(?:\d+ [a-z]+(?: [a-z]+)?|no tests ran|no tests collected(?: \(\d+ deselected\))?)) in \d+(?:\.\d+)?(?:s| seconds)(?: \([0-9:, a-z]+\))?(?: =+)?$")
         .expect("a fixed pattern")
 });
 static PROGRESS: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"^[.FEsxXRp]+ +\[ *\d+%\]$").expect("a fixed pattern"));
@@ -199,6 +199,7 @@ mod tests {
     fn closing_lines() {
         check("==== 1 failed, 2 passed, 1 skipped in 0.12s ====", &[counts(2, 1, 0, 1)], 0);
         check("3 passed in 61.21s (0:01:01)", &[counts(3, 0, 0, 0)], 0);
+        check("==== 1 failed, 2 passed in 0.12 seconds ====", &[counts(2, 1, 0, 0)], 0);
         check("==== 2 passed, 1 warning, 2 errors in 0.1s ====", &[counts(2, 0, 2, 0)], 0);
         check("==== no tests ran in 0.01s ====", &[counts(0, 0, 0, 0)], 0);
         check("==== 5 deselected in 0.01s ====", &[counts(0, 0, 0, 5)], 0);

@@ -17,7 +17,7 @@ pub(super) const TABLE: &[Entry] = &[
     ),
     transient(
         "docker-network",
-        r"^(?:docker: |Error: |ERROR: )?(?:Error response from daemon: )?.*(?:registry|daemon|/v2/|manifest|image|pull).*(?:i/o timeout|TLS handshake timeout|connection refused|connection reset|no such host|[Tt]oo [Mm]any [Rr]equests|toomanyrequests|server misbehaving|context deadline exceeded|temporarily unavailable|unexpected status.* 5\d\d|received unexpected HTTP status: 5\d\d|: EOF$)|^(?:docker: |Error: )?Error response from daemon: .*(?:is restarting|dial tcp|i/o timeout|context deadline exceeded|in progress|is marked for removal|[Ss]erver [Ee]rror)|[Cc]ontainer \S+ is restarting",
+        r"^(?:docker: |Error: |ERROR: )?(?:Error response from daemon: )?.*(?:registry|daemon|/v2/|manifest|image|pull).*(?:i/o timeout|TLS handshake timeout|connection refused|connection reset|no such host|[Tt]oo [Mm]any [Rr]equests|toomanyrequests|server misbehaving|context deadline exceeded|temporarily unavailable|unexpected status.* 5\d\d|received unexpected HTTP status: 5\d\d|: EOF$)|^(?:docker: |Error: )?Error response from daemon: .*(?:is restarting|dial tcp|request canceled|Client\.Timeout|unexpected EOF|i/o timeout|context deadline exceeded|in progress|is marked for removal|[Ss]erver [Ee]rror)|[Cc]ontainer \S+ is restarting",
     ),
     permanent(
         "docker-object",
@@ -36,7 +36,7 @@ pub(super) const TABLE: &[Entry] = &[
     // -- kubectl and helm --------------------------------------------------------------------------------------
     permanent(
         "kubectl-config",
-        r"^The connection to the server localhost:8080 was refused|^(?:error|Error): (?:no configuration has been provided|You must be logged in|context .* does not exist|stat .*: no such file or directory|unknown (?:command|flag|shorthand flag)|the server doesn't have a resource type|unable to upgrade connection: (?:container not found|pod does not exist|Unauthorized|Forbidden)|cannot exec into|unable to load root certificates|error loading config file|.* must be specified|Kubernetes cluster unreachable: .*no configuration)|^[Ee]rror in configuration: |^Error from server \((?:Forbidden|NotFound|Unauthorized|BadRequest|AlreadyExists|Invalid|MethodNotAllowed)\)|^error: .*no configuration has been provided|^invalid configuration: ",
+        r"^The connection to the server localhost:8080 was refused|^(?:error|Error): (?:no configuration has been provided|You must be logged in|context .* does not exist|stat .*: no such file or directory|unknown (?:command|flag|shorthand flag)|the server doesn't have a resource type|unable to upgrade connection: (?:container not found|pod does not exist|Unauthorized|Forbidden)|cannot exec into|unable to load root certificates|error loading config file|.* must be specified|.*getting credentials: |.* (?:may not|must) be |Kubernetes cluster unreachable: .*no configuration)|^[Ee]rror in configuration: |^Error from server \((?:Forbidden|NotFound|Unauthorized|BadRequest|AlreadyExists|Invalid|MethodNotAllowed)\)|^error: .*no configuration has been provided|^invalid configuration: ",
     ),
     transient(
         "kubectl-wait",

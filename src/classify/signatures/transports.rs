@@ -47,7 +47,7 @@ pub(super) const TABLE: &[Entry] = &[
     transient("curl-http-wait", r"^curl: \((?:22|56)\) .*\b(?:408|425|429|5\d\d)\b"),
     permanent("curl-http", r"^curl: \(22\) |^curl: \(56\) .*\b4\d\d\b"),
     permanent("curl-cert", r"^curl: \((?:51|53|54|58|59|60|66|77|80|82|83|90|91)\) "),
-    transient("curl-write", r"^curl: \(23\) (?:Failed writing (?:body|received data)|client returned ERROR on write)"),
+    transient("curl-write", r"^curl: \(23\) (?:Failed writing (?:body|received data)|client returned ERROR on write)").weak(),
     permanent(
         "curl-usage",
         r"^curl: \((?:1|2|3|4|9|19|23|26|33|36|37|38|39|43|47|48|63|67|69|71|72|73|74|78|79|94)\) |^curl: option |^curl: no URL specified|^curl: try 'curl --help'|^(?:Warning: |curl: )?(?:Failed to open|Failed to create) the file",
