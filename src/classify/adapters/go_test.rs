@@ -120,8 +120,8 @@ impl GoTest {
         let Package { told, verbose, running, passed, listed, signalled, .. } = std::mem::take(&mut self.package);
         let from = std::mem::replace(&mut self.from, line.number + 1).max(1);
         notes.region(line.stream, from, line.number);
-        // Nothing but names, as `-list` prints them.
-        let listed = listed > 0 && listed == line.number.saturating_sub(from);
+        // Names for the most part, as `-list` prints them; a line of somebody else's among them proves no run.
+        let listed = listed > 0 && listed.saturating_mul(2) >= line.number.saturating_sub(from);
         let signalled = signalled.filter(|at| at.line + 1 == line.number);
         let not_built = rest.contains("[build failed]") || rest.contains("[setup failed]");
         let counts = match word {
