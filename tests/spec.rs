@@ -366,3 +366,22 @@ mod properties {
         }
     }
 }
+
+#[test]
+fn every_shipped_pipeline_loads_and_the_shipped_schema_is_todays() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines");
+    let mut loaded = 0;
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "yaml") {
+            let problems = orch::spec::load(&std::fs::read(&path).unwrap()).err();
+            assert!(problems.is_none(), "{}: {problems:?}", path.display());
+            loaded += 1;
+        }
+    }
+    assert!(loaded >= 2, "only {loaded} pipelines are shipped");
+    let shipped: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(folder.join("pipeline.schema.json")).unwrap()).unwrap();
+    let message = "write it anew: orch pipeline schema > pipelines/pipeline.schema.json";
+    assert_eq!(shipped, orch::spec::schema::pipeline(), "{message}");
+}
