@@ -24,7 +24,9 @@ pub(super) fn counts(evidence: &Evidence) -> Option<Counts> {
     let reported = reports.reduce(Counts::plus);
     sources.extend(reported.map(|counts| (None, counts)));
     let most = sources.iter().map(|(_, counts)| *counts).max_by_key(|counts| (counts.ran(), counts.skipped))?;
-    let red = sources.iter().fold(Counts::default(), |sum, (_, counts)| sum.plus(*counts));
+    // Two sources may tell of one failure: the most that any of them counts.
+    let most_of = |count: fn(&Counts) -> u64| sources.iter().map(|(_, counts)| count(counts)).max().unwrap_or(0);
+    let red = Counts { failed: most_of(|c| c.failed), errors: most_of(|c| c.errors), ..Counts::default() };
     Some(if red.red() { Counts { failed: red.failed, errors: red.errors, ..most } } else { most })
 }
 
