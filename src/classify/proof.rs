@@ -48,7 +48,9 @@ pub(super) fn told(counts: Counts) -> String {
 pub(super) fn shown_duration(duration: std::time::Duration) -> String {
     let ms = duration.as_millis();
     match ms {
-        0..1000 => format!("{ms} ms"),
+        // A recorded end whose limit nobody told.
+        0 => "its limit".to_owned(),
+        1..1000 => format!("{ms} ms"),
         _ if ms.is_multiple_of(60_000) => format!("{} min", ms / 60_000),
         _ => format!("{:.1} s", duration.as_secs_f64()),
     }

@@ -420,7 +420,13 @@ impl Runner<'_> {
         if found.is_ok_and(|bytes| Digest::of(&bytes) == artifact.digest) {
             return Ok(());
         }
-        let Some(bytes) = self.store.artifact(&artifact.digest)? else { return Ok(()) };
+        let Some(bytes) = self.store.artifact(&artifact.digest)? else {
+            (self.notify)(Notice::Warning(format!(
+                "{} cannot be repaired: the store has no such bytes",
+                artifact.path
+            )));
+            return Ok(());
+        };
         if let Some(stored) = self.store.attempt(*attempt)? {
             let moved_dir = self.state.moved_dir(stored.intent.run, *attempt);
             match take_away(self.worktree.root(), &artifact.path, None, &moved_dir) {
