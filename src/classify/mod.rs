@@ -26,5 +26,6 @@ mod tally;
 
 pub use adapters::closing_line::{ClosingLineError, check_closing_line};
 pub use errno::{errno_name, signal_name, signal_number};
+pub use proof::shown_duration;
 pub use reader::Reader;
 pub use rules::classify;

@@ -4,7 +4,8 @@
 //! the code's fault.
 
 use crate::domain::evidence::{
-    Control, Counts, Evidence, Exit, FaultKind, Limit, ReportFound, Sighting, Signature, SpawnStep, Stream, Summary,
+    Answer, Control, Counts, Evidence, Exit, FaultKind, Limit, ReportFound, Sighting, Signature, SpawnStep, Stream,
+    Summary,
 };
 use crate::domain::outcome::{Conclusion, Outcome, Proof, Reason, Rule, Ruling};
 use crate::domain::pipeline::{EvidenceKind, ExitMap, OnTimeout};
@@ -26,6 +27,9 @@ pub fn classify(evidence: &Evidence) -> Option<Outcome> {
     if matches!(evidence.exit, Exit::Cancelled { .. }) {
         return None;
     }
+    if let Exit::Answered(answer) = &evidence.exit {
+        return Some(answered(answer));
+    }
     let case = Case::new(evidence);
     let outcome = case
         .spawn_errno()
@@ -41,6 +45,21 @@ pub fn classify(evidence: &Evidence) -> Option<Outcome> {
         .or_else(|| case.code_alone())
         .unwrap_or_else(|| case.no_proof());
     Some(outcome)
+}
+
+/// A person's word is a verdict on what the person was asked, and on nothing else.
+fn answered(answer: &Answer) -> Outcome {
+    let (conclusion, reason, word) = match answer.approved {
+        true => (PASS, Reason::Approved, "approved"),
+        false => (FAIL, Reason::Rejected, "rejected"),
+    };
+    let why = if answer.why.is_empty() { String::new() } else { format!(": {}", answer.why) };
+    let proof = Proof {
+        detail: format!("{word} by {}{why}", answer.by),
+        source: Some("person".to_owned()),
+        ..Proof::default()
+    };
+    outcome(conclusion, reason, Rule::Answer, proof)
 }
 
 /// The evidence with what several rules ask of it.
@@ -62,6 +81,7 @@ impl<'a> Case<'a> {
             | Exit::TimedOut { .. }
             | Exit::Cancelled { .. }
             | Exit::SpawnFailed(_)
+            | Exit::Answered(_)
             | Exit::Lost { .. } => None,
         }
     }
@@ -227,6 +247,7 @@ impl<'a> Case<'a> {
             | Exit::TimedOut { .. }
             | Exit::Cancelled { .. }
             | Exit::SpawnFailed(_)
+            | Exit::Answered(_)
             | Exit::Lost { .. } => return None,
         };
         // A program that is refused memory aborts, too.
@@ -291,6 +312,8 @@ impl<'a> Case<'a> {
             Exit::Signalled { signal, .. } => {
                 infra(Reason::Killed, format!("{} ended it before it gave a verdict", signal_name(*signal)))
             }
+            // Decided before any rule.
+            Exit::Answered(_) => None,
             Exit::Lost { reason } => infra(Reason::Lost, format!("nobody saw how it ended ({})", reason.as_str())),
             Exit::Exited { code: code @ (124 | 137 | 143) }
                 if self.green().is_none() && self.exit_map().is_none_or(|map| !map.fail.contains(code)) =>

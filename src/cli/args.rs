@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
@@ -27,6 +28,12 @@ pub(super) enum Command {
     /// List and show runs
     #[command(subcommand)]
     Run(RunCommand),
+    /// List, show and release holds
+    #[command(subcommand)]
+    Hold(HoldCommand),
+    /// Pause, resume or cancel a task
+    #[command(subcommand)]
+    Task(TaskCommand),
     /// Explain an attempt's outcome, or a problem's code
     Explain(ExplainArgs),
     /// Show an attempt's output
@@ -37,6 +44,8 @@ pub(super) enum Command {
 pub(super) enum PipelineCommand {
     /// Drive a worktree's task through a pipeline
     Run(RunArgs),
+    /// Show what a run would do with each stage, and why; starts and stores nothing
+    Plan(PlanArgs),
     /// Report every problem of a pipeline file
     Validate(ValidateArgs),
     /// Print the JSON Schema (draft-07) of pipeline files
@@ -85,11 +94,107 @@ pub(super) struct RunArgs {
     /// Stop after this stage has passed
     #[arg(long, value_name = "STAGE")]
     pub(super) until: Option<String>,
-    /// Show what would be started, and start nothing
+    /// Show what would be started, and start nothing: as `orch pipeline plan`
     #[arg(long)]
     pub(super) dry_run: bool,
+    /// Wait at most so long for retry times, in all, such as 30m or 1h30m
+    #[arg(long, value_name = "TIME", default_value = "30m", value_parser = duration)]
+    pub(super) max_wait: Duration,
+    /// Do not wait: leave a task that has to wait for its retry time deferred
+    #[arg(long, conflicts_with = "max_wait")]
+    pub(super) no_wait: bool,
+    /// Go on although the pipeline file has changed since the task was left
+    #[arg(long)]
+    pub(super) accept_pipeline: bool,
     #[command(flatten)]
     pub(super) state: StateArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct PlanArgs {
+    /// Pipeline file [default: the only file in pipelines/]
+    #[arg(long, value_name = "FILE")]
+    pub(super) pipeline: Option<PathBuf>,
+    /// Name of the task [default: the branch]
+    #[arg(long, value_name = "NAME")]
+    pub(super) task: Option<String>,
+    /// As of `orch pipeline run`
+    #[arg(long, value_name = "STAGE")]
+    pub(super) from: Option<String>,
+    /// As of `orch pipeline run`
+    #[arg(long, value_name = "STAGE")]
+    pub(super) until: Option<String>,
+    #[command(flatten)]
+    pub(super) state: StateArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum HoldCommand {
+    /// List the tasks that wait: why, since when, for what, and the command that releases each
+    List(StateArgs),
+    /// Show one hold with the evidence behind it
+    Show(HoldShowArgs),
+    /// Let a held or deferred task go on: the same stage runs with the next `orch pipeline run`
+    Release(ReleaseArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum TaskCommand {
+    /// Lay a task aside; what runs of it is stopped
+    Pause(TaskArgs),
+    /// Take a paused task up again, where it stood
+    Resume(TaskArgs),
+    /// End a task for good; what runs of it is stopped
+    Cancel(TaskArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct HoldShowArgs {
+    /// The task [default: the branch]
+    #[arg(value_name = "TASK")]
+    pub(super) task: Option<String>,
+    #[command(flatten)]
+    pub(super) state: StateArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct ReleaseArgs {
+    /// The task [default: the branch]
+    #[arg(value_name = "TASK")]
+    pub(super) task: Option<String>,
+    /// Look first whether what the hold waits for has come true, and release it only then
+    #[arg(long)]
+    pub(super) recheck: bool,
+    /// Answer an approval: yes
+    #[arg(long, conflicts_with_all = ["reject", "recheck"], requires = "reason")]
+    pub(super) approve: bool,
+    /// Answer an approval: no
+    #[arg(long, conflicts_with = "recheck", requires = "reason")]
+    pub(super) reject: bool,
+    /// Why, in your words; kept with the record
+    #[arg(long, value_name = "TEXT")]
+    pub(super) reason: Option<String>,
+    #[command(flatten)]
+    pub(super) state: StateArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct TaskArgs {
+    /// The task [default: the branch]
+    #[arg(value_name = "TASK")]
+    pub(super) task: Option<String>,
+    /// Why, in your words; kept with the record
+    #[arg(long, value_name = "TEXT")]
+    pub(super) reason: Option<String>,
+    #[command(flatten)]
+    pub(super) state: StateArgs,
+}
+
+/// A duration as the pipeline file writes it.
+fn duration(text: &str) -> Result<Duration, String> {
+    let none = (text == "0").then_some(Duration::ZERO);
+    none.or_else(|| crate::spec::duration(text))
+        .ok_or_else(|| "a time needs a number and a unit: 500ms, 30s, 10m, 1h30m".to_owned())
 }
 
 #[derive(Debug, ClapArgs)]

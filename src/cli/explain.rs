@@ -72,7 +72,7 @@ pub(super) fn find_attempt(store: &dyn Store, prefix: Option<&str>) -> Result<At
     }
 }
 
-fn in_words(attempt: &AttemptRecord) -> String {
+pub(super) fn in_words(attempt: &AttemptRecord) -> String {
     let intent = &attempt.intent;
     let mut lines = vec![
         format!("attempt {}", intent.attempt),

@@ -5,21 +5,26 @@ mod classify;
 mod exit_code;
 mod explain;
 mod gate;
+mod hold;
 mod logs;
 mod output;
 mod pipeline;
+mod plan;
+mod reach;
 mod run;
 mod signals;
 mod status;
 mod store;
+mod task;
 mod view;
+mod waiting;
 mod wrap;
 
 use std::ffi::OsString;
 
 use clap::Parser as _;
 
-use args::{Args, Command, PipelineCommand, RunCommand};
+use args::{Args, Command, HoldCommand, PipelineCommand, RunCommand, TaskCommand};
 pub use exit_code::ExitCode;
 pub use output::Problem;
 
@@ -34,6 +39,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
     let done = match args.command {
         Command::Pipeline(PipelineCommand::Run(options)) => run::run(&options),
+        Command::Pipeline(PipelineCommand::Plan(options)) => plan::plan(&options),
         Command::Pipeline(PipelineCommand::Validate(options)) => pipeline::validate(&options),
         Command::Pipeline(PipelineCommand::Schema(_)) => Ok(pipeline::schema()),
         Command::Classify(options) => classify::classify(&options),
@@ -41,6 +47,12 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Status(options) => status::status(&options),
         Command::Run(RunCommand::List(options)) => status::run_list(&options),
         Command::Run(RunCommand::Show(options)) => status::run_show(&options),
+        Command::Hold(HoldCommand::List(options)) => hold::list(&options),
+        Command::Hold(HoldCommand::Show(options)) => hold::show(&options),
+        Command::Hold(HoldCommand::Release(options)) => hold::release(&options),
+        Command::Task(TaskCommand::Pause(options)) => task::pause(&options),
+        Command::Task(TaskCommand::Resume(options)) => task::resume(&options),
+        Command::Task(TaskCommand::Cancel(options)) => task::cancel(&options),
         Command::Explain(options) => explain::explain(&options),
         Command::Logs(options) => logs::logs(&options),
     };

@@ -46,6 +46,20 @@ pub enum Exit {
         /// What is known of why.
         reason: LostReason,
     },
+    /// There was no process: a person answered.
+    Answered(Answer),
+}
+
+/// A person's word on an approval.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Answer {
+    /// Approved or rejected.
+    pub approved: bool,
+    /// Who.
+    pub by: String,
+    /// Why, in the person's words.
+    pub why: String,
 }
 
 /// Which of our limits fired.

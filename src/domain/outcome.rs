@@ -73,6 +73,8 @@ impl Ruling {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rule {
+    /// 0: there was no process; a person answered.
+    Answer,
     /// 1: the command was never started.
     SpawnErrno,
     /// 2: a complete summary or report with failures.
@@ -105,7 +107,8 @@ pub enum Rule {
 
 impl Rule {
     /// Every rule, in order.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
+        Self::Answer,
         Self::SpawnErrno,
         Self::RedEvidence,
         Self::CodeFault,
@@ -125,6 +128,7 @@ impl Rule {
     /// The stable id of documents: number and name.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Answer => "0-answer",
             Self::SpawnErrno => "1-spawn-errno",
             Self::RedEvidence => "2-red-evidence",
             Self::CodeFault => "3-code-fault",
@@ -163,6 +167,10 @@ pub enum Reason {
     ExitCodeFail,
     /// The stage says that its total limit is part of its contract.
     TimeoutFail,
+    /// A person approved.
+    Approved,
+    /// A person rejected.
+    Rejected,
     /// The command could not be started, for good.
     SpawnFailed,
     /// The command could not be started for want of something that may come back.
@@ -213,7 +221,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 33] = [
         Self::TestsPassed,
         Self::TestsFailed,
         Self::CodeFault,
@@ -222,6 +230,8 @@ impl Reason {
         Self::ExitCodePass,
         Self::ExitCodeFail,
         Self::TimeoutFail,
+        Self::Approved,
+        Self::Rejected,
         Self::SpawnFailed,
         Self::SpawnResources,
         Self::ChannelBroke,
@@ -258,6 +268,8 @@ impl Reason {
             Self::ExitCodePass => "exit-code-pass",
             Self::ExitCodeFail => "exit-code-fail",
             Self::TimeoutFail => "timeout-fail",
+            Self::Approved => "approved",
+            Self::Rejected => "rejected",
             Self::SpawnFailed => "spawn-failed",
             Self::SpawnResources => "spawn-resources",
             Self::ChannelBroke => "channel-broke",

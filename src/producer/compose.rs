@@ -65,5 +65,6 @@ fn ended(exit: &Exit) -> String {
         Exit::Cancelled { .. } => "cancelled".to_owned(),
         Exit::SpawnFailed(_) => "never started".to_owned(),
         Exit::Lost { reason } => format!("lost ({})", reason.as_str()),
+        Exit::Answered(answer) => format!("answered by {}", answer.by),
     }
 }
