@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+#[path = "cli/approval.rs"]
+mod approval;
 #[path = "cli/classify.rs"]
 mod classify;
 #[path = "cli/death.rs"]
@@ -21,3 +23,5 @@ mod report;
 #[path = "cli/resume.rs"]
 mod resume;
 mod support;
+#[path = "cli/waits.rs"]
+mod waits;

@@ -49,10 +49,8 @@ pub fn classify(evidence: &Evidence) -> Option<Outcome> {
 
 /// A person's word is a verdict on what the person was asked, and on nothing else.
 fn answered(answer: &Answer) -> Outcome {
-    let (conclusion, reason, word) = match answer.approved {
-        true => (PASS, Reason::Approved, "approved"),
-        false => (FAIL, Reason::Rejected, "rejected"),
-    };
+    let (conclusion, reason, word) =
+        if answer.approved { (PASS, Reason::Approved, "approved") } else { (FAIL, Reason::Rejected, "rejected") };
     let why = if answer.why.is_empty() { String::new() } else { format!(": {}", answer.why) };
     let proof = Proof {
         detail: format!("{word} by {}{why}", answer.by),
@@ -312,8 +310,6 @@ impl<'a> Case<'a> {
             Exit::Signalled { signal, .. } => {
                 infra(Reason::Killed, format!("{} ended it before it gave a verdict", signal_name(*signal)))
             }
-            // Decided before any rule.
-            Exit::Answered(_) => None,
             Exit::Lost { reason } => infra(Reason::Lost, format!("nobody saw how it ended ({})", reason.as_str())),
             Exit::Exited { code: code @ (124 | 137 | 143) }
                 if self.green().is_none() && self.exit_map().is_none_or(|map| !map.fail.contains(code)) =>
@@ -331,7 +327,7 @@ impl<'a> Case<'a> {
                 let proof = Proof { pattern: Some(killed.pattern.clone()), ..seen(&killed.at, detail) };
                 Some(outcome(Conclusion::TransientInfra, Reason::Killed, Rule::Killed, proof))
             }
-            Exit::Exited { .. } | Exit::Cancelled { .. } | Exit::SpawnFailed(_) => None,
+            Exit::Exited { .. } | Exit::Cancelled { .. } | Exit::SpawnFailed(_) | Exit::Answered(_) => None,
         }
     }
 

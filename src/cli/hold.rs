@@ -77,16 +77,19 @@ pub(super) fn release(options: &ReleaseArgs) -> Result<ExitCode, Problem> {
             ExitCode::Usage,
             format!("task {} is not held and waits for no retry: it is {}", reached.task, state.status()),
         );
-        return Err(match state {
-            TaskState::Paused { .. } => {
-                problem.help(format!("take it up again with `orch task resume {}`", reached.task))
-            }
-            _ => problem.help("`orch hold list` lists the tasks that wait"),
+        return Err(if matches!(state, TaskState::Paused { .. }) {
+            problem.help(format!("take it up again with `orch task resume {}`", reached.task))
+        } else {
+            problem.help("`orch hold list` lists the tasks that wait")
         });
     }
     let mut checked = None;
     if options.recheck {
-        match reached.with_runner(false, |runner| runner.recheck())? {
+        let looked = reached.with_runner(false, |runner| {
+            let (_, found) = runner.recheck()?;
+            Ok(found)
+        })?;
+        match looked {
             Found::Passed(found) => checked = Some(found),
             Found::NotTried => {
                 output::talk("orch: nothing of this hold can be looked at from here; it is released on your word");
@@ -146,10 +149,9 @@ fn answer(reached: &mut Reached, options: &ReleaseArgs) -> Result<ExitCode, Prob
         return Ok(ExitCode::Success);
     }
     let word = if options.approve { "approved" } else { "rejected" };
-    let next = match &answered.state {
-        TaskState::Queued { .. } => format!("; it goes on with `orch pipeline run --task {}`", reached.task),
-        _ => String::new(),
-    };
+    let goes_on = matches!(answered.state, TaskState::Queued { .. });
+    let next =
+        if goes_on { format!("; it goes on with `orch pipeline run --task {}`", reached.task) } else { String::new() };
     output::data(&format!("task {}: {word} -> {}{next}", reached.task, view::decision(&answered.decision)));
     Ok(ExitCode::Success)
 }

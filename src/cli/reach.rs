@@ -147,10 +147,7 @@ impl Reached {
 /// The attempt that led a waiting task where it is: the last of its stage in its last run.
 pub(super) fn last_attempt(store: &dyn Store, stored: &StoredTask) -> Result<Option<AttemptRecord>, Problem> {
     let failed = |error| of_store(&error);
-    let before_a_start = match &stored.task.state {
-        TaskState::Held { reason, .. } => reason.is_before_a_start(),
-        _ => false,
-    };
+    let before_a_start = matches!(&stored.task.state, TaskState::Held { reason, .. } if reason.is_before_a_start());
     let filter = RunFilter { task: Some(stored.task.name.clone()), limit: Some(1) };
     let (Some(stage), Some(run), false) =
         (stored.task.state.stage(), store.runs(&filter).map_err(failed)?.into_iter().next(), before_a_start)

@@ -118,7 +118,7 @@ fn headline(task: &TaskName, driven: &Driven, waiting: Option<&Waiting<'_>>) -> 
         ),
         (Driven::Stays { found, .. }, Some(waiting)) => {
             let looked = found.as_deref().map(|found| format!("looked: {found}\n")).unwrap_or_default();
-            format!("{}\n{looked}nothing was started", waiting.in_words())
+            format!("{}\n{looked}nothing was started; `orch explain` says what was seen", waiting.in_words())
         }
         (Driven::PassedAlready { until, run }, _) => {
             format!(

@@ -16,7 +16,8 @@ pub(super) fn pause(options: &TaskArgs) -> Result<ExitCode, Problem> {
 
 pub(super) fn resume(options: &TaskArgs) -> Result<ExitCode, Problem> {
     let mut reached = Reached::open(options.task.as_deref(), &options.state, Driven::LeaveIt)?;
-    record(&mut reached, options, |desk| desk.resume())
+    let why = options.reason.clone();
+    record(&mut reached, options, |desk| desk.resume(why))
 }
 
 pub(super) fn cancel(options: &TaskArgs) -> Result<ExitCode, Problem> {
@@ -30,7 +31,10 @@ pub(super) fn cancel(options: &TaskArgs) -> Result<ExitCode, Problem> {
 fn at_rest(options: &TaskArgs) -> Result<Reached, Problem> {
     let mut reached = Reached::open(options.task.as_deref(), &options.state, Driven::StopIt)?;
     if reached.stored()?.task.state.live_run().is_some() {
-        reached.with_runner(true, |runner| runner.bring_to_rest())?;
+        reached.with_runner(true, |runner| {
+            runner.bring_to_rest()?;
+            Ok(())
+        })?;
     }
     Ok(reached)
 }

@@ -1,79 +1,84 @@
 //! A task that waits: why, for what, and the one command that lets it go on.
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::classify::shown_duration;
 use crate::domain::decision::{HoldReason, Probe};
 use crate::domain::id::TaskName;
 use crate::domain::outcome::Proof;
-use crate::domain::task::TaskState;
+use crate::domain::task::{Deferral, TaskState};
 use crate::engine;
 use crate::store::AttemptRecord;
 
 use super::ExitCode;
 
-/// How a task waits.
+/// A task that waits.
 pub(super) struct Waiting<'a> {
     task: &'a TaskName,
     state: &'a TaskState,
+    how: How<'a>,
     /// The attempt that led here, where one did.
     attempt: Option<&'a AttemptRecord>,
+}
+
+/// How it waits.
+enum How<'a> {
+    Held { reason: &'a HoldReason, since: Timestamp },
+    Deferred(&'a Deferral),
+    Paused { by: &'a str, why: Option<&'a str>, since: Timestamp },
 }
 
 impl<'a> Waiting<'a> {
     /// `None` for a task that does not wait.
     pub(super) fn of(task: &'a TaskName, state: &'a TaskState, attempt: Option<&'a AttemptRecord>) -> Option<Self> {
-        match state {
-            TaskState::Held { .. }
-            | TaskState::Deferred { .. }
-            | TaskState::Waiting { .. }
-            | TaskState::Paused { .. } => Some(Self { task, state, attempt }),
+        let how = match state {
+            TaskState::Held { reason, since, .. } => How::Held { reason, since: *since },
+            TaskState::Deferred { deferral, .. } | TaskState::Waiting { deferral, .. } => How::Deferred(deferral),
+            TaskState::Paused { by, why, since, .. } => How::Paused { by, why: why.as_deref(), since: *since },
             TaskState::Queued { .. }
             | TaskState::Ready { .. }
             | TaskState::Running { .. }
             | TaskState::Done { .. }
             | TaskState::Failed { .. }
-            | TaskState::Cancelled { .. } => None,
-        }
+            | TaskState::Cancelled { .. } => return None,
+        };
+        Some(Self { task, state, how, attempt })
     }
 
     /// One word for what it is.
-    pub(super) fn kind(&self) -> &'static str {
-        match self.state {
-            TaskState::Held { reason, .. } => reason.kind(),
-            TaskState::Paused { .. } => "paused",
-            _ => "deferred",
+    pub(super) const fn kind(&self) -> &'static str {
+        match &self.how {
+            How::Held { reason, .. } => reason.kind(),
+            How::Deferred(_) => "deferred",
+            How::Paused { .. } => "paused",
         }
     }
 
     /// Why, in one line.
     pub(super) fn text(&self) -> String {
-        match self.state {
-            TaskState::Held { reason, .. } => reason.text(),
-            TaskState::Paused { by, why, .. } => {
-                let why = why.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
+        match &self.how {
+            How::Held { reason, .. } => reason.text(),
+            How::Deferred(deferral) => format!("{}: {}", deferral.fault.reason.as_str(), deferral.fault.detail),
+            How::Paused { by, why, .. } => {
+                let why = why.map(|why| format!(": {why}")).unwrap_or_default();
                 format!("laid aside by {by}{why}")
             }
-            state => state.deferral().map_or_else(String::new, |deferral| {
-                format!("{}: {}", deferral.fault.reason.as_str(), deferral.fault.detail)
-            }),
         }
     }
 
     /// What must come true.
     pub(super) fn waits_for(&self) -> String {
-        match self.state {
-            TaskState::Held { reason, .. } => self.probe(reason).text(),
-            TaskState::Paused { .. } => "a person to resume it".to_owned(),
-            state => state.deferral().map_or_else(String::new, |deferral| {
-                format!(
-                    "retry {} of {}, due {:.0} (a pause of {})",
-                    deferral.retry,
-                    deferral.max,
-                    deferral.due,
-                    shown_duration(deferral.pause)
-                )
-            }),
+        match &self.how {
+            How::Held { reason, .. } => self.probe(reason).text(),
+            How::Deferred(deferral) => format!(
+                "retry {} of {}, due {:.0} (a pause of {})",
+                deferral.retry,
+                deferral.max,
+                deferral.due,
+                shown_duration(deferral.pause)
+            ),
+            How::Paused { .. } => "a person to resume it".to_owned(),
         }
     }
 
@@ -85,24 +90,24 @@ impl<'a> Waiting<'a> {
     /// The one command that lets it go on.
     pub(super) fn way_out(&self) -> String {
         let task = self.task;
-        match self.state {
-            TaskState::Held { reason: HoldReason::Approval, .. } => {
+        match &self.how {
+            How::Held { reason: HoldReason::Approval, .. } => {
                 format!("orch hold release {task} --approve --reason TEXT")
             }
-            TaskState::Held { reason, .. } if self.probe(reason).can_be_tried() => {
+            How::Held { reason, .. } if self.probe(reason).can_be_tried() => {
                 format!("orch hold release {task} --recheck")
             }
-            TaskState::Paused { .. } => format!("orch task resume {task}"),
-            _ => format!("orch hold release {task}"),
+            How::Held { .. } | How::Deferred(_) => format!("orch hold release {task}"),
+            How::Paused { .. } => format!("orch task resume {task}"),
         }
     }
 
     /// How `orch pipeline run` ends for it.
     pub(super) const fn exit_code(&self) -> ExitCode {
-        match self.state {
-            TaskState::Held { reason, .. } => ExitCode::of_hold(reason),
-            TaskState::Paused { .. } => ExitCode::HeldForPerson,
-            _ => ExitCode::TransientInfra,
+        match &self.how {
+            How::Held { reason, .. } => ExitCode::of_hold(reason),
+            How::Deferred(_) => ExitCode::TransientInfra,
+            How::Paused { .. } => ExitCode::HeldForPerson,
         }
     }
 
@@ -118,23 +123,30 @@ impl<'a> Waiting<'a> {
         Some(format!("{place}{line}: {}", proof.text.as_deref().unwrap_or(&proof.detail)))
     }
 
-    fn since(&self) -> Option<String> {
-        match self.state {
-            TaskState::Held { since, .. } | TaskState::Paused { since, .. } => Some(since.to_string()),
-            _ => self.attempt.and_then(|attempt| attempt.decided.as_ref()).map(|decided| decided.at.to_string()),
+    fn since(&self) -> Option<Timestamp> {
+        match &self.how {
+            How::Held { since, .. } | How::Paused { since, .. } => Some(*since),
+            How::Deferred(_) => self.attempt?.decided.as_ref().map(|decided| decided.at),
+        }
+    }
+
+    fn due(&self) -> Option<&Deferral> {
+        match self.how {
+            How::Deferred(deferral) => Some(deferral),
+            How::Held { .. } | How::Paused { .. } => None,
         }
     }
 
     /// All of it, for machines.
     pub(super) fn document(&self) -> Value {
-        let deferral = self.state.deferral();
+        let deferral = self.due();
         json!({
             "task": self.task.as_str(),
             "state": self.state.status(),
             "stage": self.state.stage().map(crate::domain::id::StageName::as_str),
             "kind": self.kind(),
             "text": self.text(),
-            "since": self.since(),
+            "since": self.since().map(|since| since.to_string()),
             "waits_for": self.waits_for(),
             "due": deferral.map(|deferral| deferral.due.to_string()),
             "retry": deferral.map(|deferral| deferral.retry),

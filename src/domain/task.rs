@@ -106,7 +106,7 @@ pub enum TaskState {
     /// A person laid it aside.
     Paused {
         /// What it goes back to: queued, deferred or held.
-        was: Box<TaskState>,
+        was: Box<Self>,
         /// Who.
         by: String,
         /// Why, where it was said.
@@ -330,6 +330,8 @@ pub enum Event {
     TaskResumed {
         /// Who.
         by: String,
+        /// Why, where it was said.
+        why: Option<String>,
         /// When.
         at: Timestamp,
     },

@@ -38,9 +38,11 @@ impl Desk<'_> {
         let by = Releaser::Person(self.person.clone());
         let at = self.clock.now();
         let task = self.task.clone();
-        self.record(|state| match state {
-            TaskState::Held { reason: HoldReason::Approval, .. } => Err(RunError::NeedsAnswer { task }),
-            _ => Ok(Event::HoldReleased { by, why, checked, at }),
+        self.record(|state| {
+            if matches!(state, TaskState::Held { reason: HoldReason::Approval, .. }) {
+                return Err(RunError::NeedsAnswer { task });
+            }
+            Ok(Event::HoldReleased { by, why, checked, at })
         })
     }
 
@@ -57,9 +59,9 @@ impl Desk<'_> {
     ///
     /// # Errors
     /// [`RunError::NotNow`] where it is not paused.
-    pub fn resume(&mut self) -> Result<TaskState, RunError> {
+    pub fn resume(&mut self, why: Option<String>) -> Result<TaskState, RunError> {
         let (by, at) = (self.person.clone(), self.clock.now());
-        self.record(|_| Ok(Event::TaskResumed { by, at }))
+        self.record(|_| Ok(Event::TaskResumed { by, why, at }))
     }
 
     /// Ends the task for good.

@@ -278,7 +278,7 @@ impl Runner<'_> {
             }
             let pipeline = self.pipeline;
             let stage = find(pipeline, stage.as_str())?;
-            if self.pipeline_file.as_mut().is_some_and(|file| file.has_changed()) {
+            if self.pipeline_file.as_mut().is_some_and(PipelineFile::has_changed) {
                 let next = stage.name.clone();
                 self.close(ledger, course, RunEnd::Interrupted)?;
                 return Err(RunError::PipelineEdited { next });

@@ -35,10 +35,10 @@ impl Runner<'_> {
                     Err(_) => Found::Failed(format!("`{name}` still cannot be found")),
                 }
             }
-            Probe::Folder(path) => match cwd.join(path).is_dir() {
-                true => Found::Passed(format!("the folder `{path}` is there now")),
-                false => Found::Failed(format!("the folder `{path}` is still not there")),
-            },
+            Probe::Folder(path) if cwd.join(path).is_dir() => {
+                Found::Passed(format!("the folder `{path}` is there now"))
+            }
+            Probe::Folder(path) => Found::Failed(format!("the folder `{path}` is still not there")),
             Probe::Switch(name) => match self.choose(stage) {
                 Choice::Run(chosen) => Found::Passed(format!("`{name}` lets the stage run: {}", chosen.why)),
                 Choice::Hold(reason) => Found::Failed(reason.text()),

@@ -69,11 +69,11 @@ impl Runner<'_> {
     ///
     /// # Errors
     /// [`RunError::Store`].
-    pub fn recheck(&mut self) -> Result<Found, RunError> {
+    pub fn recheck(&mut self) -> Result<(Probe, Found), RunError> {
         let stored = self.store.task(&self.task)?;
         match stored.map(|stored| stored.task.state) {
-            Some(TaskState::Held { stage, reason, .. }) => Ok(self.try_probe(&stage, &reason)?.1),
-            _ => Ok(Found::NotTried),
+            Some(TaskState::Held { stage, reason, .. }) => self.try_probe(&stage, &reason),
+            _ => Ok((Probe::Person, Found::NotTried)),
         }
     }
 
@@ -106,7 +106,7 @@ impl Runner<'_> {
             return Ok(false);
         }
         if !wanted.accept_pipeline {
-            let (was, now) = (was.short().to_string(), now.short().to_string());
+            let (was, now) = (was.short(), now.short());
             return Err(RunError::PipelineChanged { task, stage: midway.clone(), was, now });
         }
         (self.notify)(Notice::Warning(format!(
