@@ -4,6 +4,8 @@
 
 #[path = "cli/classify.rs"]
 mod classify;
+#[path = "cli/config.rs"]
+mod config;
 #[path = "cli/death.rs"]
 mod death;
 #[path = "cli/ends.rs"]

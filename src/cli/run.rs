@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use crate::config::Settings;
 use crate::domain::decision::{Decision, HoldReason, Settlement};
 use crate::domain::id::{NameError, Nonce, StageName, TaskName};
+use crate::domain::pipeline::Pipeline;
 use crate::domain::task::{RunEnd, TaskState};
 use crate::runner::{Clock as _, Driven, Notice, RunError, Runner, SystemClock, Wanted};
 use crate::store::Holder;
@@ -16,13 +18,14 @@ use crate::workspace::worktree::Worktree;
 use super::args::RunArgs;
 use super::output::{self, Problem};
 use super::signals::Signals;
-use super::{ExitCode, pipeline, store, view};
+use super::{ExitCode, config, pipeline, store, view};
 
 pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
     let git = store::git(&options.state.worktree)?;
     let worktree = store::worktree(&options.state, &git)?;
     let path = pipeline_path(options, &worktree)?;
     let (pipeline, text) = pipeline::load(&path)?;
+    let settings = settings(options, &pipeline)?;
     let wanted = Wanted { from: stage(options.from.as_deref())?, until: stage(options.until.as_deref())? };
     let task = task_name(options, &worktree)?;
     let place = store::state(&options.state, worktree)?;
@@ -44,6 +47,9 @@ pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
         output::talk(&format!("orch: the last runner of this task ended without releasing it: {}", gone.describe()));
     }
     let mut store = store::open(&place.state)?;
+    for warning in settings.general_warnings() {
+        output::talk(&format!("orch: warning: {warning}"));
+    }
 
     let mut notify = |notice: Notice<'_>| tell(&notice);
     let mut runner = Runner {
@@ -91,6 +97,19 @@ pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
     checkout.release();
     lock.release();
     Ok(code)
+}
+
+/// Reads every setting before anything is made or started.
+fn settings(options: &RunArgs, pipeline: &Pipeline) -> Result<Settings, Problem> {
+    let flags = config::flags(&options.overrides, &options.state);
+    let settings =
+        Settings::read(&config::variables(), &flags, Some(pipeline)).map_err(|problems| config::refused(&problems))?;
+    // The runner does not carry them out yet, and a flag must not be passed over.
+    if flags.no_fallback || flags.timeout.is_some() || flags.infra_retries.is_some() {
+        let message = "--no-fallback, --timeout-s and --infra-retries are not built yet; nothing was started";
+        return Err(Problem::new(ExitCode::Invalid, message).help("leave them out; `orch config show` knows them"));
+    }
+    Ok(settings)
 }
 
 /// The first line of the answer: it never says a good word when the task is held.
