@@ -281,6 +281,8 @@ fn an_unknown_variable_gets_a_warning_with_the_name_that_was_meant() {
     check("ORCH_STATEDIR", &["did you mean ORCH_STATE_DIR?"]);
     check("ORCH_QUICK_LANE_ENABLED", &["switch: ORCH_QUICK_LANE", "the pipeline has no stage"]);
     check("ORCH_WHATEVER", &["ORCH_WHATEVER is no setting of orch"]);
+    check("ORCH_LOGS", &["did you mean ORCH_LOG?"]);
+    assert!(!warnings(&[("ORCH_FOO", "x")], "shop")[0].contains("did you mean"));
     // Without a pipeline nobody can say that it has no effect.
     let variables = Variables::new([("ORCH_WHATEVER", "x"), ("ORCH_QUICK_LANE_REPOS", "x")]);
     let found = Settings::read(&variables, &Flags::default(), None).unwrap().general_warnings();

@@ -105,7 +105,10 @@ pub(super) fn unknown(
 
 fn stray_variable(name: &str, known: &BTreeSet<String>, with_pipeline: bool) -> String {
     let shown: String = name.chars().take(80).flat_map(char::escape_debug).collect();
-    let nearest = known.iter().filter_map(|other| Some((near(name, other)?, other))).min();
+    // The common beginning would make short names alike.
+    let rest = |name: &str| name.strip_prefix(PREFIX).map(str::to_owned);
+    let distance = |other: &String| near(&rest(name)?, &rest(other)?);
+    let nearest = known.iter().filter_map(|other| Some((distance(other)?, other))).min();
     let switch = Part::ALL.into_iter().find_map(|part| name.strip_suffix(part.suffix()));
     // A pipeline may read a variable by its name, as a switch or in a host.
     let what = if with_pipeline { "is no setting of orch and has no effect" } else { "is no setting of orch's own" };
