@@ -10,6 +10,7 @@
 //! | 1 | [`spec`] | pipeline text → `Pipeline`, or every problem of it at once |
 //! | 1 | [`classify`] | output, reports and exit → facts → outcome |
 //! | 1 | [`gate`] | artifact bytes → verdict, or unreadable with a reason |
+//! | 1 | [`config`] | variables, flags and pipeline → settings, or every malformed value at once |
 //! | 2 | [`engine`] | plan, settle, decide, step: what to do next |
 //! | 3 | [`exec`] | processes: the supervisor that outlives the runner, limits, trees, exit records |
 //! | 3 | [`store`] | durable tasks, runs, attempts and events |
@@ -33,6 +34,7 @@
 
 pub mod classify;
 pub mod cli;
+pub mod config;
 pub mod domain;
 pub mod engine;
 pub mod exec;

@@ -6,6 +6,8 @@
 mod approval;
 #[path = "cli/classify.rs"]
 mod classify;
+#[path = "cli/config.rs"]
+mod config;
 #[path = "cli/death.rs"]
 mod death;
 #[path = "cli/ends.rs"]
@@ -23,5 +25,7 @@ mod report;
 #[path = "cli/resume.rs"]
 mod resume;
 mod support;
+#[path = "cli/switches.rs"]
+mod switches;
 #[path = "cli/waits.rs"]
 mod waits;

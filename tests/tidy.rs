@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Floor of each module: it may use lower floors only.
-const FLOORS: [(&str, u8); 11] = [
+const FLOORS: [(&str, u8); 12] = [
     ("domain", 0),
     ("spec", 1),
     ("classify", 1),
     ("gate", 1),
+    ("config", 1),
     ("engine", 2),
     ("exec", 3),
     ("store", 3),

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
+use crate::config::{INFRA_RETRIES_MAX, TIMEOUT_S_MAX};
+
 /// Deterministic pipeline stage runner with gate contracts.
 #[derive(Debug, Parser)]
 #[command(name = "orch", version, about, max_term_width = 100, disable_help_subcommand = true)]
@@ -38,6 +40,9 @@ pub(super) enum Command {
     Explain(ExplainArgs),
     /// Show an attempt's output
     Logs(LogsArgs),
+    /// Show the settings in force
+    #[command(subcommand)]
+    Config(ConfigCommand),
 }
 
 #[derive(Debug, Subcommand)]
@@ -50,6 +55,12 @@ pub(super) enum PipelineCommand {
     Validate(ValidateArgs),
     /// Print the JSON Schema (draft-07) of pipeline files
     Schema(SchemaArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigCommand {
+    /// Show every setting with its value in force
+    Show(ConfigShowArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -107,6 +118,37 @@ pub(super) struct RunArgs {
     #[arg(long)]
     pub(super) accept_pipeline: bool,
     #[command(flatten)]
+    pub(super) overrides: OverrideArgs,
+    #[command(flatten)]
+    pub(super) state: StateArgs,
+}
+
+/// What outranks the environment and the pipeline file.
+#[derive(Debug, Clone, ClapArgs)]
+pub(super) struct OverrideArgs {
+    /// Hold where a switch would let the declared fallback run
+    #[arg(long)]
+    pub(super) no_fallback: bool,
+    /// Total time limit of every stage, in seconds, 1 to 604800
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=TIMEOUT_S_MAX))]
+    pub(super) timeout_s: Option<u64>,
+    /// Further attempts of every stage after a transient fault, 0 to 100
+    #[arg(long, value_name = "N",
+        value_parser = clap::value_parser!(u32).range(0..=i64::from(INFRA_RETRIES_MAX)))]
+    pub(super) infra_retries: Option<u32>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct ConfigShowArgs {
+    /// Say where each value comes from: a flag, the environment, the pipeline file or the default
+    #[arg(long)]
+    pub(super) origin: bool,
+    /// Show what the stages of this pipeline come to as well
+    #[arg(long, value_name = "FILE")]
+    pub(super) pipeline: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) overrides: OverrideArgs,
+    #[command(flatten)]
     pub(super) state: StateArgs,
 }
 
@@ -124,6 +166,8 @@ pub(super) struct PlanArgs {
     /// As of `orch pipeline run`
     #[arg(long, value_name = "STAGE")]
     pub(super) until: Option<String>,
+    #[command(flatten)]
+    pub(super) overrides: OverrideArgs,
     #[command(flatten)]
     pub(super) state: StateArgs,
 }

@@ -2,6 +2,7 @@
 
 mod args;
 mod classify;
+mod config;
 mod exit_code;
 mod explain;
 mod gate;
@@ -24,7 +25,7 @@ use std::ffi::OsString;
 
 use clap::Parser as _;
 
-use args::{Args, Command, HoldCommand, PipelineCommand, RunCommand, TaskCommand};
+use args::{Args, Command, ConfigCommand, HoldCommand, PipelineCommand, RunCommand, TaskCommand};
 pub use exit_code::ExitCode;
 pub use output::Problem;
 
@@ -34,7 +35,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(args) => args,
         Err(error) => return output::usage(&error),
     };
-    if let Err(problem) = output::diagnostics() {
+    if let Err(problem) = output::diagnostics()
+        && !tells_all_settings(&args.command)
+    {
         return problem.report();
     }
     let done = match args.command {
@@ -55,6 +58,24 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Task(TaskCommand::Cancel(options)) => task::cancel(&options),
         Command::Explain(options) => explain::explain(&options),
         Command::Logs(options) => logs::logs(&options),
+        Command::Config(ConfigCommand::Show(options)) => config::show(&options),
     };
     done.unwrap_or_else(|problem| problem.report())
+}
+
+/// Whether a command tells every malformed setting by itself, `ORCH_LOG` among them.
+const fn tells_all_settings(command: &Command) -> bool {
+    match command {
+        Command::Pipeline(PipelineCommand::Run(_) | PipelineCommand::Plan(_))
+        | Command::Config(ConfigCommand::Show(_)) => true,
+        Command::Pipeline(PipelineCommand::Validate(_) | PipelineCommand::Schema(_))
+        | Command::Classify(_)
+        | Command::Gate(_)
+        | Command::Status(_)
+        | Command::Run(_)
+        | Command::Hold(_)
+        | Command::Task(_)
+        | Command::Explain(_)
+        | Command::Logs(_) => false,
+    }
 }

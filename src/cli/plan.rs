@@ -9,13 +9,18 @@ use crate::store::sqlite::SqliteStore;
 
 use super::args::PlanArgs;
 use super::output::{self, Problem};
-use super::{ExitCode, pipeline, reach, run, store};
+use super::{ExitCode, config, pipeline, reach, run, store};
 
 pub(super) fn plan(options: &PlanArgs) -> Result<ExitCode, Problem> {
     let git = store::git(&options.state.worktree)?;
     let worktree = store::worktree(&options.state, &git)?;
     let path = run::pipeline_path(options.pipeline.as_deref(), &worktree)?;
     let (pipeline, text) = pipeline::load(&path)?;
+    let settings = run::settings(&config::flags(&options.overrides, &options.state), &pipeline)?;
+    let repository = run::repository(&git, &worktree, &pipeline)?;
+    for warning in settings.warnings(pipeline.stages(), &repository) {
+        output::talk(&format!("orch: warning: {warning}"));
+    }
     let wanted = Wanted {
         from: run::stage(options.from.as_deref())?,
         until: run::stage(options.until.as_deref())?,
@@ -46,6 +51,8 @@ pub(super) fn plan(options: &PlanArgs) -> Result<ExitCode, Problem> {
         holder: Holder { owner: Nonce::new(clock.secret()).to_string(), pid: std::process::id() },
         person: reach::person(),
         host_env: store::host_env(),
+        settings: &settings,
+        repository,
         clock: &clock,
         stop: std::os::fd::AsFd::as_fd(&stop),
         stopping: &|| false,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rustix::event::{Timespec, poll};
 
+use crate::config::Flags;
 use crate::domain::id::{Nonce, TaskName};
 use crate::domain::task::TaskState;
 use crate::exec;
@@ -106,6 +107,8 @@ impl Reached {
         let text = self.pinned_text()?;
         let pipeline = spec::load(&text)
             .map_err(|_| internal(format!("this version of orch refuses the pipeline of task {}", self.task)))?;
+        let settings = run::settings(&Flags::default(), &pipeline)?;
+        let repository = run::repository(&git, &worktree, &pipeline)?;
         let (stop, mut asked) =
             UnixStream::pair().map_err(|error| internal(format!("could not make a pipe: {error}")))?;
         if stopping {
@@ -124,6 +127,8 @@ impl Reached {
             holder: self.holder.clone(),
             person: person(),
             host_env: store::host_env(),
+            settings: &settings,
+            repository,
             clock: &SystemClock,
             stop: stop.as_fd(),
             stopping: &|| stopping,

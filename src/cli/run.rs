@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use crate::config::{Flags, Settings};
 use crate::domain::decision::{Decision, HoldReason, Settlement};
 use crate::domain::id::{NameError, Nonce, StageName, TaskName};
+use crate::domain::pipeline::Pipeline;
 use crate::domain::task::{RunEnd, TaskState};
 use crate::runner::{Clock as _, Driven, Notice, PipelineFile, RunError, Runner, SystemClock, Wanted};
 use crate::store::Holder;
+use crate::workspace::git::Git;
 use crate::workspace::holder;
 use crate::workspace::lock::{Lock, LockError, Subject};
 use crate::workspace::worktree::Worktree;
@@ -18,13 +21,15 @@ use super::args::RunArgs;
 use super::output::{self, Problem};
 use super::signals::Signals;
 use super::waiting::Waiting;
-use super::{ExitCode, pipeline, plan, reach, store, view};
+use super::{ExitCode, config, pipeline, plan, reach, store, view};
 
 pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
     let git = store::git(&options.state.worktree)?;
     let worktree = store::worktree(&options.state, &git)?;
     let path = pipeline_path(options.pipeline.as_deref(), &worktree)?;
     let (pipeline, text) = pipeline::load(&path)?;
+    let settings = settings(&config::flags(&options.overrides, &options.state), &pipeline)?;
+    let repository = repository(&git, &worktree, &pipeline)?;
     let wanted = Wanted {
         from: stage(options.from.as_deref())?,
         until: stage(options.until.as_deref())?,
@@ -50,6 +55,9 @@ pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
         output::talk(&format!("orch: the last runner of this task ended without releasing it: {}", gone.describe()));
     }
     let mut store = store::open(&place.state)?;
+    for warning in settings.warnings(pipeline.stages(), &repository) {
+        output::talk(&format!("orch: warning: {warning}"));
+    }
 
     let mut notify = |notice: Notice<'_>| tell(&notice);
     let mut runner = Runner {
@@ -64,6 +72,8 @@ pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
         holder: owner,
         person: reach::person(),
         host_env: store::host_env(),
+        settings: &settings,
+        repository,
         clock: &clock,
         stop: signals.descriptor(),
         stopping: &|| signals.seen().is_some(),
@@ -106,6 +116,16 @@ pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
     checkout.release();
     lock.release();
     Ok(code)
+}
+
+/// Reads every setting before anything is made or started.
+pub(super) fn settings(flags: &Flags, pipeline: &Pipeline) -> Result<Settings, Problem> {
+    Settings::read(&config::variables(), flags, Some(pipeline)).map_err(|problems| config::refused(&problems))
+}
+
+/// What the repository is called where switches name it.
+pub(super) fn repository(git: &Git<'_>, worktree: &Worktree, pipeline: &Pipeline) -> Result<String, Problem> {
+    worktree.repository(git, pipeline.repository()).map(|found| found.name).map_err(|error| store::of_git(&error))
 }
 
 /// The first line of the answer: it never says a good word when the task is held.

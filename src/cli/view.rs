@@ -80,6 +80,7 @@ pub(super) fn attempt(attempt: &AttemptRecord) -> Value {
         "number": intent.number.get(),
         "producer": intent.producer.as_str(),
         "chosen": intent.chosen,
+        "fallback": intent.fallback,
         "argv": intent.argv,
         "cwd": intent.cwd.display().to_string(),
         "env_names": intent.env_names,

@@ -1,5 +1,6 @@
 //! Which producer a stage gets now, and under which limits.
 
+use crate::config::Choice;
 use crate::domain::decision::HoldReason;
 use crate::domain::pipeline::{InfraPolicy, Limits, Producer, Stage};
 
@@ -7,7 +8,7 @@ use super::drive::Runner;
 
 /// What is done with a stage that is next.
 #[derive(Debug)]
-pub(super) enum Choice<'s> {
+pub(super) enum Next<'s> {
     /// A producer is started.
     Run(Chosen<'s>),
     /// It is held before anything of it is started.
@@ -25,24 +26,22 @@ pub(super) struct Chosen<'s> {
 }
 
 impl Runner<'_> {
-    /// Chooses for a stage.
-    pub(super) fn choose<'s>(&self, stage: &'s Stage) -> Choice<'s> {
-        let producer = &stage.producer;
-        match producer {
-            Producer::Approval => Choice::Hold(HoldReason::Approval),
-            Producer::Agent(_) | Producer::TestRunner(_) | Producer::StagingRunner(_) | Producer::Command(_) => {
-                Choice::Run(Chosen { producer, why: "declared".to_owned(), fallback: false })
-            }
+    /// Chooses for a stage: by its switch alone, before anything starts. A fault never is a reason to fall back.
+    pub(super) fn choose<'s>(&self, stage: &'s Stage) -> Next<'s> {
+        match self.settings.choice(stage, &self.repository) {
+            Choice::Run { producer: Producer::Approval, .. } => Next::Hold(HoldReason::Approval),
+            Choice::Run { producer, why, fallback } => Next::Run(Chosen { producer, why, fallback }),
+            Choice::Off { switch, why } => Next::Hold(HoldReason::SwitchedOff { switch, why }),
         }
     }
 
     /// The limits of a stage's attempts.
     pub(super) fn limits(&self, stage: &Stage) -> Limits {
-        stage.limits
+        self.settings.limits(stage, &self.repository)
     }
 
     /// What a passing fault is worth in a stage.
     pub(super) fn infra(&self, stage: &Stage) -> InfraPolicy {
-        stage.infra.clone()
+        self.settings.infra(stage, &self.repository)
     }
 }

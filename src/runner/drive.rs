@@ -5,6 +5,7 @@ use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::config::Settings;
 use crate::domain::decision::{Decision, Settlement};
 use crate::domain::id::{AttemptId, Digest, Nonce, RelPath, RunId, StageName, TaskName};
 use crate::domain::pipeline::{Pipeline, Producer, Stage};
@@ -23,7 +24,7 @@ use crate::workspace::tree_cache;
 use crate::workspace::worktree::Worktree;
 
 use super::attempt::Bench;
-use super::choice::{Choice, Chosen};
+use super::choice::{Chosen, Next};
 use super::clock::Clock;
 use super::error::{RunError, chain};
 use super::judge::{Judged, Scene, judge};
@@ -109,6 +110,10 @@ pub struct Runner<'a> {
     pub person: String,
     /// orch's own environment, UTF-8 pairs only.
     pub host_env: Vec<(String, String)>,
+    /// Switches, limits and retries in force.
+    pub settings: &'a Settings,
+    /// What the repository is called where switches name it.
+    pub repository: String,
     /// Clock and ids.
     pub clock: &'a dyn Clock,
     /// Readable when the run is asked to stop; every byte is a request.
@@ -284,8 +289,8 @@ impl Runner<'_> {
                 return Err(RunError::PipelineEdited { next });
             }
             let chosen = match self.choose(stage) {
-                Choice::Run(chosen) => chosen,
-                Choice::Hold(reason) => {
+                Next::Run(chosen) => chosen,
+                Next::Hold(reason) => {
                     ledger.apply(Event::StageHeld {
                         run: course.run,
                         stage: stage.name.clone(),

@@ -9,7 +9,7 @@ use crate::domain::plan::AttemptKey;
 use crate::engine::{Site, plan};
 use crate::exec;
 
-use super::choice::Choice;
+use super::choice::Next;
 use super::drive::Runner;
 
 /// What a probe found.
@@ -40,15 +40,15 @@ impl Runner<'_> {
             }
             Probe::Folder(path) => Found::Failed(format!("the folder `{path}` is still not there")),
             Probe::Switch(name) => match self.choose(stage) {
-                Choice::Run(chosen) => Found::Passed(format!("`{name}` lets the stage run: {}", chosen.why)),
-                Choice::Hold(reason) => Found::Failed(reason.text()),
+                Next::Run(chosen) => Found::Passed(format!("`{name}` lets the stage run: {}", chosen.why)),
+                Next::Hold(reason) => Found::Failed(reason.text()),
             },
         }
     }
 
     /// The search path that the stage's producer would have.
     fn search_path(&self, stage: &Stage) -> Option<String> {
-        let Choice::Run(chosen) = self.choose(stage) else { return None };
+        let Next::Run(chosen) = self.choose(stage) else { return None };
         let one = Ordinal::MIN;
         let key = AttemptKey {
             attempt: AttemptId::new(self.clock.id()),

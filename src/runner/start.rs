@@ -10,7 +10,7 @@ use crate::domain::task::TaskState;
 use crate::store::RunFilter;
 use crate::workspace::tree::Snapshot;
 
-use super::choice::Choice;
+use super::choice::Next;
 use super::drive::{Course, RUNS_LOOKED_AT, Runner, Wanted, find};
 use super::error::RunError;
 use super::ledger::Ledger;
@@ -144,13 +144,6 @@ impl Runner<'_> {
         way.into_iter().find_map(|stage| self.refusal(stage, tree)).map_or(Ok(()), Err)
     }
 
-    /// A variable of a stage's switch that is set. Switches are not read yet, and one must not be passed over.
-    fn set_switch(&self, stage: &Stage) -> Option<String> {
-        let switch = stage.switch.as_ref()?;
-        let names = ["_ENABLED", "_REPOS"].map(|part| format!("{switch}{part}"));
-        names.into_iter().find(|name| self.host_env.iter().any(|(known, value)| known == name && !value.is_empty()))
-    }
-
     pub(super) fn stages_from(&self, start: &Stage, until: Option<&StageName>) -> Vec<&Stage> {
         let Some(start) = self.pipeline.stage(&start.name) else { return Vec::new() };
         reuse::reachable(self.pipeline, start, until)
@@ -192,8 +185,8 @@ impl Runner<'_> {
                 let step = match self.refusal(&stage, &course.tree) {
                     Some(refusal) => PlannedStep::Refused(refusal),
                     None => match self.choose(&stage) {
-                        Choice::Hold(reason) => PlannedStep::Hold(reason),
-                        Choice::Run(chosen) => {
+                        Next::Hold(reason) => PlannedStep::Hold(reason),
+                        Next::Run(chosen) => {
                             let plan = self.plan_of(&stage, chosen.producer, key, &course)?;
                             PlannedStep::Start { plan: Box::new(plan), why: chosen.why, fallback: chosen.fallback }
                         }
@@ -206,14 +199,12 @@ impl Runner<'_> {
 
     /// What keeps a stage from being run by this version or on this tree.
     fn refusal(&self, stage: &Stage, tree: &Snapshot) -> Option<RunError> {
-        if let Some(path) = reports_below(stage).find(|path| tree.commits(path)) {
+        // What is held is started by nobody.
+        let Next::Run(chosen) = self.choose(stage) else { return None };
+        if let Some(path) = reports_of(chosen.producer).find(|path| tree.commits(path)) {
             return Some(RunError::ReportCommitted { stage: stage.name.clone(), path: path.clone() });
         }
-        if let Some(name) = self.set_switch(stage) {
-            let what = format!("the switch {name}, which is set");
-            return Some(RunError::NotBuilt { stage: stage.name.clone(), what });
-        }
-        match &stage.producer {
+        match chosen.producer {
             // A check that is declared and not made would be a pass without proof.
             Producer::TestRunner(suite) | Producer::Command(suite) if !suite.smoke.is_empty() => {
                 Some(RunError::NotBuilt { stage: stage.name.clone(), what: "smoke checks".to_owned() })
@@ -221,15 +212,19 @@ impl Runner<'_> {
             Producer::TestRunner(_) | Producer::Command(_) | Producer::Approval => None,
             Producer::Agent(_) | Producer::StagingRunner(_) => Some(RunError::NotBuilt {
                 stage: stage.name.clone(),
-                what: format!("the producer `{}`", stage.producer.kind().as_str()),
+                what: format!("the producer `{}`", chosen.producer.kind().as_str()),
             }),
         }
     }
 }
 
-/// The reports of a stage that are declared below the worktree.
+/// The reports of a stage, and of its fallback, that are declared below the worktree.
 pub(super) fn reports_below(stage: &Stage) -> impl Iterator<Item = &RelPath> {
-    let reports = match &stage.producer {
+    std::iter::once(&stage.producer).chain(&stage.fallback).flat_map(reports_of)
+}
+
+fn reports_of(producer: &Producer) -> impl Iterator<Item = &RelPath> {
+    let reports = match producer {
         Producer::TestRunner(suite) | Producer::Command(suite) => suite.reports.as_slice(),
         Producer::StagingRunner(staging) => staging.suite.reports.as_slice(),
         Producer::Agent(_) | Producer::Approval => &[],
