@@ -20,4 +20,6 @@ mod refused;
 mod report;
 #[path = "cli/resume.rs"]
 mod resume;
+#[path = "cli/smoke.rs"]
+mod smoke;
 mod support;
