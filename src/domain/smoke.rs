@@ -111,7 +111,24 @@ impl SmokeSeen {
 
 #[cfg(test)]
 mod tests {
+    use super::super::evidence::{Declared, Evidence, Exit, OutputFacts};
     use super::*;
+
+    #[test]
+    fn evidence_from_before_has_no_checks() {
+        let evidence = Evidence {
+            exit: Exit::Exited { code: 0 },
+            declared: Declared::default(),
+            output: OutputFacts::default(),
+            reports: Vec::new(),
+            control: None,
+            tree: None,
+            smoke: Vec::new(),
+        };
+        let mut older = serde_json::to_value(&evidence).unwrap();
+        assert!(older.as_object_mut().unwrap().remove("smoke").is_some());
+        assert_eq!(serde_json::from_value::<Evidence>(older).unwrap(), evidence);
+    }
 
     #[test]
     fn only_the_wanted_status_is_right() {

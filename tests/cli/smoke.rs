@@ -284,3 +284,15 @@ fn a_certificate_must_be_trusted_by_the_system() {
     shop.commit("a plain service");
     with(&authority).held(78, "smoke-tls");
 }
+
+#[test]
+fn a_request_to_stop_waits_for_the_checks_and_loses_nothing() {
+    let (service, shop) = answered(Answer::Silence, ", timeout: 2s");
+    let going = shop.orch("pipeline run").start();
+    service.next_request();
+    going.signal(rustix::process::Signal::TERM);
+    going.end().held(75, "smoke-unreachable");
+    service.answers("/health", Answer::Status(200));
+    shop.run().exits(0);
+    assert_eq!(shop.ledger().len(), 2);
+}
