@@ -22,8 +22,8 @@
 //! Floors 0 to 2 are the core: no file, process, clock, randomness or environment. What holds everywhere:
 //!
 //! - The core cannot fail for outside reasons, and the same input always gives the same answer.
-//! - Only `exec` starts, signals or reaps a process. Only `store` speaks SQL. Only `spec` and the front-matter reader
-//!   of `gate` know YAML.
+//! - Only `exec` starts, signals or reaps a process. Only `store` speaks SQL. Only `producer::smoke` speaks HTTP. Only
+//!   `spec` and the front-matter reader of `gate` know YAML.
 //! - Only a verdict can send a task back. A fault of the environment never turns into a rollback or a charge.
 //! - A verdict is read from the published artifact's bytes, never from the value that wrote them.
 //! - The store learns of a decision before the world does.

@@ -24,6 +24,8 @@ mod refused;
 mod report;
 #[path = "cli/resume.rs"]
 mod resume;
+#[path = "cli/smoke.rs"]
+mod smoke;
 mod support;
 #[path = "cli/switches.rs"]
 mod switches;

@@ -14,6 +14,7 @@ use super::errno::{errno_name, may_pass, signal_name};
 use super::proof::{outcome, plain, seen, shown_duration, source_name, told};
 use super::reader::SUITE_KILLED;
 use super::signatures::{is_closed_door, is_cut_link, is_resource, is_weak, telling};
+use super::smoke;
 use super::tally::{counts, own_failing_code, unusable};
 
 const PASS: Conclusion = Conclusion::SuiteRan(Ruling::Pass);
@@ -24,6 +25,11 @@ const LAST_WORDS_LINES: usize = 3;
 
 /// Classifies an attempt's end; `None` for one that was cancelled, which has no outcome (rule 0).
 pub fn classify(evidence: &Evidence) -> Option<Outcome> {
+    classify_suite(evidence).map(|suite| smoke::beside(suite, &evidence.smoke))
+}
+
+/// Classifies the suite's own end (rules 0 to 11), whatever the smoke checks saw.
+pub fn classify_suite(evidence: &Evidence) -> Option<Outcome> {
     if matches!(evidence.exit, Exit::Cancelled { .. }) {
         return None;
     }

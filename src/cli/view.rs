@@ -6,6 +6,7 @@ use crate::domain::decision::Decision;
 use crate::domain::evidence::{Exit, ExitRecord};
 use crate::domain::id::TaskName;
 use crate::domain::pipeline::Advance;
+use crate::domain::smoke::{SmokeFacts, SmokeSense};
 use crate::domain::task::TaskState;
 use crate::store::{AttemptRecord, RunRecord, StoredTask};
 
@@ -94,12 +95,23 @@ pub(super) fn attempt(attempt: &AttemptRecord) -> Value {
         "leaked": record.map(|record| record.leaked.iter().map(|leaked| leaked.name.clone()).collect::<Vec<_>>()),
         "kill_tier": record.map(|record| json!(record.tier)),
         "outcome": decided.and_then(|decided| decided.outcome.as_ref()).map(classify::document),
+        "smoke": decided.map(|decided| decided.evidence.smoke.iter().map(smoke).collect::<Vec<_>>()),
         "settlement": decided.map(|decided| decided.settlement.as_str()),
         "decision": decided.map(|decided| decision(&decided.decision)),
         "artifact": decided.and_then(|decided| decided.artifact.as_ref()).map(|artifact| json!({
             "path": artifact.path.as_str(),
             "digest": artifact.digest.to_string(),
         })),
+    })
+}
+
+fn smoke(check: &SmokeFacts) -> Value {
+    json!({
+        "get": check.get,
+        "expect": check.expect,
+        "got": check.seen.in_words(),
+        "right": check.sense() == SmokeSense::Right,
+        "elapsed_ms": u64::try_from(check.elapsed.as_millis()).unwrap_or(u64::MAX),
     })
 }
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::id::{AttemptId, Digest, Nonce};
 use super::pipeline::{Adapter, EvidenceKind, OnTimeout, ReportKind};
+use super::smoke::SmokeFacts;
 
 /// How a producer's process ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -268,6 +269,9 @@ pub struct Evidence {
     pub control: Option<Control>,
     /// Whether the worktree's tree is the same before and after; `None` where nothing compared it.
     pub tree: Option<TreeFacts>,
+    /// What the declared smoke checks saw, in their order.
+    #[serde(default)]
+    pub smoke: Vec<SmokeFacts>,
 }
 
 /// What a stage declares about its own end.

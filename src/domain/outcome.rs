@@ -103,11 +103,13 @@ pub enum Rule {
     ControlRun,
     /// 11: nothing proves anything.
     NoProof,
+    /// 12: a pass whose smoke checks did not all have the wanted answer.
+    SmokeCheck,
 }
 
 impl Rule {
     /// Every rule, in order.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Answer,
         Self::SpawnErrno,
         Self::RedEvidence,
@@ -123,6 +125,7 @@ impl Rule {
         Self::ExitMap,
         Self::ControlRun,
         Self::NoProof,
+        Self::SmokeCheck,
     ];
 
     /// The stable id of documents: number and name.
@@ -143,6 +146,7 @@ impl Rule {
             Self::ExitMap => "11-exit-map",
             Self::ControlRun => "11-control-run",
             Self::NoProof => "11-no-proof",
+            Self::SmokeCheck => "12-smoke-check",
         }
     }
 }
@@ -213,6 +217,12 @@ pub enum Reason {
     BaseCannotRun,
     /// The base commit runs it; the change broke it.
     ChangeBrokeRunner,
+    /// The suite passed, and a smoke check got a wrong answer.
+    SmokeFailed,
+    /// The suite passed, and a smoke check got no answer from the service itself.
+    SmokeUnreachable,
+    /// The suite passed, and a smoke check could not trust the service's certificate.
+    SmokeTls,
     /// Nothing known; at most one more try.
     Unclassified,
     /// orch itself broke while it handled the attempt.
@@ -221,7 +231,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 36] = [
         Self::TestsPassed,
         Self::TestsFailed,
         Self::CodeFault,
@@ -253,6 +263,9 @@ impl Reason {
         Self::TreeChanged,
         Self::BaseCannotRun,
         Self::ChangeBrokeRunner,
+        Self::SmokeFailed,
+        Self::SmokeUnreachable,
+        Self::SmokeTls,
         Self::Unclassified,
         Self::Internal,
     ];
@@ -291,6 +304,9 @@ impl Reason {
             Self::TreeChanged => "tree-changed",
             Self::BaseCannotRun => "base-cannot-run",
             Self::ChangeBrokeRunner => "change-broke-runner",
+            Self::SmokeFailed => "smoke-failed",
+            Self::SmokeUnreachable => "smoke-unreachable",
+            Self::SmokeTls => "smoke-tls",
             Self::Unclassified => "unclassified",
             Self::Internal => "internal",
         }
@@ -315,4 +331,20 @@ pub struct Proof {
     pub pattern: Option<String>,
     /// Tests, where they were counted.
     pub counts: Option<Counts>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documentation_has_every_rule() {
+        let page = include_str!("../../docs/reference/classification.md");
+        for rule in Rule::ALL {
+            assert!(page.contains(&format!("`{}`", rule.as_str())), "{}", rule.as_str());
+        }
+        for reason in [Reason::SmokeFailed, Reason::SmokeUnreachable, Reason::SmokeTls] {
+            assert!(page.contains(&format!("`{}`", reason.as_str())), "{}", reason.as_str());
+        }
+    }
 }

@@ -85,6 +85,7 @@ impl Runner<'_> {
             declared: Declared::default(),
             output: OutputFacts::default(),
             reports: Vec::new(),
+            smoke: Vec::new(),
             control: None,
             tree: Some(unchanged),
         };

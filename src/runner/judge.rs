@@ -3,19 +3,20 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use crate::classify::classify;
+use crate::classify::{classify, classify_suite};
 use crate::domain::artifact::Excerpt;
 use crate::domain::decision::{Fault, Settlement};
 use crate::domain::evidence::{Evidence, Exit, ExitRecord, OutputFacts, TreeFacts};
 use crate::domain::id::{Digest, RelPath};
-use crate::domain::outcome::{Conclusion, Outcome, Proof, Reason, Rule};
-use crate::domain::pipeline::{Gate, Producer, Stage};
+use crate::domain::outcome::{Conclusion, Outcome, Proof, Reason, Rule, Ruling};
+use crate::domain::pipeline::{Gate, Producer, Smoke, Stage};
 use crate::domain::plan::AttemptPlan;
+use crate::domain::smoke::SmokeFacts;
 use crate::domain::task::ArtifactRef;
 use crate::domain::verdict::{Unreadable, UnreadableReason};
 use crate::engine::{GateAnswer, settle};
 use crate::gate;
-use crate::producer::{compose, gather};
+use crate::producer::{compose, gather, smoke, smoke_not_made};
 use crate::store::ArtifactBytes;
 use crate::workspace::artifact::{ARTIFACT_BYTES_MAX, ArtifactError, Durability, Taken, publish, read_back, take_away};
 use crate::workspace::root::Root;
@@ -61,6 +62,7 @@ pub(super) fn judge(scene: Scene<'_>, tree: Option<TreeFacts>) -> Judged {
         reports: Vec::new(),
         control: None,
         tree,
+        smoke: Vec::new(),
     };
     let outcome = match evidence.exit {
         Exit::Cancelled { .. } => None,
@@ -86,7 +88,8 @@ fn internal(detail: String) -> Outcome {
 
 fn try_judge(scene: Scene<'_>, tree: Option<TreeFacts>) -> std::io::Result<Judged> {
     let gathered = gather(scene.plan, scene.record, scene.run_dir, scene.root, tree)?;
-    let evidence = gathered.evidence;
+    let mut evidence = gathered.evidence;
+    evidence.smoke = smoke_facts(scene.producer.smoke(), &evidence);
     let outcome = classify(&evidence);
     let document = document(scene, &evidence, outcome.as_ref(), gathered.tails);
     // What the suite wrote where the artifact belongs counts for nothing, and nobody may take it for orch's. What
@@ -150,6 +153,20 @@ pub(super) fn publish_and_read(
         (ArtifactRef { path: path.clone(), digest: kept.digest }, kept)
     });
     Ok((answer, published))
+}
+
+/// Makes the declared smoke checks where the suite passed and its pass can stand. Their answers can only take a
+/// pass away, so that nobody needs them otherwise.
+fn smoke_facts(checks: &[Smoke], evidence: &Evidence) -> Vec<SmokeFacts> {
+    let suite = classify_suite(evidence);
+    match suite.as_ref().and_then(|suite| suite.conclusion.ruling()) {
+        None | Some(Ruling::Fail) => smoke_not_made(checks),
+        Some(Ruling::Pass) if settle(evidence, suite.as_ref(), GateAnswer::NoGate) == Settlement::Passed => {
+            smoke(checks)
+        }
+        // A pass that a changed tree takes away is held for the tree, and not for checks that were not made.
+        Some(Ruling::Pass) => Vec::new(),
+    }
 }
 
 /// The document of a suite that ran; `None` where there is no verdict, no place for it, or a pass that may not stand.

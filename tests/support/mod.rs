@@ -5,12 +5,14 @@
 
 mod fifo;
 mod process;
+mod service;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 pub(crate) use fifo::Fifo;
 pub(crate) use process::{Ended, Orch, command, lives, supervisor_of};
+pub(crate) use service::{Answer, Service};
 
 /// A suite that runs one test and passes.
 pub(crate) const PASSES: &str = "echo 1..1\necho 'ok 1 - pay'\n";
