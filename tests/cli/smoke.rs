@@ -86,7 +86,7 @@ fn what_a_stage_without_an_artifact_comes_to_is_the_same() {
     service.answers("/health", Answer::Status(503));
     shop.run().held(75, "smoke-unreachable");
     service.answers("/health", Answer::Status(200));
-    shop.run().exits(0);
+    shop.release_and_run().exits(0);
 }
 
 #[test]
@@ -268,6 +268,7 @@ fn a_certificate_must_be_trusted_by_the_system() {
     let shop = shop(PASSES, &[check(&url, "")]);
     let with = |file: &Path| shop.orch("pipeline run").env("SSL_CERT_FILE", file).run();
     with(&stranger).held(78, "smoke-tls").talks("no trusted TLS");
+    shop.orch("hold release").run().exits(0);
     with(&authority).exits(0);
     assert!(shop.read(REPORT).contains("result: PASS"));
     // A service that does not speak TLS at all.
@@ -293,6 +294,6 @@ fn a_request_to_stop_waits_for_the_checks_and_loses_nothing() {
     going.signal(rustix::process::Signal::TERM);
     going.end().held(75, "smoke-unreachable");
     service.answers("/health", Answer::Status(200));
-    shop.run().exits(0);
+    shop.release_and_run().exits(0);
     assert_eq!(shop.ledger().len(), 2);
 }
