@@ -8,6 +8,8 @@ mod approval;
 mod classify;
 #[path = "cli/config.rs"]
 mod config;
+#[path = "cli/day.rs"]
+mod day;
 #[path = "cli/death.rs"]
 mod death;
 #[path = "cli/ends.rs"]

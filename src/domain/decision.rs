@@ -179,9 +179,9 @@ impl HoldReason {
     /// One line for people.
     pub fn text(&self) -> String {
         match self {
-            Self::Failed => "the suite failed, and the stage asks for a person (`fail: hold`)".to_owned(),
+            Self::Failed => "the gate said no, and the stage asks for a person (`fail: hold`)".to_owned(),
             Self::BudgetSpent { budget, max } => {
-                format!("the suite failed, and the budget `{budget}` is spent ({max} allowed)")
+                format!("the gate said no, and the budget `{budget}` is spent ({max} allowed)")
             }
             Self::Unreadable(unreadable) => format!("the artifact gives no verdict: {unreadable}"),
             Self::TimedOut(limit, fault) => format!("the {} limit ended the attempt: {}", limit.as_str(), fault.detail),

@@ -1,6 +1,6 @@
 //! Looking whether what a hold waits for has come true. Nothing of the stage is started.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::domain::decision::Probe;
 use crate::domain::id::{AttemptId, RunId};
@@ -31,7 +31,11 @@ impl Runner<'_> {
             Probe::Program(name) => {
                 let search = self.search_path(stage);
                 match exec::find(name, search.as_deref(), cwd) {
-                    Ok(path) => Found::Passed(format!("`{name}` is {} now", cwd.join(path).display())),
+                    Ok(path) => {
+                        // `components` takes out what `./` adds.
+                        let path: PathBuf = cwd.join(path).components().collect();
+                        Found::Passed(format!("`{name}` is {} now", path.display()))
+                    }
                     Err(_) => Found::Failed(format!("`{name}` still cannot be found")),
                 }
             }

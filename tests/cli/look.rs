@@ -58,7 +58,7 @@ fn explain_names_what_was_seen_and_the_rule_that_decided() {
         .says("rule: 2-red-evidence")
         .says("rules that did not apply: 0-answer, 1-spawn-errno")
         .says("closing summary of tap: stdout:")
-        .says("decision: hold: the suite failed")
+        .says("decision: hold: the gate said no")
         .says("artifact: docs/work-items/main/13-test-report.md");
     let run = shop.orch("run show --json").run().json();
     let first = run["attempts"][0]["attempt"].as_str().unwrap();
