@@ -183,7 +183,17 @@ impl Settings {
             Kind::Seconds => self.flags.timeout.map(Value::Seconds),
             Kind::Count => self.flags.infra_retries.map(Value::Count),
             Kind::Path => self.flags.state_dir.as_ref().map(|path| Value::Path(path.display().to_string())),
-            Kind::Switch | Kind::Repositories | Kind::LogFilter => None,
+            Kind::Switch | Kind::Repositories | Kind::Program | Kind::LogFilter => None,
+        }
+    }
+
+    /// The program that is told of holds.
+    pub fn alert_command(&self) -> Option<&str> {
+        match self.read.get(super::table::ALERT_COMMAND)? {
+            Value::Path(path) => Some(path),
+            Value::Switch(_) | Value::Repositories(_) | Value::Seconds(_) | Value::Count(_) | Value::LogFilter(_) => {
+                None
+            }
         }
     }
 
@@ -329,7 +339,7 @@ fn default(kind: Kind) -> Option<Value> {
     match kind {
         Kind::Switch => Some(Value::Switch(true)),
         Kind::Repositories => Some(Value::Repositories(Scope::Every)),
-        Kind::Seconds | Kind::Count | Kind::Path | Kind::LogFilter => None,
+        Kind::Seconds | Kind::Count | Kind::Path | Kind::Program | Kind::LogFilter => None,
     }
 }
 

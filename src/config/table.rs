@@ -19,8 +19,10 @@ pub enum Kind {
     Seconds,
     /// A count, 0 to [`INFRA_RETRIES_MAX`].
     Count,
-    /// An absolute path.
+    /// An absolute path of a folder.
     Path,
+    /// An absolute path of a program.
+    Program,
     /// A filter of diagnostics.
     LogFilter,
 }
@@ -37,6 +39,7 @@ impl Kind {
             Self::Seconds => "whole seconds in decimal digits, 1 to 604800 (7 days), or unset it",
             Self::Count => "a whole number in decimal digits, 0 to 100, or unset it",
             Self::Path => "a path, which must be absolute, or unset it",
+            Self::Program => "the path of a program, which must be absolute, or unset it",
             Self::LogFilter => "a level or targets with levels, such as `debug` or `orch::runner=debug`, or unset it",
         }
     }
@@ -49,6 +52,7 @@ impl Kind {
             Self::Seconds => "seconds, 1 to 604800",
             Self::Count => "0 to 100",
             Self::Path => "absolute path",
+            Self::Program => "absolute path of a program",
             Self::LogFilter => "log filter",
         }
     }
@@ -61,6 +65,7 @@ impl Kind {
             Self::Seconds => "1800",
             Self::Count => "3",
             Self::Path => "/var/lib/orch",
+            Self::Program => "/usr/local/bin/tell-us",
             Self::LogFilter => "orch=info",
         }
     }
@@ -147,8 +152,11 @@ pub const OWN: [&str; 8] = [
     "ORCH_ATTEMPT_DIR",
 ];
 
+/// The program that is told of holds.
+pub(super) const ALERT_COMMAND: &str = "ORCH_ALERT_COMMAND";
+
 /// Every setting with a name of its own, in the order in which people read them.
-pub const TABLE: [Setting; 13] = [
+pub const TABLE: [Setting; 14] = [
     enabled(
         "ORCH_TEST_RUNNER_ENABLED",
         "when off, stages with `switch: ORCH_TEST_RUNNER` run their fallback, or are held",
@@ -178,6 +186,14 @@ pub const TABLE: [Setting; 13] = [
         default: "one folder a repository below `$XDG_STATE_HOME/orch`, else `~/.local/state/orch`",
         flag: Some("--state-dir"),
         about: "where the state is kept; outside every worktree",
+        reader: Reader::Built,
+    },
+    Setting {
+        name: ALERT_COMMAND,
+        kind: Kind::Program,
+        default: "no alert",
+        flag: None,
+        about: "program that is started once for each hold, with a JSON document about it in `ORCH_ALERT`",
         reader: Reader::Built,
     },
     Setting {

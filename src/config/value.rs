@@ -113,9 +113,9 @@ pub(super) fn read(kind: Kind, text: &str) -> Result<Option<Value>, Malformed> {
             Value::Count(u32::try_from(count).map_err(|_| Malformed)?)
         }
         // An empty path and an empty filter always were as good as none.
-        Kind::Path | Kind::LogFilter if text.is_empty() => return Ok(None),
-        Kind::Path if text.starts_with('/') => Value::Path(text.to_owned()),
-        Kind::Path => return Err(Malformed),
+        Kind::Path | Kind::Program | Kind::LogFilter if text.is_empty() => return Ok(None),
+        Kind::Path | Kind::Program if text.starts_with('/') => Value::Path(text.to_owned()),
+        Kind::Path | Kind::Program => return Err(Malformed),
         Kind::LogFilter => {
             tracing_subscriber::EnvFilter::builder().parse(text).map_err(|_| Malformed)?;
             Value::LogFilter(text.to_owned())

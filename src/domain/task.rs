@@ -546,6 +546,17 @@ pub enum Effect {
         /// Which file and bytes.
         artifact: ArtifactRef,
     },
+    /// Somebody must be told that the task is held.
+    Alert {
+        /// The run that came to the hold.
+        run: RunId,
+        /// The stage.
+        stage: StageName,
+        /// Why.
+        reason: HoldReason,
+        /// Since when.
+        since: Timestamp,
+    },
 }
 
 impl Effect {
@@ -553,6 +564,8 @@ impl Effect {
     pub fn id(&self) -> String {
         match self {
             Self::PublishArtifact { attempt, artifact } => format!("publish:{attempt}:{}", artifact.digest),
+            // A run comes to one hold at most: it closes with it.
+            Self::Alert { run, .. } => format!("alert:{run}"),
         }
     }
 }

@@ -86,10 +86,12 @@ pub fn step(task: Option<&Task>, event: &Event) -> Result<Step, Refused> {
             effects.extend(
                 decided.artifact.clone().map(|artifact| Effect::PublishArtifact { attempt: decided.attempt, artifact }),
             );
+            effects.extend(alert(&next.state));
         }
         Event::RunClosed { run, end, .. } => run_closed(&mut next, *run, *end).map_err(refused)?,
         Event::StageHeld { run, stage, reason, at } => {
             stage_held(&mut next, *run, stage, reason, *at).map_err(refused)?;
+            effects.extend(alert(&next.state));
         }
         Event::RetryDue { run, number, .. } => retry_due(&mut next, *run, *number).map_err(refused)?,
         Event::HoldReleased { .. } => released(&mut next).map_err(refused)?,
@@ -110,6 +112,12 @@ pub fn step(task: Option<&Task>, event: &Event) -> Result<Step, Refused> {
         }
     }
     Ok(Step { task: next, effects })
+}
+
+/// What somebody must be told of a state.
+fn alert(state: &TaskState) -> Option<Effect> {
+    let TaskState::Held { run, stage, reason, since } = state else { return None };
+    Some(Effect::Alert { run: *run, stage: stage.clone(), reason: reason.clone(), since: *since })
 }
 
 /// Folds a log of events into the task they lead to.

@@ -11,12 +11,12 @@ use crate::domain::id::{AttemptId, Digest, Nonce, RelPath, RunId, StageName, Tas
 use crate::domain::pipeline::{Pipeline, Producer, Stage};
 use crate::domain::plan::{AttemptKey, AttemptPlan};
 use crate::domain::stamp::Stamp;
-use crate::domain::task::{AttemptPhase, Decided, Effect, Event, Intent, RunEnd, RunStart, TaskState};
+use crate::domain::task::{AttemptPhase, Decided, Event, Intent, RunEnd, RunStart, TaskState};
 use crate::engine::{Launched, Site, decide, plan};
 use crate::exec::BootId;
 use crate::producer::{PrepareError, prepare};
 use crate::store::{Holder, PinnedPipeline, RunFilter, Store};
-use crate::workspace::artifact::{ARTIFACT_BYTES_MAX, Durability, Taken, publish, read_back, take_away};
+use crate::workspace::artifact::{Taken, take_away};
 use crate::workspace::git::Git;
 use crate::workspace::state_dir::StateDir;
 use crate::workspace::tree::{Less, Snapshot, compare};
@@ -472,49 +472,6 @@ impl Runner<'_> {
         ledger.apply(Event::RunClosed { run: course.run, end, at: self.clock.now() })?;
         self.commit(ledger, None)?;
         Ok(end)
-    }
-
-    /// Stores what happened and carries out what follows from it; not what belongs to `vacant`, the place that was
-    /// just made ready for an attempt: nothing old may stand there again.
-    pub(super) fn commit(&mut self, ledger: &mut Ledger, vacant: Option<&RelPath>) -> Result<(), RunError> {
-        let effects = ledger.commit(self.store)?;
-        for effect in effects {
-            let Effect::PublishArtifact { artifact, .. } = &effect;
-            if Some(&artifact.path) != vacant {
-                self.carry_out(&effect)?;
-            }
-            ledger.carried_out(&effect);
-        }
-        Ok(())
-    }
-
-    /// Makes the worktree's copy of an artifact what the store says. The file stands there already, unless
-    /// something came between; the store has the truth, and what came between is kept.
-    pub(super) fn carry_out(&mut self, effect: &Effect) -> Result<(), RunError> {
-        let Effect::PublishArtifact { attempt, artifact } = effect;
-        let found = read_back(self.worktree.root(), &artifact.path, ARTIFACT_BYTES_MAX);
-        if found.is_ok_and(|bytes| Digest::of(&bytes) == artifact.digest) {
-            return Ok(());
-        }
-        let Some(bytes) = self.store.artifact(&artifact.digest)? else {
-            (self.notify)(Notice::Warning(format!(
-                "{} cannot be repaired: the store has no such bytes",
-                artifact.path
-            )));
-            return Ok(());
-        };
-        if let Some(stored) = self.store.attempt(*attempt)? {
-            let moved_dir = self.state.moved_dir(stored.intent.run, *attempt);
-            match take_away(self.worktree.root(), &artifact.path, None, &moved_dir) {
-                Ok(taken) => self.tell_taken(&taken),
-                Err(error) => (self.notify)(Notice::Warning(format!("could not {}", chain(&error)))),
-            }
-        }
-        match publish(self.worktree.root(), &artifact.path, &bytes, Durability::Relaxed) {
-            Ok(()) => (self.notify)(Notice::Warning(format!("{} was repaired from the store", artifact.path))),
-            Err(error) => (self.notify)(Notice::Warning(format!("could not {}", chain(&error)))),
-        }
-        Ok(())
     }
 
     pub(super) fn plan_of(

@@ -14,6 +14,7 @@ mod choice;
 mod clock;
 mod desk;
 mod drive;
+mod effects;
 mod error;
 mod judge;
 mod ledger;

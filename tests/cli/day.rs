@@ -1,8 +1,6 @@
 //! A day of an operator, as one story: what waits, what is released, who is charged. `docs/operators-day.md` is its
 //! transcript; `ORCH_BLESS=1` writes it anew.
 
-#![expect(clippy::disallowed_methods, reason = "the day needs a service that comes and goes")]
-
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Child, Stdio};
@@ -108,7 +106,11 @@ fn a_day_of_an_operator() {
     let served = shop.scratch("served/shop");
     std::fs::create_dir_all(&served).unwrap();
     crate::support::git_in(&served, &["init", "-q", "-b", "main", "."]);
-    let mut day = Story { text: include_str!("day_head.md").to_owned(), port, place: shop.scratch("").display().to_string().trim_end_matches('/').to_owned() };
+    let mut day = Story {
+        text: include_str!("day_head.md").to_owned(),
+        port,
+        place: shop.scratch("").display().to_string().trim_end_matches('/').to_owned(),
+    };
     let spent = || shop.orch("status --json").run().json()["tasks"][0]["spent"].clone();
 
     day.tell("The network is gone. Nobody is charged: the task waits for its retry time, and leaves the machine to others meanwhile.");
@@ -144,7 +146,8 @@ fn a_day_of_an_operator() {
     day.show("orch pipeline run", &ended);
 
     day.tell("The person looks, and says no; `fail: hold` keeps the task. A price is wrong.");
-    let ended = shop.orch("hold release --reject --reason=the-price-is-old").env("USER", "ada").run().exits(0).says("hold");
+    let ended =
+        shop.orch("hold release --reject --reason=the-price-is-old").env("USER", "ada").run().exits(0).says("hold");
     day.show("orch hold release --reject --reason=the-price-is-old", &ended);
 
     day.tell("An agent changes it, wrongly. Another tree needs its own proof: the run begins before what it no longer knows. The suite fails for real now, and this is charged: one rollback each, until the budget of three is spent and a person has to look.");
@@ -179,5 +182,9 @@ fn a_day_of_an_operator() {
         std::fs::write(TRANSCRIPT, &day.text).unwrap();
     }
     let written = std::fs::read_to_string(TRANSCRIPT).unwrap();
-    assert!(written == day.text, "docs/operators-day.md is not this day; ORCH_BLESS=1 cargo test --test cli day writes it:\n{}", day.text);
+    assert!(
+        written == day.text,
+        "docs/operators-day.md is not this day; ORCH_BLESS=1 cargo test --test cli day writes it:\n{}",
+        day.text
+    );
 }

@@ -277,6 +277,38 @@ fn a_pipeline_that_is_changed_under_a_run_stops_it_at_the_next_stage() {
 }
 
 #[test]
+fn a_hold_is_told_once() {
+    let shop = needs_net(1);
+    let program = shop.scratch("tell");
+    std::fs::write(&program, format!("#!/bin/sh\necho \"$ORCH_ALERT\" >> {}\n", shop.scratch("told").display()))
+        .unwrap();
+    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let run = || shop.orch("pipeline run").env("ORCH_ALERT_COMMAND", &program).run();
+    let told = || std::fs::read_to_string(shop.scratch("told")).unwrap_or_default().lines().count();
+    run().held(75, "Connection refused").talks("retry 1 of 1");
+    assert_eq!(told(), 1, "a retry is no hold");
+    run().held(75, "nothing was started");
+    assert_eq!(told(), 1);
+    let alert: Value = serde_json::from_str(&std::fs::read_to_string(shop.scratch("told")).unwrap()).unwrap();
+    assert_eq!(
+        (&alert["event"], &alert["task"], &alert["kind"]),
+        (&"held".into(), &"main".into(), &"transient-infra".into())
+    );
+    // One that fails is told of, and changes nothing.
+    std::fs::write(&program, "#!/bin/sh\nexit 3\n").unwrap();
+    shop.orch("hold release").run().exits(0);
+    run().held(75, "Connection refused").talks("the alert command").talks("exit code 3");
+    shop.orch("hold release").run().exits(0);
+    shop.orch("pipeline run")
+        .env("ORCH_ALERT_COMMAND", "/nowhere/tell")
+        .run()
+        .held(75, "refused")
+        .talks("/nowhere/tell");
+    shop.orch("hold release").run().exits(0);
+    shop.orch("pipeline run").env("ORCH_ALERT_COMMAND", "tell").run().refused(3, "ORCH_ALERT_COMMAND");
+}
+
+#[test]
 fn three_rollbacks_and_then_a_person() {
     let pipeline = CHECK_THEN_TESTING.replace("retry: 1", "retry: 3");
     let shop = Shop::new(&pipeline, &[("check.sh", NOTES), ("suite.sh", &format!("{NOTES}{FAILS}"))]);

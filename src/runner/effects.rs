@@ -1,0 +1,120 @@
+//! What is done in the world after a commit that asked for it. Doing it twice does no harm.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::domain::decision::HoldReason;
+use crate::domain::id::{AttemptId, Digest, RelPath, RunId, StageName};
+use crate::domain::pipeline::Argv;
+use crate::domain::plan::Environment;
+use crate::domain::task::{ArtifactRef, Effect};
+use crate::exec::{self, Quick, QuickEnd};
+use crate::workspace::artifact::{ARTIFACT_BYTES_MAX, Durability, publish, read_back, take_away};
+
+use super::drive::Runner;
+use super::error::{RunError, chain};
+use super::ledger::Ledger;
+use super::notice::Notice;
+
+/// How long an alert command may take.
+const ALERT_LIMIT: Duration = Duration::from_secs(10);
+/// Most output of an alert command; nobody reads it.
+const ALERT_OUTPUT_BYTES_MAX: usize = 64 * 1024;
+/// Names that an alert command finds from orch's own environment.
+const ALERT_NAMES: [&str; 5] = ["PATH", "HOME", "USER", "LANG", "TZ"];
+
+impl Runner<'_> {
+    /// Stores what happened and carries out what follows from it; not what belongs to `vacant`, the place that was
+    /// just made ready for an attempt: nothing old may stand there again.
+    pub(super) fn commit(&mut self, ledger: &mut Ledger, vacant: Option<&RelPath>) -> Result<(), RunError> {
+        let effects = ledger.commit(self.store)?;
+        for effect in effects {
+            match &effect {
+                Effect::PublishArtifact { artifact, .. } if Some(&artifact.path) == vacant => {}
+                Effect::PublishArtifact { .. } | Effect::Alert { .. } => self.carry_out(&effect)?,
+            }
+            match effect {
+                Effect::PublishArtifact { .. } => ledger.carried_out(&effect),
+                // Marked at once: nobody is to be told twice.
+                Effect::Alert { .. } => self.store.effect_done(&effect.id())?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Does in the world what an event asked for.
+    pub(super) fn carry_out(&mut self, effect: &Effect) -> Result<(), RunError> {
+        match effect {
+            Effect::PublishArtifact { attempt, artifact } => self.republish(*attempt, artifact),
+            Effect::Alert { run, stage, reason, since } => {
+                self.alert(*run, stage, reason, *since);
+                Ok(())
+            }
+        }
+    }
+
+    /// Tells the configured program of a hold. Its failure is told and changes nothing (row P8).
+    fn alert(&mut self, run: RunId, stage: &StageName, reason: &HoldReason, since: Timestamp) {
+        let Some(program) = self.settings.alert_command() else { return };
+        let document = serde_json::json!({
+            "version": 1,
+            "event": "held",
+            "task": self.task.as_str(),
+            "repository": self.repository,
+            "run": run.to_string(),
+            "stage": stage.as_str(),
+            "kind": reason.kind(),
+            "text": reason.text(),
+            "since": since.to_string(),
+            "worktree": self.worktree.toplevel().display().to_string(),
+        });
+        let passed = self.host_env.iter().filter(|(name, _)| ALERT_NAMES.contains(&name.as_str())).cloned();
+        let env = Environment::new(passed.chain([("ORCH_ALERT".to_owned(), document.to_string())]));
+        let done = Argv::new(vec![program.to_owned()]).map_err(|error| error.to_string()).and_then(|argv| {
+            let call = Quick {
+                argv: &argv,
+                cwd: self.worktree.toplevel(),
+                env: &env,
+                limit: ALERT_LIMIT,
+                output_max_bytes: ALERT_OUTPUT_BYTES_MAX,
+            };
+            match exec::quick(call).map_err(|error| chain(&error))?.end {
+                QuickEnd::Code(0) => Ok(()),
+                QuickEnd::Code(code) => Err(format!("exit code {code}")),
+                QuickEnd::Signal(signal) => Err(format!("ended by signal {signal}")),
+            }
+        });
+        if let Err(why) = done {
+            (self.notify)(Notice::Warning(format!("the alert command `{program}` failed: {why}")));
+        }
+    }
+
+    /// Makes the worktree's copy of an artifact what the store says. The file stands there already, unless
+    /// something came between; the store has the truth, and what came between is kept.
+    fn republish(&mut self, attempt: AttemptId, artifact: &ArtifactRef) -> Result<(), RunError> {
+        let found = read_back(self.worktree.root(), &artifact.path, ARTIFACT_BYTES_MAX);
+        if found.is_ok_and(|bytes| Digest::of(&bytes) == artifact.digest) {
+            return Ok(());
+        }
+        let Some(bytes) = self.store.artifact(&artifact.digest)? else {
+            (self.notify)(Notice::Warning(format!(
+                "{} cannot be repaired: the store has no such bytes",
+                artifact.path
+            )));
+            return Ok(());
+        };
+        if let Some(stored) = self.store.attempt(attempt)? {
+            let moved_dir = self.state.moved_dir(stored.intent.run, attempt);
+            match take_away(self.worktree.root(), &artifact.path, None, &moved_dir) {
+                Ok(taken) => self.tell_taken(&taken),
+                Err(error) => (self.notify)(Notice::Warning(format!("could not {}", chain(&error)))),
+            }
+        }
+        match publish(self.worktree.root(), &artifact.path, &bytes, Durability::Relaxed) {
+            Ok(()) => (self.notify)(Notice::Warning(format!("{} was repaired from the store", artifact.path))),
+            Err(error) => (self.notify)(Notice::Warning(format!("could not {}", chain(&error)))),
+        }
+        Ok(())
+    }
+}
