@@ -140,8 +140,8 @@ impl Part {
     }
 }
 
-/// Variables that orch sets for producers; an orch that a producer starts finds them.
-pub const OWN: [&str; 8] = [
+/// Variables that orch sets for what it starts; an orch that a producer starts finds them.
+pub const OWN: [&str; 9] = [
     "ORCH_TASK",
     "ORCH_RUN",
     "ORCH_STAGE",
@@ -150,6 +150,7 @@ pub const OWN: [&str; 8] = [
     "ORCH_BASE_COMMIT",
     "ORCH_ARTIFACTS",
     "ORCH_ATTEMPT_DIR",
+    "ORCH_ALERT",
 ];
 
 /// The program that is told of holds.
