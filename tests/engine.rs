@@ -4,6 +4,8 @@
 
 #[path = "engine/build.rs"]
 mod build;
+#[path = "engine/laws.rs"]
+mod laws;
 #[path = "engine/paths.rs"]
 mod paths;
 #[path = "engine/red.rs"]

@@ -176,6 +176,14 @@ impl HoldReason {
         }
     }
 
+    /// Whether a probe may end it: a fault or a switch can come right by itself, a verdict and an answer cannot.
+    pub const fn may_end_by_itself(&self) -> bool {
+        match self {
+            Self::TimedOut(..) | Self::PermanentEnv(_) | Self::TransientInfra(_) | Self::SwitchedOff { .. } => true,
+            Self::Failed | Self::BudgetSpent { .. } | Self::Unreadable(_) | Self::Approval => false,
+        }
+    }
+
     /// One line for people.
     pub fn text(&self) -> String {
         match self {

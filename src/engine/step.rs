@@ -7,7 +7,9 @@ use crate::domain::decision::{Decision, HoldReason, Settlement, Spent};
 use crate::domain::id::{RunId, StageName};
 use crate::domain::outcome::{Conclusion, Outcome};
 use crate::domain::pipeline::{Advance, Ordinal};
-use crate::domain::task::{AttemptPhase, Decided, Deferral, Effect, Event, Intent, RunEnd, RunStart, Task, TaskState};
+use crate::domain::task::{
+    AttemptPhase, Decided, Deferral, Effect, Event, Intent, Releaser, RunEnd, RunStart, Task, TaskState,
+};
 
 /// What follows from an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,7 +96,7 @@ pub fn step(task: Option<&Task>, event: &Event) -> Result<Step, Refused> {
             effects.extend(alert(&next.state));
         }
         Event::RetryDue { run, number, .. } => retry_due(&mut next, *run, *number).map_err(refused)?,
-        Event::HoldReleased { .. } => released(&mut next).map_err(refused)?,
+        Event::HoldReleased { by, .. } => released(&mut next, by).map_err(refused)?,
         Event::TaskPaused { by, why, at } => {
             require_rest(&next.state, "a paused task is paused already").map_err(refused)?;
             let was = Box::new(next.state.clone());
@@ -329,11 +331,23 @@ fn retry_due(task: &mut Task, due: RunId, next: Ordinal) -> Result<(), &'static 
 }
 
 /// Puts a task back to its stage. What had been spent on the way into the hold may be spent anew: somebody looked.
-fn released(task: &mut Task) -> Result<(), &'static str> {
-    let (TaskState::Held { stage, .. } | TaskState::Deferred { stage, .. }) = &task.state else {
-        return Err("the task is not held and waits for no retry");
+fn released(task: &mut Task, by: &Releaser) -> Result<(), &'static str> {
+    let stage = match &task.state {
+        TaskState::Held { reason, .. } if *by == Releaser::Probe && !reason.may_end_by_itself() => {
+            return Err("only a person releases this hold");
+        }
+        // Its retries are bounded; a probe that empties them would make an endless loop of them.
+        TaskState::Deferred { .. } if *by == Releaser::Probe => return Err("only a person brings a retry forward"),
+        TaskState::Held { stage, .. } | TaskState::Deferred { stage, .. } => stage.clone(),
+        TaskState::Waiting { .. } => return Err("a run owns the task and waits for the retry"),
+        TaskState::Paused { .. } => return Err("the task is paused"),
+        TaskState::Queued { .. }
+        | TaskState::Ready { .. }
+        | TaskState::Running { .. }
+        | TaskState::Done { .. }
+        | TaskState::Failed { .. }
+        | TaskState::Cancelled { .. } => return Err("the task is not held and waits for no retry"),
     };
-    let stage = stage.clone();
     if let TaskState::Held { reason: HoldReason::BudgetSpent { budget, .. }, .. } = &task.state {
         task.spent.budgets.remove(budget);
     }

@@ -7,11 +7,13 @@ use orch::domain::decision::{Decision, Fault, HoldReason, Settlement};
 use orch::domain::evidence::{
     Canceller, Declared, Evidence, Exit, ExitRecord, KillTier, Limit, LogSpan, OutputFacts, Stop,
 };
-use orch::domain::id::{AttemptId, BudgetName, Digest, Nonce, PipelineName, RelPath, RunId, StageName, TaskName};
+use orch::domain::id::{
+    AttemptId, BudgetName, Digest, Nonce, PipelineName, RelPath, RunId, StageName, SwitchName, TaskName,
+};
 use orch::domain::outcome::{Conclusion, Outcome, Proof, Reason, Rule, Ruling};
 use orch::domain::pipeline::{Ordinal, Pipeline, ProducerKind};
 use orch::domain::stamp::Stamp;
-use orch::domain::task::{ArtifactRef, Decided, Event, Intent, RunEnd, RunStart};
+use orch::domain::task::{ArtifactRef, Decided, Deferral, Event, Intent, Releaser, RunEnd, RunStart};
 use orch::domain::verdict::{Unreadable, UnreadableReason};
 
 /// A valid pipeline.
@@ -66,6 +68,9 @@ pub(crate) fn settlements() -> Vec<Settlement> {
         Settlement::TransientInfra(fault(Reason::Lost)),
         Settlement::Cancelled(Canceller::Request),
         Settlement::Cancelled(Canceller::Shutdown),
+        Settlement::TransientInfra(fault(Reason::Unclassified)),
+        Settlement::TransientInfra(fault(Reason::GreenButNonzero)),
+        Settlement::TransientInfra(fault(Reason::OutputIncomplete)),
     ]
 }
 
@@ -77,9 +82,18 @@ pub(crate) fn word(settlement: &Settlement) -> String {
         Settlement::Unreadable(_) => "unreadable".to_owned(),
         Settlement::TimedOut(limit, _) => format!("timed-out ({})", limit.as_str()),
         Settlement::PermanentEnv(_) => "permanent-env".to_owned(),
+        Settlement::TransientInfra(fault) if is_unknown(settlement) => {
+            format!("transient-infra ({})", fault.reason.as_str())
+        }
         Settlement::TransientInfra(_) => "transient-infra".to_owned(),
         Settlement::Cancelled(by) => format!("cancelled ({by:?})").to_lowercase(),
     }
+}
+
+/// Whether nobody recognised the fault, so that it is worth one retry at most (`CLASSIFICATION.md` §6, row 11).
+pub(crate) fn is_unknown(settlement: &Settlement) -> bool {
+    let unknown = [Reason::Unclassified, Reason::GreenButNonzero, Reason::OutputIncomplete];
+    matches!(settlement, Settlement::TransientInfra(fault) if unknown.contains(&fault.reason))
 }
 
 /// A decision as a table shows it.
@@ -90,6 +104,7 @@ pub(crate) fn move_of(decision: &Decision) -> String {
         Decision::Advance(Advance::Done) => "advance to done".to_owned(),
         Decision::Rollback { to, charge } => format!("roll back to {to}, charge {charge}"),
         Decision::Rewrite => "rewrite".to_owned(),
+        Decision::Retry { retry, max, pause } => format!("retry {retry} of {max} after {} s", pause.as_secs_f64()),
         Decision::Hold(reason) => format!("hold ({})", reason.kind()),
         Decision::Fail => "fail".to_owned(),
         Decision::Interrupt => "interrupt".to_owned(),
@@ -150,6 +165,7 @@ fn intent(run: u32, attempt: u32, place: &str, (visit, number): (Ordinal, Ordina
         number,
         producer: ProducerKind::TestRunner,
         chosen: "declared".to_owned(),
+        fallback: false,
         nonce: Nonce::new(uuid::Uuid::from_u128(7)),
         argv: vec!["true".to_owned()],
         cwd: "/work/shop".into(),
@@ -198,15 +214,7 @@ pub(crate) fn decided_with(
     decision: Decision,
 ) -> Event {
     let judged = matches!(settlement, Settlement::Passed | Settlement::Failed(_));
-    let evidence = Evidence {
-        exit: Exit::Exited { code: 0 },
-        declared: Declared::default(),
-        output: OutputFacts::default(),
-        reports: Vec::new(),
-        control: None,
-        tree: None,
-        smoke: Vec::new(),
-    };
+    let evidence = evidence_of(Exit::Exited { code: 0 });
     let artifact = judged.then(|| ArtifactRef {
         path: RelPath::new("docs/13-test-report.md").unwrap(),
         digest: Digest::of(b"artifact"),
@@ -230,6 +238,19 @@ pub(crate) fn decided_with(
     }))
 }
 
+/// Evidence of an end that shows nothing else.
+pub(crate) fn evidence_of(exit: Exit) -> Evidence {
+    Evidence {
+        exit,
+        declared: Declared::default(),
+        output: OutputFacts::default(),
+        reports: Vec::new(),
+        control: None,
+        smoke: Vec::new(),
+        tree: None,
+    }
+}
+
 /// The class that a settlement comes from.
 pub(crate) fn outcome_of(settlement: &Settlement) -> Option<Outcome> {
     let of = |conclusion, reason, rule| Some(Outcome { conclusion, reason, rule, proof: Proof::default() });
@@ -244,6 +265,51 @@ pub(crate) fn outcome_of(settlement: &Settlement) -> Option<Outcome> {
         Settlement::PermanentEnv(fault) => of(Conclusion::PermanentEnv, fault.reason, Rule::SpawnErrno),
         Settlement::Cancelled(_) => None,
     }
+}
+
+/// The next retry of a visit, as an event of the attempt that met a passing fault.
+pub(crate) fn retry(retry: u32, max: u32) -> Decision {
+    Decision::Retry { retry, max, pause: Duration::from_secs(30) }
+}
+
+pub(crate) fn deferral() -> Deferral {
+    let pause = Duration::from_secs(30);
+    Deferral { fault: fault(Reason::Lost), retry: 1, max: 3, pause, due: at() + pause }
+}
+
+pub(crate) fn switched_off() -> HoldReason {
+    HoldReason::SwitchedOff {
+        switch: SwitchName::new("ORCH_TEST_RUNNER").unwrap(),
+        why: "ORCH_TEST_RUNNER_ENABLED is false".to_owned(),
+    }
+}
+
+pub(crate) fn stage_held(run: u32, place: &str, reason: HoldReason) -> Event {
+    Event::StageHeld { run: run_id(run), stage: stage(place), reason, at: at() }
+}
+
+pub(crate) fn retry_due(run: u32, number: u32) -> Event {
+    Event::RetryDue { run: run_id(run), number: nth(number), at: at() }
+}
+
+pub(crate) fn released(by: Releaser) -> Event {
+    Event::HoldReleased { by, why: None, checked: None, at: at() }
+}
+
+pub(crate) fn person() -> Releaser {
+    Releaser::Person("ada".to_owned())
+}
+
+pub(crate) fn paused() -> Event {
+    Event::TaskPaused { by: "ada".to_owned(), why: Some("a freeze".to_owned()), at: at() }
+}
+
+pub(crate) fn resumed() -> Event {
+    Event::TaskResumed { by: "ada".to_owned(), why: None, at: at() }
+}
+
+pub(crate) fn cancelled() -> Event {
+    Event::TaskCancelled { by: "ada".to_owned(), why: None, at: at() }
 }
 
 pub(crate) fn closed(run: u32, end: RunEnd) -> Event {
