@@ -8,7 +8,7 @@ use orch::domain::decision::{Decision, HoldReason, Settlement, Spent};
 use orch::domain::evidence::{Canceller, Exit, Limit, LostReason, SpawnFailure, SpawnStep};
 use orch::domain::outcome::Reason;
 use orch::domain::pipeline::{Advance, InfraPolicy};
-use orch::domain::task::{AttemptPhase, Event, Releaser, RunEnd, Task, TaskState};
+use orch::domain::task::{AttemptPhase, Effect, Event, Releaser, RunEnd, Task, TaskState};
 use orch::engine::{Launched, charge, decide, pause_before, probe, step};
 
 use crate::build::{
@@ -190,7 +190,13 @@ fn every_event_is_lawful_or_refused_in_every_state() {
         writeln!(table, "## {name}").unwrap();
         for (what, event) in events() {
             let answer = match step(task.as_ref(), &event) {
-                Ok(next) => format!("{}{}", shown(&next.task), if next.effects.is_empty() { "" } else { " + publish" }),
+                Ok(next) => {
+                    let effects = next.effects.iter().map(|effect| match effect {
+                        Effect::PublishArtifact { .. } => " + publish",
+                        Effect::Alert { .. } => " + alert",
+                    });
+                    format!("{}{}", shown(&next.task), effects.collect::<String>())
+                }
                 Err(refused) => format!("refused: {}", refused.why),
             };
             writeln!(table, "{what:<64} {answer}").unwrap();
