@@ -6,6 +6,8 @@
 mod classify;
 #[path = "cli/death.rs"]
 mod death;
+#[path = "cli/emit.rs"]
+mod emit;
 #[path = "cli/ends.rs"]
 mod ends;
 #[path = "cli/environment.rs"]

@@ -4,6 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
+/// Help of `--emit`.
+const EMIT_HELP: &str = "Report in a form that CI systems read: junit=FILE, gitlab[=FILE], markdown[=FILE], json=FILE, github, \
+                         none; may be given again [default: github or gitlab inside such a job]";
+
 /// Deterministic pipeline stage runner with gate contracts.
 #[derive(Debug, Parser)]
 #[command(name = "orch", version, about, max_term_width = 100, disable_help_subcommand = true)]
@@ -85,6 +89,8 @@ pub(super) struct RunArgs {
     /// Stop after this stage has passed
     #[arg(long, value_name = "STAGE")]
     pub(super) until: Option<String>,
+    #[arg(long, value_name = "FORMAT[=FILE]", conflicts_with = "dry_run", help = EMIT_HELP)]
+    pub(super) emit: Vec<String>,
     /// Show what would be started, and start nothing
     #[arg(long)]
     pub(super) dry_run: bool,
@@ -144,8 +150,7 @@ pub(super) struct ClassifyArgs {
     /// Stop the command after so many seconds
     #[arg(long, value_name = "SECONDS")]
     pub(super) timeout_s: Option<u64>,
-    /// Write the answer to a file, as json=FILE
-    #[arg(long, value_name = "FORMAT=FILE")]
+    #[arg(long, value_name = "FORMAT[=FILE]", help = EMIT_HELP)]
     pub(super) emit: Vec<String>,
     /// Put the answer on stderr as one last line of JSON
     #[arg(long)]

@@ -2,6 +2,7 @@
 
 mod args;
 mod classify;
+mod emit;
 mod exit_code;
 mod explain;
 mod gate;

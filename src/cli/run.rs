@@ -1,24 +1,28 @@
 //! `orch pipeline run`.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
 use crate::domain::decision::{Decision, HoldReason, Settlement};
-use crate::domain::id::{NameError, Nonce, StageName, TaskName};
+use crate::domain::id::{NameError, Nonce, RunId, StageName, TaskName};
+use crate::domain::pipeline::Pipeline;
 use crate::domain::task::{RunEnd, TaskState};
 use crate::runner::{Clock as _, Driven, Notice, RunError, Runner, SystemClock, Wanted};
-use crate::store::Holder;
+use crate::store::{Holder, Store};
 use crate::workspace::holder;
 use crate::workspace::lock::{Lock, LockError, Subject};
 use crate::workspace::worktree::Worktree;
 
 use super::args::RunArgs;
+use super::emit::{Emits, Stdout, Told};
 use super::output::{self, Problem};
 use super::signals::Signals;
-use super::{ExitCode, pipeline, store, view};
+use super::{ExitCode, emit, pipeline, store, view};
 
 pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
+    let emits = Emits::plan(&options.emit, if options.state.json { Stdout::Taken } else { Stdout::Answer })?;
     let git = store::git(&options.state.worktree)?;
     let worktree = store::worktree(&options.state, &git)?;
     let path = pipeline_path(options, &worktree)?;
@@ -44,8 +48,17 @@ pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
         output::talk(&format!("orch: the last runner of this task ended without releasing it: {}", gone.describe()));
     }
     let mut store = store::open(&place.state)?;
+    if !options.dry_run {
+        emits.clear()?;
+    }
 
-    let mut notify = |notice: Notice<'_>| tell(&notice);
+    let begun = Cell::new(None);
+    let mut notify = |notice: Notice<'_>| {
+        if let Notice::RunStarted { run, .. } = &notice {
+            begun.set(Some(*run));
+        }
+        tell(&notice);
+    };
     let mut runner = Runner {
         pipeline: &pipeline,
         pipeline_text: &text,
@@ -66,31 +79,54 @@ pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
         show_plans(&plans, options.state.json);
         return Ok(ExitCode::Success);
     }
-    let driven = runner.drive(&wanted).map_err(|error| of_run(&error))?;
+    let driven = match runner.drive(&wanted) {
+        Ok(driven) => driven,
+        Err(error) => {
+            let problem = of_run(&error);
+            let told = told(store.as_ref(), begun.get(), &pipeline, "", problem.code);
+            emits.finish(&told.unwrap_or_else(|_| nothing(&pipeline)).broken(&problem.message), problem.code);
+            return Err(problem);
+        }
+    };
     let code = exit_code(&driven, &signals);
     let run = match &driven {
         Driven::Ran { run, .. } | Driven::PassedAlready { run, .. } | Driven::DoneAlready { run } => *run,
     };
-    let failed = |error| store::of_store(&error);
-    let record = store.run(run).map_err(failed)?;
-    let state = store.task(&task).map_err(failed)?.map(|stored| stored.task.state);
+    let headline = headline(&task, &driven);
+    let mut told = told(store.as_ref(), Some(run), &pipeline, headline.lines().next().unwrap_or_default(), code)?;
+    told.set("already_done", json!(matches!(driven, Driven::DoneAlready { .. } | Driven::PassedAlready { .. })));
     if options.state.json {
-        let attempts = store.attempts(run).map_err(failed)?;
-        let mut document = record.map_or(Value::Null, |record| view::run(&record, state.as_ref(), &attempts));
-        if let Value::Object(fields) = &mut document {
-            fields.insert("exit_code".to_owned(), json!(code.code()));
-            fields.insert(
-                "already_done".to_owned(),
-                json!(matches!(driven, Driven::DoneAlready { .. } | Driven::PassedAlready { .. })),
-            );
-        }
-        output::document(&document);
-    } else {
-        output::data(&headline(&task, &driven));
+        output::document(told.document());
+    } else if !emits.takes_stdout() {
+        output::data(&emit::talk(&headline));
     }
+    let code = emits.finish(&told, code);
     checkout.release();
     lock.release();
     Ok(code)
+}
+
+/// A run as reports tell it.
+fn told(
+    store: &dyn Store,
+    run: Option<RunId>,
+    pipeline: &Pipeline,
+    heading: &str,
+    code: ExitCode,
+) -> Result<Told, Problem> {
+    let failed = |error| store::of_store(&error);
+    let Some(run) = run else { return Ok(nothing(pipeline)) };
+    let Some(record) = store.run(run).map_err(failed)? else { return Ok(nothing(pipeline)) };
+    let state = store.task(&record.task).map_err(failed)?.map(|stored| stored.task.state);
+    let attempts = store.attempts(run).map_err(failed)?;
+    let document = view::run(&record, state.as_ref(), &attempts);
+    let mut told = Told::of_run(heading, &record, state.as_ref(), &attempts, document);
+    told.set("exit_code", json!(code.code()));
+    Ok(told)
+}
+
+fn nothing(pipeline: &Pipeline) -> Told {
+    Told::nothing(pipeline.name().as_str(), json!({ "version": 1, "run": null }))
 }
 
 /// The first line of the answer: it never says a good word when the task is held.
@@ -303,7 +339,7 @@ fn tell(notice: &Notice<'_>) {
         }
         Notice::Warning(text) => format!("orch: warning: {text}"),
     };
-    output::talk(&text);
+    output::talk(&emit::talk(&text));
 }
 
 /// Arguments for people: words with blanks in quotes, control characters escaped.
