@@ -12,6 +12,8 @@ mod emit;
 mod ends;
 #[path = "cli/environment.rs"]
 mod environment;
+#[path = "cli/graph.rs"]
+mod graph;
 #[path = "cli/look.rs"]
 mod look;
 #[path = "cli/place.rs"]

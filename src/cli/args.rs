@@ -43,6 +43,8 @@ pub(super) enum PipelineCommand {
     Run(RunArgs),
     /// Report every problem of a pipeline file
     Validate(ValidateArgs),
+    /// Draw a pipeline, and how far a run came in it
+    Graph(GraphArgs),
     /// Print the JSON Schema (draft-07) of pipeline files
     Schema(SchemaArgs),
 }
@@ -106,6 +108,34 @@ pub(super) struct ValidateArgs {
     /// Print one JSON document
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct GraphArgs {
+    /// Pipeline file [default: the pipeline of the run, else the only file in pipelines/]
+    #[arg(value_name = "FILE")]
+    pub(super) file: Option<PathBuf>,
+    /// The form of the drawing
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = GraphFormat::Text, conflicts_with = "json")]
+    pub(super) format: GraphFormat,
+    /// Show how far this run came: its id, the unique beginning of it, or `newest`
+    #[arg(long, value_name = "RUN")]
+    pub(super) run: Option<String>,
+    #[command(flatten)]
+    pub(super) state: StateArgs,
+}
+
+/// The forms of `orch pipeline graph`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum GraphFormat {
+    /// For a terminal
+    Text,
+    /// A Mermaid flowchart
+    Mermaid,
+    /// For Graphviz
+    Dot,
+    /// A picture
+    Svg,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -6,6 +6,7 @@ mod emit;
 mod exit_code;
 mod explain;
 mod gate;
+mod graph;
 mod logs;
 mod output;
 mod pipeline;
@@ -36,6 +37,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let done = match args.command {
         Command::Pipeline(PipelineCommand::Run(options)) => run::run(&options),
         Command::Pipeline(PipelineCommand::Validate(options)) => pipeline::validate(&options),
+        Command::Pipeline(PipelineCommand::Graph(options)) => graph::graph(&options),
         Command::Pipeline(PipelineCommand::Schema(_)) => Ok(pipeline::schema()),
         Command::Classify(options) => classify::classify(&options),
         Command::Gate(args::GateCommand::Check(options)) => gate::check(&options),

@@ -188,7 +188,12 @@ fn pipeline_path(options: &RunArgs, worktree: &Worktree) -> Result<PathBuf, Prob
     if let Some(path) = &options.pipeline {
         return Ok(path.clone());
     }
-    let folder = worktree.toplevel().join("pipelines");
+    only_pipeline(worktree.toplevel())
+}
+
+/// The only file in the pipelines folder of a repository.
+pub(super) fn only_pipeline(top: &Path) -> Result<PathBuf, Problem> {
+    let folder = top.join("pipelines");
     let mut found: Vec<PathBuf> = std::fs::read_dir(&folder)
         .map(|entries| {
             entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).filter(|path| is_yaml(path)).collect()

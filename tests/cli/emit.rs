@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use regex::Regex;
 use rustix::process::Signal;
 
-use crate::support::{CHECK_THEN_TESTING, Ended, FAILS, NOTES, PASSES, Shop, Testing, WAITS};
+use crate::support::{self, CHECK_THEN_TESTING, Ended, FAILS, NOTES, PASSES, Shop, Testing, WAITS};
 
 /// What a suite may print to do harm, fit for an XML attribute.
 const HOSTILE: &str = "]]&gt; ::error::x ##[error]y &lt;script&gt;|`[a](http://b) %0A";
@@ -26,12 +26,7 @@ fn frozen(text: &str) -> String {
 }
 
 fn golden(name: &str, text: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/emit").join(name);
-    let text = frozen(text);
-    if std::env::var_os("ORCH_GOLDEN_UPDATE").is_some() {
-        fs::write(&path, &text).unwrap();
-    }
-    assert_eq!(text, fs::read_to_string(&path).unwrap_or_default(), "{name}");
+    support::golden(&format!("tests/cli/emit/{name}"), &frozen(text));
 }
 
 /// The workflow commands on stderr.
