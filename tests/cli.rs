@@ -4,6 +4,8 @@
 
 #[path = "cli/classify.rs"]
 mod classify;
+#[path = "cli/completions.rs"]
+mod completions;
 #[path = "cli/death.rs"]
 mod death;
 #[path = "cli/emit.rs"]

@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
+use clap_complete::engine::ArgValueCompleter;
+
+use super::complete;
 
 /// Help of `--emit`.
 const EMIT_HELP: &str = "Report in a form that CI systems read: junit=FILE, gitlab[=FILE], markdown[=FILE], json=FILE, github, \
@@ -35,6 +38,8 @@ pub(super) enum Command {
     Explain(ExplainArgs),
     /// Show an attempt's output
     Logs(LogsArgs),
+    /// Print the completion script of a shell
+    Completions(CompletionsArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -83,13 +88,13 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "FILE")]
     pub(super) pipeline: Option<PathBuf>,
     /// Name of the task [default: the branch]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = ArgValueCompleter::new(complete::tasks))]
     pub(super) task: Option<String>,
     /// Run this stage again, and what follows; earlier stages are reused only where all their inputs are equal
-    #[arg(long, value_name = "STAGE")]
+    #[arg(long, value_name = "STAGE", add = ArgValueCompleter::new(complete::stages))]
     pub(super) from: Option<String>,
     /// Stop after this stage has passed
-    #[arg(long, value_name = "STAGE")]
+    #[arg(long, value_name = "STAGE", add = ArgValueCompleter::new(complete::stages))]
     pub(super) until: Option<String>,
     #[arg(long, value_name = "FORMAT[=FILE]", conflicts_with = "dry_run", help = EMIT_HELP)]
     pub(super) emit: Vec<String>,
@@ -119,7 +124,7 @@ pub(super) struct GraphArgs {
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = GraphFormat::Text, conflicts_with = "json")]
     pub(super) format: GraphFormat,
     /// Show how far this run came: its id, the unique beginning of it, or `newest`
-    #[arg(long, value_name = "RUN")]
+    #[arg(long, value_name = "RUN", add = ArgValueCompleter::new(complete::runs))]
     pub(super) run: Option<String>,
     #[command(flatten)]
     pub(super) state: StateArgs,
@@ -215,7 +220,7 @@ pub(super) struct GateCheckArgs {
 #[derive(Debug, ClapArgs)]
 pub(super) struct RunListArgs {
     /// Only runs of this task
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = ArgValueCompleter::new(complete::tasks))]
     pub(super) task: Option<String>,
     /// At most so many
     #[arg(long, value_name = "N", default_value_t = 50)]
@@ -227,7 +232,7 @@ pub(super) struct RunListArgs {
 #[derive(Debug, ClapArgs)]
 pub(super) struct RunShowArgs {
     /// The run's id, or the unique beginning of it [default: the newest run]
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", add = ArgValueCompleter::new(complete::runs))]
     pub(super) run: Option<String>,
     /// Print the task's events as JSON lines
     #[arg(long)]
@@ -239,7 +244,7 @@ pub(super) struct RunShowArgs {
 #[derive(Debug, ClapArgs)]
 pub(super) struct ExplainArgs {
     /// An attempt's id, the unique beginning of it, or a code such as ORCH0101 [default: the newest attempt]
-    #[arg(value_name = "ATTEMPT|CODE")]
+    #[arg(value_name = "ATTEMPT|CODE", add = ArgValueCompleter::new(complete::attempts))]
     pub(super) what: Option<String>,
     #[command(flatten)]
     pub(super) state: StateArgs,
@@ -248,7 +253,7 @@ pub(super) struct ExplainArgs {
 #[derive(Debug, ClapArgs)]
 pub(super) struct LogsArgs {
     /// An attempt's or a run's id, or the unique beginning of it [default: the newest attempt]
-    #[arg(value_name = "ATTEMPT|RUN")]
+    #[arg(value_name = "ATTEMPT|RUN", add = ArgValueCompleter::new(complete::attempts_and_runs))]
     pub(super) what: Option<String>,
     /// Only attempts that did not pass
     #[arg(long)]
@@ -261,4 +266,14 @@ pub(super) struct LogsArgs {
     pub(super) stream: Option<String>,
     #[command(flatten)]
     pub(super) state: StateArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct CompletionsArgs {
+    /// bash, zsh, fish, elvish or powershell
+    #[arg(value_name = "SHELL", add = ArgValueCompleter::new(complete::shells))]
+    pub(super) shell: String,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(super) json: bool,
 }

@@ -2,6 +2,7 @@
 
 mod args;
 mod classify;
+mod complete;
 mod emit;
 mod exit_code;
 mod explain;
@@ -27,6 +28,10 @@ pub use output::Problem;
 
 /// Runs orch with the process's arguments, the program's name first.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if let Some(code) = complete::answer(&arguments) {
+        return code;
+    }
     let args = match Args::try_parse_from(arguments) {
         Ok(args) => args,
         Err(error) => return output::usage(&error),
@@ -46,6 +51,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Run(RunCommand::Show(options)) => status::run_show(&options),
         Command::Explain(options) => explain::explain(&options),
         Command::Logs(options) => logs::logs(&options),
+        Command::Completions(options) => complete::completions(&options),
     };
     done.unwrap_or_else(|problem| problem.report())
 }
