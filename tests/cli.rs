@@ -20,6 +20,8 @@ mod graph;
 mod look;
 #[path = "cli/place.rs"]
 mod place;
+#[path = "cli/progress.rs"]
+mod progress;
 #[path = "cli/refused.rs"]
 mod refused;
 #[path = "cli/report.rs"]

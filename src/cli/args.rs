@@ -98,6 +98,12 @@ pub(super) struct RunArgs {
     pub(super) until: Option<String>,
     #[arg(long, value_name = "FORMAT[=FILE]", conflicts_with = "dry_run", help = EMIT_HELP)]
     pub(super) emit: Vec<String>,
+    /// Show no progress while a stage runs
+    #[arg(long)]
+    pub(super) quiet: bool,
+    /// Seconds between two lines of progress where stderr is no terminal; 0 is none
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    pub(super) progress_s: u32,
     /// Show what would be started, and start nothing
     #[arg(long)]
     pub(super) dry_run: bool,

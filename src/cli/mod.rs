@@ -11,6 +11,7 @@ mod graph;
 mod logs;
 mod output;
 mod pipeline;
+mod progress;
 mod run;
 mod signals;
 mod status;

@@ -18,6 +18,7 @@ use crate::workspace::worktree::Worktree;
 use super::args::RunArgs;
 use super::emit::{Emits, Stdout, Told};
 use super::output::{self, Problem};
+use super::progress::Progress;
 use super::signals::Signals;
 use super::{ExitCode, emit, pipeline, store, view};
 
@@ -53,10 +54,13 @@ pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
     }
 
     let begun = Cell::new(None);
+    let mut progress = Progress::new(options.quiet, options.progress_s);
+    let every = progress.every();
     let mut notify = |notice: Notice<'_>| {
         if let Notice::RunStarted { run, .. } = &notice {
             begun.set(Some(*run));
         }
+        progress.tell(&notice);
         tell(&notice);
     };
     let mut runner = Runner {
@@ -72,6 +76,7 @@ pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
         clock: &clock,
         stop: signals.descriptor(),
         stopping: &|| signals.seen().is_some(),
+        progress: every,
         notify: &mut notify,
     };
     if options.dry_run {
@@ -79,7 +84,9 @@ pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
         show_plans(&plans, options.state.json);
         return Ok(ExitCode::Success);
     }
-    let driven = match runner.drive(&wanted) {
+    let driven = runner.drive(&wanted);
+    progress.clear();
+    let driven = match driven {
         Ok(driven) => driven,
         Err(error) => {
             let problem = of_run(&error);
@@ -342,6 +349,8 @@ fn tell(notice: &Notice<'_>) {
             };
             format!("orch: {stage}: {seen} -> {next}")
         }
+        // It is shown elsewhere.
+        Notice::Working { .. } => return,
         Notice::Warning(text) => format!("orch: warning: {text}"),
     };
     output::talk(&emit::talk(&text));

@@ -18,6 +18,7 @@ mod notice;
 mod recovery;
 mod reuse;
 mod start;
+mod watch;
 
 pub use clock::{Clock, SystemClock};
 pub use drive::{Driven, Runner, Wanted};
