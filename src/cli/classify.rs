@@ -15,7 +15,7 @@ use crate::runner::{Clock as _, SystemClock};
 use super::args::ClassifyArgs;
 use super::emit::{Emits, Stdout, Told};
 use super::output::{self, Problem};
-use super::{ExitCode, wrap};
+use super::{ExitCode, emit, wrap};
 
 /// Version of the answer.
 const VERSION: u32 = 1;
@@ -26,6 +26,8 @@ pub(super) fn classify(options: &ClassifyArgs) -> Result<ExitCode, Problem> {
     let declared = declared(options)?;
     let reports = report_paths(&options.report)?;
     let emits = Emits::plan(&options.emit, Stdout::Taken)?;
+    let read = reports.iter().chain(&options.stdout).chain(&options.stderr);
+    emits.keep_off(read.map(PathBuf::as_path))?;
     if options.command.is_empty() {
         if options.timeout_s.is_some() {
             // clap does not ask for what another option excludes.
@@ -62,7 +64,7 @@ pub(super) fn classify(options: &ClassifyArgs) -> Result<ExitCode, Problem> {
     if options.json {
         output::talk(&told.document().to_string());
     } else {
-        output::talk(&in_words(&outcome));
+        output::talk(&emit::talk(&in_words(&outcome)));
     }
     Ok(code)
 }

@@ -24,6 +24,7 @@ use super::{ExitCode, emit, pipeline, store, view};
 
 pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
     let emits = Emits::plan(&options.emit, if options.state.json { Stdout::Taken } else { Stdout::Answer })?;
+    emits.clear()?;
     let git = store::git(&options.state.worktree)?;
     let worktree = store::worktree(&options.state, &git)?;
     let path = pipeline_path(options, &worktree)?;
@@ -49,9 +50,6 @@ pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
         output::talk(&format!("orch: the last runner of this task ended without releasing it: {}", gone.describe()));
     }
     let mut store = store::open(&place.state)?;
-    if !options.dry_run {
-        emits.clear()?;
-    }
 
     let begun = Cell::new(None);
     let mut progress = Progress::new(options.quiet, options.progress_s);
@@ -100,14 +98,19 @@ pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
         Driven::Ran { run, .. } | Driven::PassedAlready { run, .. } | Driven::DoneAlready { run } => *run,
     };
     let headline = headline(&task, &driven);
-    let mut told = told(store.as_ref(), Some(run), &pipeline, headline.lines().next().unwrap_or_default(), code)?;
-    told.set("already_done", json!(matches!(driven, Driven::DoneAlready { .. } | Driven::PassedAlready { .. })));
-    if options.state.json {
-        output::document(told.document());
-    } else if !emits.takes_stdout() {
+    if !options.state.json && !emits.takes_stdout() {
         output::data(&emit::talk(&headline));
     }
-    let code = emits.finish(&told, code);
+    let code = if options.state.json || !emits.is_empty() {
+        let mut told = told(store.as_ref(), Some(run), &pipeline, headline.lines().next().unwrap_or_default(), code)?;
+        told.set("already_done", json!(matches!(driven, Driven::DoneAlready { .. } | Driven::PassedAlready { .. })));
+        if options.state.json {
+            output::document(told.document());
+        }
+        emits.finish(&told, code)
+    } else {
+        code
+    };
     checkout.release();
     lock.release();
     Ok(code)

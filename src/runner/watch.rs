@@ -46,7 +46,7 @@ impl<'a> Watch<'a> {
     ) -> Self {
         let log = |stream| {
             let path = run_dir.join(log_name(stream));
-            let seen = logs::glance(&path).unwrap_or_default();
+            let seen = if every.is_some() { logs::glance(&path).unwrap_or_default() } else { Glance::default() };
             Log { path, from: seen.bytes, seen: Glance { changed_at: None, ..seen } }
         };
         Self {

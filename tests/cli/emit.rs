@@ -134,6 +134,10 @@ fn hostile_names_stay_text_in_every_form() {
     for line in commands(&emitted.ended).lines() {
         assert!(line.starts_with("::error title=orch%3A testing failed::"), "{line}");
     }
+    for words in ["explain", "status"] {
+        let shown = shop.orch(words).run().exits(0).stdout();
+        assert!(!shown.contains(['\u{1b}', '\r', '\u{85}']), "{words}: {shown}");
+    }
     // NUL and bytes that are no text come by the output.
     let tap = "printf '1..1\\nnot ok 1 - a\\000b\\033[31m\\377 ]]> ::error::x\\n'\nexit 1\n";
     let emitted = run(&Shop::running(tap), "hostile-output", 1);
@@ -164,6 +168,11 @@ fn a_run_that_is_stopped_or_cannot_begin_leaves_a_report_too() {
     assert!(junit.contains("<error message=") && junit.contains("nope"), "{junit}");
     let document: serde_json::Value = serde_json::from_slice(&fs::read(shop.scratch("json")).unwrap()).unwrap();
     assert!(document["error"].as_str().unwrap().contains("nope"), "{document}");
+
+    // Where not even the pipeline can be read, at least no old report answers.
+    shop.write("pipelines/shop.yaml", "no: pipeline\n");
+    shop.orch("pipeline run").arg(emit("junit")).run().exits(3);
+    assert!(!shop.scratch("junit").exists());
 }
 
 #[test]
@@ -192,6 +201,11 @@ fn what_cannot_be_written_is_said_before_anything_starts() {
     check("json=/dev/null", "is no plain file");
     check("json=../plain/a", "../plain/a");
     shop.orch("pipeline run --emit junit=a.tmp --emit json=a.tmp").run().refused(2, "named twice");
+    shop.orch("pipeline run --emit junit=a.tmp --emit json=../shop/a.tmp").run().refused(2, "named twice");
+    fs::write(shop.scratch("report.xml"), "<testsuite tests=\"1\"><testcase name=\"a\"/></testsuite>").unwrap();
+    let over = shop.orch("classify --exit-code 0 --report junit=../report.xml --emit junit=../shop/../report.xml");
+    over.run().refused(2, "would be written over");
+    assert!(fs::read_to_string(shop.scratch("report.xml")).unwrap().contains("name=\"a\""));
     shop.orch("pipeline run --emit none --emit json=a.tmp").run().refused(2, "stands alone");
     shop.orch("pipeline run --dry-run --emit json=a.tmp").run().exits(2).talks("cannot be used with");
     assert!(shop.ledger().is_empty(), "something was started");

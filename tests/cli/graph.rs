@@ -67,6 +67,29 @@ fn well_formed(text: &str) {
     assert_eq!(depth, 0, "{text}");
 }
 
+/// Checks that every box is inside the picture and beside all others, and that passes go down.
+fn no_box_on_another(svg: &str) {
+    let numbers = |text: &str, rule: &str| -> Vec<Vec<i64>> {
+        let rule = regex::Regex::new(rule).unwrap();
+        rule.captures_iter(text)
+            .map(|found| found.iter().skip(1).flatten().map(|number| number.as_str().parse().unwrap()).collect())
+            .collect()
+    };
+    let size = numbers(svg, r#"viewBox="0 0 (\d+) (\d+)""#).remove(0);
+    let boxes = numbers(svg, r#"<rect (?:class="end" )?x="(\d+)" y="(\d+)" width="(\d+)" height="(\d+)""#);
+    assert!(boxes.len() > 1);
+    for (n, one) in boxes.iter().enumerate() {
+        assert!(one[0] + one[2] <= size[0] && one[1] + one[3] <= size[1], "{one:?} is outside");
+        for other in boxes.iter().take(n) {
+            let beside = |at: usize, size: usize| one[at] + one[size] < other[at] || other[at] + other[size] < one[at];
+            assert!(beside(0, 2) || beside(1, 3), "{one:?} is on {other:?}");
+        }
+    }
+    for pass in numbers(svg, r#"<path d="M(\d+) (\d+) C\d+ \d+ \d+ \d+ (\d+) (\d+)""#) {
+        assert!(pass[1] < pass[3], "a pass goes up: {pass:?}");
+    }
+}
+
 #[test]
 fn every_form_is_drawn_from_the_file_alone() {
     let shop = Shop::new(BRANCHED, &[]);
@@ -79,7 +102,9 @@ fn every_form_is_drawn_from_the_file_alone() {
         );
     }
     assert_eq!(draw(&shop, ""), draw(&shop, "pipelines/shop.yaml --format text"));
-    well_formed(&draw(&shop, "--format svg"));
+    let svg = draw(&shop, "--format svg");
+    well_formed(&svg);
+    no_box_on_another(&svg);
     let ascii = shop.orch("pipeline graph").env("LC_ALL", "C").run().exits(0).stdout();
     assert!(
         ascii.is_ascii() && ascii.contains("* testing: test-runner or agent, gate tests-passed, serial box"),
@@ -160,7 +185,9 @@ fn the_largest_pipeline_is_drawn_or_refused_at_once() {
             .replace("pass: s500", "pass: done"),
         &[],
     );
-    well_formed(&draw(&shop, "--format svg"));
+    let svg = draw(&shop, "--format svg");
+    well_formed(&svg);
+    no_box_on_another(&svg);
 }
 
 #[test]

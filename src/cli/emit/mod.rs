@@ -79,7 +79,7 @@ impl Emits {
         let emits = Self(wishes);
         let files: Vec<&Path> = emits.files().collect();
         for (n, path) in files.iter().enumerate() {
-            if files.iter().take(n).any(|other| other == path) {
+            if files.iter().take(n).any(|other| same(other, path)) {
                 return Err(usage(format!("--emit: {} is named twice", path.display()))
                     .help("give each report a file of its own"));
             }
@@ -100,6 +100,20 @@ impl Emits {
             }
         }
         Ok(())
+    }
+
+    /// Refuses a report in the place of a file that is read.
+    pub(super) fn keep_off<'p>(&self, read: impl IntoIterator<Item = &'p Path>) -> Result<(), Problem> {
+        match read.into_iter().find(|path| self.files().any(|file| same(file, path))) {
+            Some(path) => Err(usage(format!("--emit: {} is read, and would be written over", path.display()))
+                .help("give the report a file of its own")),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether nothing is wished for.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Whether the answer for people is replaced by a report.
@@ -150,6 +164,15 @@ impl Emits {
     fn files(&self) -> impl Iterator<Item = &Path> {
         self.0.iter().filter_map(Wish::file)
     }
+}
+
+/// Whether two paths name one file, as far as the folders that are there tell.
+fn same(one: &Path, other: &Path) -> bool {
+    let whole = |path: &Path| {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Some(folder.canonicalize().ok()?.join(path.file_name()?))
+    };
+    one == other || whole(one).is_some_and(|one| whole(other) == Some(one))
 }
 
 fn usage(message: String) -> Problem {
