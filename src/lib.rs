@@ -10,6 +10,7 @@
 //! | 1 | [`spec`] | pipeline text → `Pipeline`, or every problem of it at once |
 //! | 1 | [`classify`] | output, reports and exit → facts → outcome |
 //! | 1 | [`gate`] | artifact bytes → verdict, or unreadable with a reason |
+//! | 1 | [`config`] | variables, flags and pipeline → settings, or every malformed value at once |
 //! | 2 | [`engine`] | plan, settle, decide, step: what to do next |
 //! | 3 | [`exec`] | processes: the supervisor that outlives the runner, limits, trees, exit records |
 //! | 3 | [`store`] | durable tasks, runs, attempts and events |
@@ -21,8 +22,8 @@
 //! Floors 0 to 2 are the core: no file, process, clock, randomness or environment. What holds everywhere:
 //!
 //! - The core cannot fail for outside reasons, and the same input always gives the same answer.
-//! - Only `exec` starts, signals or reaps a process. Only `store` speaks SQL. Only `spec` and the front-matter reader
-//!   of `gate` know YAML.
+//! - Only `exec` starts, signals or reaps a process. Only `store` speaks SQL. Only `producer::smoke` speaks HTTP. Only
+//!   `spec` and the front-matter reader of `gate` know YAML.
 //! - Only a verdict can send a task back. A fault of the environment never turns into a rollback or a charge.
 //! - A verdict is read from the published artifact's bytes, never from the value that wrote them.
 //! - The store learns of a decision before the world does.
@@ -33,6 +34,7 @@
 
 pub mod classify;
 pub mod cli;
+pub mod config;
 pub mod domain;
 pub mod engine;
 pub mod exec;

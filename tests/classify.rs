@@ -89,6 +89,7 @@ impl Case {
             reports: reports.into_iter().collect(),
             control: None,
             tree: None,
+            smoke: Vec::new(),
         }
     }
 

@@ -2,10 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+#[path = "cli/approval.rs"]
+mod approval;
 #[path = "cli/classify.rs"]
 mod classify;
 #[path = "cli/completions.rs"]
 mod completions;
+#[path = "cli/config.rs"]
+mod config;
+#[path = "cli/day.rs"]
+mod day;
 #[path = "cli/death.rs"]
 mod death;
 #[path = "cli/emit.rs"]
@@ -28,4 +34,10 @@ mod refused;
 mod report;
 #[path = "cli/resume.rs"]
 mod resume;
+#[path = "cli/smoke.rs"]
+mod smoke;
 mod support;
+#[path = "cli/switches.rs"]
+mod switches;
+#[path = "cli/waits.rs"]
+mod waits;

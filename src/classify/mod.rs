@@ -22,9 +22,11 @@ mod proof;
 mod reader;
 mod rules;
 mod signatures;
+mod smoke;
 mod tally;
 
 pub use adapters::closing_line::{ClosingLineError, check_closing_line};
 pub use errno::{errno_name, signal_name, signal_number};
+pub use proof::shown_duration;
 pub use reader::Reader;
-pub use rules::classify;
+pub use rules::{classify, classify_suite};

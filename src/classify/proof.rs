@@ -45,7 +45,7 @@ pub(super) fn told(counts: Counts) -> String {
 }
 
 /// A duration as short as it can be read.
-pub(super) fn shown_duration(duration: std::time::Duration) -> String {
+pub fn shown_duration(duration: std::time::Duration) -> String {
     let ms = duration.as_millis();
     match ms {
         // A recorded end whose limit nobody told.

@@ -4,7 +4,8 @@
 //! the code's fault.
 
 use crate::domain::evidence::{
-    Control, Counts, Evidence, Exit, FaultKind, Limit, ReportFound, Sighting, Signature, SpawnStep, Stream, Summary,
+    Answer, Control, Counts, Evidence, Exit, FaultKind, Limit, ReportFound, Sighting, Signature, SpawnStep, Stream,
+    Summary,
 };
 use crate::domain::outcome::{Conclusion, Outcome, Proof, Reason, Rule, Ruling};
 use crate::domain::pipeline::{EvidenceKind, ExitMap, OnTimeout};
@@ -13,6 +14,7 @@ use super::errno::{errno_name, may_pass, signal_name};
 use super::proof::{outcome, plain, seen, shown_duration, source_name, told};
 use super::reader::SUITE_KILLED;
 use super::signatures::{is_closed_door, is_cut_link, is_resource, is_weak, telling};
+use super::smoke;
 use super::tally::{counts, own_failing_code, unusable};
 
 const PASS: Conclusion = Conclusion::SuiteRan(Ruling::Pass);
@@ -23,8 +25,16 @@ const LAST_WORDS_LINES: usize = 3;
 
 /// Classifies an attempt's end; `None` for one that was cancelled, which has no outcome (rule 0).
 pub fn classify(evidence: &Evidence) -> Option<Outcome> {
+    classify_suite(evidence).map(|suite| smoke::beside(suite, &evidence.smoke))
+}
+
+/// Classifies the suite's own end (rules 0 to 11), whatever the smoke checks saw.
+pub fn classify_suite(evidence: &Evidence) -> Option<Outcome> {
     if matches!(evidence.exit, Exit::Cancelled { .. }) {
         return None;
+    }
+    if let Exit::Answered(answer) = &evidence.exit {
+        return Some(answered(answer));
     }
     let case = Case::new(evidence);
     let outcome = case
@@ -41,6 +51,19 @@ pub fn classify(evidence: &Evidence) -> Option<Outcome> {
         .or_else(|| case.code_alone())
         .unwrap_or_else(|| case.no_proof());
     Some(outcome)
+}
+
+/// A person's word is a verdict on what the person was asked, and on nothing else.
+fn answered(answer: &Answer) -> Outcome {
+    let (conclusion, reason, word) =
+        if answer.approved { (PASS, Reason::Approved, "approved") } else { (FAIL, Reason::Rejected, "rejected") };
+    let why = if answer.why.is_empty() { String::new() } else { format!(": {}", answer.why) };
+    let proof = Proof {
+        detail: format!("{word} by {}{why}", answer.by),
+        source: Some("person".to_owned()),
+        ..Proof::default()
+    };
+    outcome(conclusion, reason, Rule::Answer, proof)
 }
 
 /// The evidence with what several rules ask of it.
@@ -62,6 +85,7 @@ impl<'a> Case<'a> {
             | Exit::TimedOut { .. }
             | Exit::Cancelled { .. }
             | Exit::SpawnFailed(_)
+            | Exit::Answered(_)
             | Exit::Lost { .. } => None,
         }
     }
@@ -227,6 +251,7 @@ impl<'a> Case<'a> {
             | Exit::TimedOut { .. }
             | Exit::Cancelled { .. }
             | Exit::SpawnFailed(_)
+            | Exit::Answered(_)
             | Exit::Lost { .. } => return None,
         };
         // A program that is refused memory aborts, too.
@@ -308,7 +333,7 @@ impl<'a> Case<'a> {
                 let proof = Proof { pattern: Some(killed.pattern.clone()), ..seen(&killed.at, detail) };
                 Some(outcome(Conclusion::TransientInfra, Reason::Killed, Rule::Killed, proof))
             }
-            Exit::Exited { .. } | Exit::Cancelled { .. } | Exit::SpawnFailed(_) => None,
+            Exit::Exited { .. } | Exit::Cancelled { .. } | Exit::SpawnFailed(_) | Exit::Answered(_) => None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use clap_complete::engine::ArgValueCompleter;
@@ -10,6 +11,8 @@ use super::complete;
 /// Help of `--emit`.
 const EMIT_HELP: &str = "Report in a form that CI systems read: junit=FILE, gitlab[=FILE], markdown[=FILE], json=FILE, github, \
                          none; may be given again [default: github or gitlab inside such a job]";
+
+use crate::config::{INFRA_RETRIES_MAX, TIMEOUT_S_MAX};
 
 /// Deterministic pipeline stage runner with gate contracts.
 #[derive(Debug, Parser)]
@@ -34,24 +37,41 @@ pub(super) enum Command {
     /// List and show runs
     #[command(subcommand)]
     Run(RunCommand),
+    /// List, show and release holds
+    #[command(subcommand)]
+    Hold(HoldCommand),
+    /// Pause, resume or cancel a task
+    #[command(subcommand)]
+    Task(TaskCommand),
     /// Explain an attempt's outcome, or a problem's code
     Explain(ExplainArgs),
     /// Show an attempt's output
     Logs(LogsArgs),
     /// Print the completion script of a shell
     Completions(CompletionsArgs),
+    /// Show the settings in force
+    #[command(subcommand)]
+    Config(ConfigCommand),
 }
 
 #[derive(Debug, Subcommand)]
 pub(super) enum PipelineCommand {
     /// Drive a worktree's task through a pipeline
     Run(RunArgs),
+    /// Show what a run would do with each stage, and why; starts and stores nothing
+    Plan(PlanArgs),
     /// Report every problem of a pipeline file
     Validate(ValidateArgs),
     /// Draw a pipeline, and how far a run came in it
     Graph(GraphArgs),
     /// Print the JSON Schema (draft-07) of pipeline files
     Schema(SchemaArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigCommand {
+    /// Show every setting with its value in force
+    Show(ConfigShowArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -98,17 +118,153 @@ pub(super) struct RunArgs {
     pub(super) until: Option<String>,
     #[arg(long, value_name = "FORMAT[=FILE]", conflicts_with = "dry_run", help = EMIT_HELP)]
     pub(super) emit: Vec<String>,
+    #[command(flatten)]
+    pub(super) progress: ProgressArgs,
+    /// Show what would be started, and start nothing: as `orch pipeline plan`
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Wait at most so long for retry times, in all, such as 30m or 1h30m
+    #[arg(long, value_name = "TIME", default_value = "30m", value_parser = duration)]
+    pub(super) max_wait: Duration,
+    /// Do not wait: leave a task that has to wait for its retry time deferred
+    #[arg(long, conflicts_with = "max_wait")]
+    pub(super) no_wait: bool,
+    /// Go on although the pipeline file has changed since the task was left
+    #[arg(long)]
+    pub(super) accept_pipeline: bool,
+    #[command(flatten)]
+    pub(super) overrides: OverrideArgs,
+    #[command(flatten)]
+    pub(super) state: StateArgs,
+}
+
+/// What outranks the environment and the pipeline file.
+#[derive(Debug, Clone, ClapArgs)]
+pub(super) struct OverrideArgs {
+    /// Hold where a switch would let the declared fallback run
+    #[arg(long)]
+    pub(super) no_fallback: bool,
+    /// Total time limit of every stage, in seconds, 1 to 604800
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=TIMEOUT_S_MAX))]
+    pub(super) timeout_s: Option<u64>,
+    /// Further attempts of every stage after a transient fault, 0 to 100
+    #[arg(long, value_name = "N",
+        value_parser = clap::value_parser!(u32).range(0..=i64::from(INFRA_RETRIES_MAX)))]
+    pub(super) infra_retries: Option<u32>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct ConfigShowArgs {
+    /// Say where each value comes from: a flag, the environment, the pipeline file or the default
+    #[arg(long)]
+    pub(super) origin: bool,
+    /// Show what the stages of this pipeline come to as well
+    #[arg(long, value_name = "FILE")]
+    pub(super) pipeline: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) overrides: OverrideArgs,
+    #[command(flatten)]
+    pub(super) state: StateArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct PlanArgs {
+    /// Pipeline file [default: the only file in pipelines/]
+    #[arg(long, value_name = "FILE")]
+    pub(super) pipeline: Option<PathBuf>,
+    /// Name of the task [default: the branch]
+    #[arg(long, value_name = "NAME")]
+    pub(super) task: Option<String>,
+    /// As of `orch pipeline run`
+    #[arg(long, value_name = "STAGE")]
+    pub(super) from: Option<String>,
+    /// As of `orch pipeline run`
+    #[arg(long, value_name = "STAGE")]
+    pub(super) until: Option<String>,
+    #[command(flatten)]
+    pub(super) overrides: OverrideArgs,
+    #[command(flatten)]
+    pub(super) state: StateArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum HoldCommand {
+    /// List the tasks that wait: why, since when, for what, and the command that releases each
+    List(StateArgs),
+    /// Show one hold with the evidence behind it
+    Show(HoldShowArgs),
+    /// Let a held or deferred task go on: the same stage runs with the next `orch pipeline run`
+    Release(ReleaseArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum TaskCommand {
+    /// Lay a task aside; what runs of it is stopped
+    Pause(TaskArgs),
+    /// Take a paused task up again, where it stood
+    Resume(TaskArgs),
+    /// End a task for good; what runs of it is stopped
+    Cancel(TaskArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct HoldShowArgs {
+    /// The task [default: the branch]
+    #[arg(value_name = "TASK", add = ArgValueCompleter::new(complete::tasks))]
+    pub(super) task: Option<String>,
+    #[command(flatten)]
+    pub(super) state: StateArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct ReleaseArgs {
+    /// The task [default: the branch]
+    #[arg(value_name = "TASK", add = ArgValueCompleter::new(complete::tasks))]
+    pub(super) task: Option<String>,
+    /// Look first whether what the hold waits for has come true, and release it only then
+    #[arg(long)]
+    pub(super) recheck: bool,
+    /// Answer an approval: yes
+    #[arg(long, conflicts_with_all = ["reject", "recheck"], requires = "reason")]
+    pub(super) approve: bool,
+    /// Answer an approval: no
+    #[arg(long, conflicts_with = "recheck", requires = "reason")]
+    pub(super) reject: bool,
+    /// Why, in your words; kept with the record
+    #[arg(long, value_name = "TEXT")]
+    pub(super) reason: Option<String>,
+    #[command(flatten)]
+    pub(super) state: StateArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct TaskArgs {
+    /// The task [default: the branch]
+    #[arg(value_name = "TASK", add = ArgValueCompleter::new(complete::tasks))]
+    pub(super) task: Option<String>,
+    /// Why, in your words; kept with the record
+    #[arg(long, value_name = "TEXT")]
+    pub(super) reason: Option<String>,
+    #[command(flatten)]
+    pub(super) state: StateArgs,
+}
+
+/// A duration as the pipeline file writes it.
+fn duration(text: &str) -> Result<Duration, String> {
+    let none = (text == "0").then_some(Duration::ZERO);
+    none.or_else(|| crate::spec::duration(text))
+        .ok_or_else(|| "a time needs a number and a unit: 500ms, 30s, 10m, 1h30m".to_owned())
+}
+
+/// What is shown while a stage runs.
+#[derive(Debug, ClapArgs)]
+pub(super) struct ProgressArgs {
     /// Show no progress while a stage runs
     #[arg(long)]
     pub(super) quiet: bool,
     /// Seconds between two lines of progress where stderr is no terminal; 0 is none
     #[arg(long, value_name = "N", default_value_t = 30)]
     pub(super) progress_s: u32,
-    /// Show what would be started, and start nothing
-    #[arg(long)]
-    pub(super) dry_run: bool,
-    #[command(flatten)]
-    pub(super) state: StateArgs,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -71,9 +71,11 @@ impl ExitCode {
             Self::Usage => "the command line cannot be understood, or names something that is not there",
             Self::Invalid => "the pipeline or the configuration is invalid; nothing was started",
             Self::Locked => "another runner drives the task; the message names it",
-            Self::HeldForPerson => "held for a person: unreadable artifact, `fail: hold`, spent budget",
+            Self::HeldForPerson => {
+                "held for a person: approval, unreadable artifact, `fail: hold`, spent budget, switched off; or paused"
+            }
             Self::Internal => "orch itself broke",
-            Self::TransientInfra => "held, transient-infra: it may pass by itself",
+            Self::TransientInfra => "held or deferred, transient-infra: it may pass by itself",
             Self::PermanentEnv => "held, permanent-env: waiting will not help",
             Self::Interrupted => "interrupted by SIGINT; the task goes on at its stage",
             Self::Terminated => "stopped by SIGTERM; the task goes on at its stage",
@@ -93,7 +95,11 @@ impl ExitCode {
     /// The code of a hold.
     pub const fn of_hold(reason: &HoldReason) -> Self {
         match reason {
-            HoldReason::Failed | HoldReason::BudgetSpent { .. } | HoldReason::Unreadable(_) => Self::HeldForPerson,
+            HoldReason::Failed
+            | HoldReason::BudgetSpent { .. }
+            | HoldReason::Unreadable(_)
+            | HoldReason::Approval
+            | HoldReason::SwitchedOff { .. } => Self::HeldForPerson,
             HoldReason::TimedOut(..) | HoldReason::TransientInfra(_) => Self::TransientInfra,
             HoldReason::PermanentEnv(_) => Self::PermanentEnv,
         }

@@ -1,5 +1,6 @@
 //! `orch explain`: what was seen in an attempt, the rule that decided, and what follows from it.
 
+use crate::classify::classify_suite;
 use crate::domain::evidence::{Evidence, ReportFound, Sighting};
 use crate::domain::outcome::{Outcome, Rule};
 use crate::spec::problem::Code;
@@ -73,7 +74,7 @@ pub(super) fn find_attempt(store: &dyn Store, prefix: Option<&str>) -> Result<At
     }
 }
 
-fn in_words(attempt: &AttemptRecord) -> String {
+pub(super) fn in_words(attempt: &AttemptRecord) -> String {
     let intent = &attempt.intent;
     let mut lines = vec![
         format!("attempt {}", intent.attempt),
@@ -112,7 +113,7 @@ fn in_words(attempt: &AttemptRecord) -> String {
         lines.push("seen:".to_owned());
         lines.extend(evidence(&decided.evidence).into_iter().map(|line| format!("  {line}")));
         match &decided.outcome {
-            Some(outcome) => lines.extend(outcome_lines(outcome)),
+            Some(outcome) => lines.extend(outcome_lines(outcome, &decided.evidence)),
             None => lines.push("class: none; a cancelled attempt has no outcome".to_owned()),
         }
         lines.push(format!("came to: {}", decided.settlement.as_str()));
@@ -147,6 +148,15 @@ fn evidence(evidence: &Evidence) -> Vec<String> {
         };
         lines.push(format!("report {}: {found}", report.path));
     }
+    for check in &evidence.smoke {
+        lines.push(format!(
+            "smoke check GET {}: wanted {}, got {} (after {:.3} s)",
+            check.get,
+            check.expect,
+            check.seen.in_words(),
+            check.elapsed.as_secs_f64()
+        ));
+    }
     lines.extend(output.unfinished.iter().map(|s| format!("began and did not end: {}", at(s))));
     lines.extend(output.code_faults.iter().map(|s| format!("code that cannot be loaded or built: {}", at(s))));
     lines.extend(output.crashes.iter().map(|s| format!("crash of a test: {}", at(s))));
@@ -164,15 +174,26 @@ fn evidence(evidence: &Evidence) -> Vec<String> {
     lines
 }
 
-fn outcome_lines(outcome: &Outcome) -> Vec<String> {
+fn outcome_lines(outcome: &Outcome, evidence: &Evidence) -> Vec<String> {
     let verdict = outcome.conclusion.ruling().map(|ruling| format!(", {}", ruling.as_str())).unwrap_or_default();
+    // The rule of the checks comes after the one by which the suite itself passed.
+    let suite = classify_suite(evidence).filter(|_| outcome.rule == Rule::SmokeCheck);
+    let decisive = suite.as_ref().map_or(outcome.rule, |suite| suite.rule);
     let excluded: Vec<&str> =
-        Rule::ALL.iter().take_while(|rule| **rule != outcome.rule).map(|rule| rule.as_str()).collect();
+        Rule::ALL.iter().take_while(|rule| **rule != decisive).map(|rule| rule.as_str()).collect();
     let mut lines = vec![
         format!("class: {}{verdict} ({})", outcome.conclusion.class(), outcome.reason.as_str()),
         format!("rule: {}", outcome.rule.as_str()),
         format!("because: {}", outcome.proof.detail),
     ];
+    lines.extend(suite.map(|suite| {
+        format!(
+            "the suite by itself: pass ({}), rule {}: {}",
+            suite.reason.as_str(),
+            suite.rule.as_str(),
+            suite.proof.detail
+        )
+    }));
     if !excluded.is_empty() {
         lines.push(format!("rules that did not apply: {}", excluded.join(", ")));
     }

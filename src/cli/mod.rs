@@ -3,27 +3,33 @@
 mod args;
 mod classify;
 mod complete;
+mod config;
 mod emit;
 mod exit_code;
 mod explain;
 mod gate;
 mod graph;
+mod hold;
 mod logs;
 mod output;
 mod pipeline;
+mod plan;
 mod progress;
+mod reach;
 mod run;
 mod signals;
 mod status;
 mod store;
+mod task;
 mod view;
+mod waiting;
 mod wrap;
 
 use std::ffi::OsString;
 
 use clap::Parser as _;
 
-use args::{Args, Command, PipelineCommand, RunCommand};
+use args::{Args, Command, ConfigCommand, HoldCommand, PipelineCommand, RunCommand, TaskCommand};
 pub use exit_code::ExitCode;
 pub use output::Problem;
 
@@ -37,11 +43,14 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(args) => args,
         Err(error) => return output::usage(&error),
     };
-    if let Err(problem) = output::diagnostics() {
+    if let Err(problem) = output::diagnostics()
+        && !tells_all_settings(&args.command)
+    {
         return problem.report();
     }
     let done = match args.command {
         Command::Pipeline(PipelineCommand::Run(options)) => run::run(&options),
+        Command::Pipeline(PipelineCommand::Plan(options)) => plan::plan(&options),
         Command::Pipeline(PipelineCommand::Validate(options)) => pipeline::validate(&options),
         Command::Pipeline(PipelineCommand::Graph(options)) => graph::graph(&options),
         Command::Pipeline(PipelineCommand::Schema(_)) => Ok(pipeline::schema()),
@@ -50,9 +59,34 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Status(options) => status::status(&options),
         Command::Run(RunCommand::List(options)) => status::run_list(&options),
         Command::Run(RunCommand::Show(options)) => status::run_show(&options),
+        Command::Hold(HoldCommand::List(options)) => hold::list(&options),
+        Command::Hold(HoldCommand::Show(options)) => hold::show(&options),
+        Command::Hold(HoldCommand::Release(options)) => hold::release(&options),
+        Command::Task(TaskCommand::Pause(options)) => task::pause(&options),
+        Command::Task(TaskCommand::Resume(options)) => task::resume(&options),
+        Command::Task(TaskCommand::Cancel(options)) => task::cancel(&options),
         Command::Explain(options) => explain::explain(&options),
         Command::Logs(options) => logs::logs(&options),
         Command::Completions(options) => complete::completions(&options),
+        Command::Config(ConfigCommand::Show(options)) => config::show(&options),
     };
     done.unwrap_or_else(|problem| problem.report())
+}
+
+/// Whether a command tells every malformed setting by itself, `ORCH_LOG` among them.
+const fn tells_all_settings(command: &Command) -> bool {
+    match command {
+        Command::Pipeline(PipelineCommand::Run(_) | PipelineCommand::Plan(_))
+        | Command::Config(ConfigCommand::Show(_)) => true,
+        Command::Pipeline(PipelineCommand::Validate(_) | PipelineCommand::Graph(_) | PipelineCommand::Schema(_))
+        | Command::Classify(_)
+        | Command::Gate(_)
+        | Command::Status(_)
+        | Command::Run(_)
+        | Command::Hold(_)
+        | Command::Task(_)
+        | Command::Explain(_)
+        | Command::Logs(_)
+        | Command::Completions(_) => false,
+    }
 }

@@ -63,6 +63,7 @@ impl Progress {
                 self.show(&Work { stage, elapsed: *elapsed, limits, bytes: *bytes, silent: *silent, last_line });
             }
             Notice::RunStarted { .. }
+            | Notice::Waiting { .. }
             | Notice::AttemptStarted { .. }
             | Notice::AttemptDecided { .. }
             | Notice::Warning(_) => self.clear(),

@@ -2,15 +2,18 @@
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
+use crate::config::{Flags, Settings};
 use crate::domain::decision::{Decision, HoldReason, Settlement};
 use crate::domain::id::{NameError, Nonce, RunId, StageName, TaskName};
 use crate::domain::pipeline::Pipeline;
 use crate::domain::task::{RunEnd, TaskState};
-use crate::runner::{Clock as _, Driven, Notice, RunError, Runner, SystemClock, Wanted};
+use crate::runner::{Clock as _, Driven, Notice, PipelineFile, RunError, Runner, SystemClock, Wanted};
 use crate::store::{Holder, Store};
+use crate::workspace::git::Git;
 use crate::workspace::holder;
 use crate::workspace::lock::{Lock, LockError, Subject};
 use crate::workspace::worktree::Worktree;
@@ -20,25 +23,32 @@ use super::emit::{Emits, Stdout, Told};
 use super::output::{self, Problem};
 use super::progress::Progress;
 use super::signals::Signals;
-use super::{ExitCode, emit, pipeline, store, view};
+use super::waiting::Waiting;
+use super::{ExitCode, config, emit, pipeline, plan, reach, store, view};
 
 pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
     let emits = Emits::plan(&options.emit, if options.state.json { Stdout::Taken } else { Stdout::Answer })?;
     emits.clear()?;
     let git = store::git(&options.state.worktree)?;
     let worktree = store::worktree(&options.state, &git)?;
-    let path = pipeline_path(options, &worktree)?;
+    let path = pipeline_path(options.pipeline.as_deref(), &worktree)?;
     let (pipeline, text) = pipeline::load(&path)?;
-    let wanted = Wanted { from: stage(options.from.as_deref())?, until: stage(options.until.as_deref())? };
-    let task = task_name(options, &worktree)?;
+    let settings = settings(&config::flags(&options.overrides, &options.state), &pipeline)?;
+    let repository = repository(&git, &worktree, &pipeline)?;
+    let wanted = Wanted {
+        from: stage(options.from.as_deref())?,
+        until: stage(options.until.as_deref())?,
+        max_wait: if options.no_wait { Duration::ZERO } else { options.max_wait },
+        accept_pipeline: options.accept_pipeline,
+    };
+    let task = task_name(options.task.as_deref(), &worktree)?;
     let place = store::state(&options.state, worktree)?;
 
     // From here on a request to stop is heard, not obeyed at once: what is begun is brought to its record.
     let signals = Signals::catch()
         .map_err(|error| Problem::new(ExitCode::Internal, format!("could not watch for signals: {error}")))?;
     let clock = SystemClock;
-    let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
-    let card = holder::Holder::this_process(Nonce::new(clock.secret()), clock.now(), &words);
+    let card = holder::Holder::this_process(Nonce::new(clock.secret()), clock.now(), &words_of_this_process());
     let owner = Holder { owner: card.describe(), pid: std::process::id() };
     let take = |subject| {
         Lock::acquire(&place.state, subject, card.clone()).map_err(|error| locked(&error, options.state.json))
@@ -50,9 +60,12 @@ pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
         output::talk(&format!("orch: the last runner of this task ended without releasing it: {}", gone.describe()));
     }
     let mut store = store::open(&place.state)?;
+    for warning in settings.warnings(pipeline.stages(), &repository) {
+        output::talk(&format!("orch: warning: {warning}"));
+    }
 
     let begun = Cell::new(None);
-    let mut progress = Progress::new(options.quiet, options.progress_s);
+    let mut progress = Progress::new(options.progress.quiet, options.progress.progress_s);
     let every = progress.every();
     let mut notify = |notice: Notice<'_>| {
         if let Notice::RunStarted { run, .. } = &notice {
@@ -64,13 +77,17 @@ pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
     let mut runner = Runner {
         pipeline: &pipeline,
         pipeline_text: &text,
+        pipeline_file: Some(PipelineFile::read(path, pipeline.digest())),
         task: task.clone(),
         git: &git,
         worktree: &place.worktree,
         state: &place.state,
         store: store.as_mut(),
         holder: owner,
+        person: reach::person(),
         host_env: store::host_env(),
+        settings: &settings,
+        repository,
         clock: &clock,
         stop: signals.descriptor(),
         stopping: &|| signals.seen().is_some(),
@@ -79,7 +96,7 @@ pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
     };
     if options.dry_run {
         let plans = runner.dry_run(&wanted).map_err(|error| of_run(&error))?;
-        show_plans(&plans, options.state.json);
+        plan::show(&plans, options.state.json);
         return Ok(ExitCode::Success);
     }
     let driven = runner.drive(&wanted);
@@ -88,32 +105,60 @@ pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
         Ok(driven) => driven,
         Err(error) => {
             let problem = of_run(&error);
-            let told = told(store.as_ref(), begun.get(), &pipeline, "", problem.code);
-            emits.finish(&told.unwrap_or_else(|_| nothing(&pipeline)).broken(&problem.message), problem.code);
+            let told = told(store.as_ref(), begun.get(), &pipeline, "", None);
+            let mut told = told.unwrap_or_else(|_| nothing(&pipeline, "", None)).broken(&problem.message);
+            told.set("exit_code", json!(problem.code.code()));
+            emits.finish(&told, problem.code);
             return Err(problem);
         }
     };
     let code = exit_code(&driven, &signals);
-    let run = match &driven {
-        Driven::Ran { run, .. } | Driven::PassedAlready { run, .. } | Driven::DoneAlready { run } => *run,
+    let code = report(options, store.as_ref(), &pipeline, &task, &driven, code, &emits)?;
+    checkout.release();
+    lock.release();
+    Ok(code)
+}
+
+/// Tells how the run came out, to people and to the CI around; gives the exit code.
+fn report(
+    options: &RunArgs,
+    store: &dyn Store,
+    pipeline: &Pipeline,
+    task: &TaskName,
+    driven: &Driven,
+    code: ExitCode,
+    emits: &Emits,
+) -> Result<ExitCode, Problem> {
+    let run = match driven {
+        Driven::Ran { run, .. } | Driven::PassedAlready { run, .. } | Driven::DoneAlready { run } => Some(*run),
+        Driven::Stays { run, .. } => *run,
     };
-    let headline = headline(&task, &driven);
+    let failed = |error| store::of_store(&error);
+    let stored = store.task(task).map_err(failed)?;
+    let attempt = match &stored {
+        Some(stored) => reach::last_attempt(store, stored)?,
+        None => None,
+    };
+    let state = stored.as_ref().map(|stored| &stored.task.state);
+    let waiting = state.and_then(|state| Waiting::of(task, state, attempt.as_ref()));
+    let headline = headline(task, driven, waiting.as_ref());
     if !options.state.json && !emits.takes_stdout() {
         output::data(&emit::talk(&headline));
     }
-    let code = if options.state.json || !emits.is_empty() {
-        let mut told = told(store.as_ref(), Some(run), &pipeline, headline.lines().next().unwrap_or_default(), code)?;
+    Ok(if options.state.json || !emits.is_empty() {
+        let heading = headline.lines().next().unwrap_or_default();
+        let mut told = told(store, run, pipeline, heading, state)?.waits(waiting.as_ref());
+        told.set("hold", json!(waiting.map(|waiting| waiting.document())));
+        told.set("exit_code", json!(code.code()));
         told.set("already_done", json!(matches!(driven, Driven::DoneAlready { .. } | Driven::PassedAlready { .. })));
+        told.set("nothing_started", json!(!matches!(driven, Driven::Ran { .. })));
         if options.state.json {
             output::document(told.document());
         }
         emits.finish(&told, code)
     } else {
         code
-    };
-    checkout.release();
-    lock.release();
-    Ok(code)
+    })
 }
 
 /// A run as reports tell it.
@@ -122,44 +167,53 @@ fn told(
     run: Option<RunId>,
     pipeline: &Pipeline,
     heading: &str,
-    code: ExitCode,
+    state: Option<&TaskState>,
 ) -> Result<Told, Problem> {
     let failed = |error| store::of_store(&error);
-    let Some(run) = run else { return Ok(nothing(pipeline)) };
-    let Some(record) = store.run(run).map_err(failed)? else { return Ok(nothing(pipeline)) };
-    let state = store.task(&record.task).map_err(failed)?.map(|stored| stored.task.state);
-    let attempts = store.attempts(run).map_err(failed)?;
-    let document = view::run(&record, state.as_ref(), &attempts);
-    let mut told = Told::of_run(heading, &record, state.as_ref(), &attempts, document);
-    told.set("exit_code", json!(code.code()));
-    Ok(told)
+    let record = run.map(|run| store.run(run)).transpose().map_err(failed)?.flatten();
+    let Some(record) = record else { return Ok(nothing(pipeline, heading, state)) };
+    let attempts = store.attempts(record.start.run).map_err(failed)?;
+    let document = view::run(&record, state, &attempts);
+    Ok(Told::of_run(heading, &record, &attempts, document))
 }
 
-fn nothing(pipeline: &Pipeline) -> Told {
-    Told::nothing(pipeline.name().as_str(), json!({ "version": 1, "run": null }))
+fn nothing(pipeline: &Pipeline, heading: &str, state: Option<&TaskState>) -> Told {
+    let document = json!({ "version": 1, "run": null, "state": state.map(TaskState::status) });
+    Told::nothing(pipeline.name().as_str(), heading, document)
+}
+
+/// Reads every setting before anything is made or started.
+pub(super) fn settings(flags: &Flags, pipeline: &Pipeline) -> Result<Settings, Problem> {
+    Settings::read(&config::variables(), flags, Some(pipeline)).map_err(|problems| config::refused(&problems))
+}
+
+/// What the repository is called where switches name it.
+pub(super) fn repository(git: &Git<'_>, worktree: &Worktree, pipeline: &Pipeline) -> Result<String, Problem> {
+    worktree.repository(git, pipeline.repository()).map(|found| found.name).map_err(|error| store::of_git(&error))
 }
 
 /// The first line of the answer: it never says a good word when the task is held.
-fn headline(task: &TaskName, driven: &Driven) -> String {
-    match driven {
-        Driven::PassedAlready { until, run } => {
+fn headline(task: &TaskName, driven: &Driven, waiting: Option<&Waiting<'_>>) -> String {
+    // What a suite says of itself stands below: the first line is read alone, and held is no good news.
+    match (driven, waiting) {
+        (Driven::Ran { run, .. }, Some(waiting)) => format!(
+            "{}\nrun {run}; `orch explain` says what was seen, `orch logs` shows the output",
+            waiting.in_words()
+        ),
+        (Driven::Stays { found, .. }, Some(waiting)) => {
+            let looked = found.as_deref().map(|found| format!("looked: {found}\n")).unwrap_or_default();
+            format!("{}\n{looked}nothing was started; `orch explain` says what was seen", waiting.in_words())
+        }
+        (Driven::PassedAlready { until, run }, _) => {
             format!(
                 "task {task}: {until} has passed already for this commit, tree and pipeline (run {run}); nothing was started"
             )
         }
-        Driven::DoneAlready { run } => {
+        (Driven::DoneAlready { run }, _) => {
             format!("task {task}: done already for this commit, tree and pipeline (run {run}); nothing was started")
         }
-        Driven::Ran { run, end, state } => match (end, state) {
-            (_, TaskState::Held { stage, reason, .. }) => {
-                // What a suite says of itself stands below: the first line is read alone, and held is no good news.
-                format!(
-                    "task {task}: HELD at {stage} ({})\n{}\nrun {run}; `orch explain` says what was seen, `orch logs` shows the output, \
-                     `orch pipeline run` tries the stage again",
-                    reason.kind(),
-                    reason.text()
-                )
-            }
+        (Driven::Stays { state, .. }, None) => format!("task {task}: {}; nothing was started", state.status()),
+        (Driven::Ran { run, end, state }, None) => match (end, state) {
             (_, TaskState::Done { .. }) => format!("task {task}: done (run {run})"),
             (_, TaskState::Failed { stage, .. }) => {
                 format!("task {task}: FAILED at {stage} (run {run}); `orch explain` and `orch logs --failed` say more")
@@ -178,7 +232,9 @@ fn headline(task: &TaskName, driven: &Driven) -> String {
 fn exit_code(driven: &Driven, signals: &Signals) -> ExitCode {
     match driven {
         Driven::DoneAlready { .. } | Driven::PassedAlready { .. } => ExitCode::Success,
+        Driven::Stays { state, .. } => of_state(state, signals),
         Driven::Ran { end, state, .. } => match (end, state) {
+            (RunEnd::Held, TaskState::Deferred { .. }) => ExitCode::TransientInfra,
             (_, TaskState::Held { reason, .. }) => ExitCode::of_hold(reason),
             (_, TaskState::Failed { .. }) => ExitCode::Failed,
             (RunEnd::Done, _) => ExitCode::Success,
@@ -187,16 +243,31 @@ fn exit_code(driven: &Driven, signals: &Signals) -> ExitCode {
     }
 }
 
-fn stage(text: Option<&str>) -> Result<Option<StageName>, Problem> {
+/// How orch ends for a task that stays as it is.
+fn of_state(state: &TaskState, signals: &Signals) -> ExitCode {
+    match state {
+        TaskState::Held { reason, .. } => ExitCode::of_hold(reason),
+        TaskState::Paused { .. } => ExitCode::HeldForPerson,
+        TaskState::Deferred { .. } | TaskState::Waiting { .. } => ExitCode::TransientInfra,
+        TaskState::Queued { .. }
+        | TaskState::Ready { .. }
+        | TaskState::Running { .. }
+        | TaskState::Done { .. }
+        | TaskState::Failed { .. }
+        | TaskState::Cancelled { .. } => signals.exit_code(),
+    }
+}
+
+pub(super) fn stage(text: Option<&str>) -> Result<Option<StageName>, Problem> {
     let refused = |error: NameError| {
         Problem::new(ExitCode::Usage, error.to_string()).help("the pipeline file names its stages under `stages:`")
     };
     text.map(|text| StageName::new(text).map_err(refused)).transpose()
 }
 
-fn pipeline_path(options: &RunArgs, worktree: &Worktree) -> Result<PathBuf, Problem> {
-    if let Some(path) = &options.pipeline {
-        return Ok(path.clone());
+pub(super) fn pipeline_path(given: Option<&Path>, worktree: &Worktree) -> Result<PathBuf, Problem> {
+    if let Some(path) = given {
+        return Ok(path.to_owned());
     }
     only_pipeline(worktree.toplevel())
 }
@@ -226,9 +297,9 @@ fn is_yaml(path: &Path) -> bool {
     path.is_file() && path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
 }
 
-fn task_name(options: &RunArgs, worktree: &Worktree) -> Result<TaskName, Problem> {
-    if let Some(name) = &options.task {
-        return TaskName::new(name.clone()).map_err(|error| {
+pub(super) fn task_name(given: Option<&str>, worktree: &Worktree) -> Result<TaskName, Problem> {
+    if let Some(name) = given {
+        return TaskName::new(name).map_err(|error| {
             Problem::new(ExitCode::Usage, error.to_string()).help("`orch status` lists the tasks there are")
         });
     }
@@ -240,7 +311,7 @@ fn task_name(options: &RunArgs, worktree: &Worktree) -> Result<TaskName, Problem
     })
 }
 
-fn locked(error: &LockError, as_json: bool) -> Problem {
+pub(super) fn locked(error: &LockError, as_json: bool) -> Problem {
     let code = match error {
         LockError::Held { .. } => ExitCode::Locked,
         LockError::Unsafe { .. } | LockError::StateDir(_) | LockError::Io { .. } => ExitCode::Internal,
@@ -262,7 +333,7 @@ fn locked(error: &LockError, as_json: bool) -> Problem {
     Problem::could_not(code, error).help(error.help())
 }
 
-fn of_run(error: &RunError) -> Problem {
+pub(super) fn of_run(error: &RunError) -> Problem {
     let help = match error {
         RunError::UnknownStage { .. } => "name one of those with --from or --until".to_owned(),
         RunError::NotBuilt { .. } => "nothing was started; run a part without it, with --from and --until".to_owned(),
@@ -277,6 +348,23 @@ fn of_run(error: &RunError) -> Problem {
             "finish it there with `orch pipeline run`, or give this worktree a task of its own with --task".to_owned()
         }
         RunError::UntilBefore { .. } => "name a stage that passes lead to".to_owned(),
+        RunError::PipelineChanged { .. } => {
+            "restore the file, or go on with the new one: `orch pipeline run --accept-pipeline`; no earlier verdict \
+             stands for it then"
+                .to_owned()
+        }
+        RunError::PipelineEdited { .. } => {
+            "what was recorded is kept; restore the file and run again, or go on with the new one: `orch pipeline run \
+             --accept-pipeline`"
+                .to_owned()
+        }
+        RunError::StageGone { .. } => "start at one that it has, with --from STAGE".to_owned(),
+        RunError::NoTask { .. } => "`orch status` lists the tasks there are".to_owned(),
+        RunError::NotNow { .. } => "`orch status` shows where each task stands".to_owned(),
+        RunError::NotAsked { .. } => "`orch hold list` says what each task waits for".to_owned(),
+        RunError::NeedsAnswer { task } => {
+            format!("`orch hold release {task} --approve --reason TEXT`, or `--reject --reason TEXT`")
+        }
         RunError::Plan { .. } => "set the variable, or declare it under `env:` of the stage's producer".to_owned(),
         RunError::Prepare { source, .. } => prepare_help(source),
         RunError::Store(error) => return store::of_store(error),
@@ -294,12 +382,19 @@ fn of_run(error: &RunError) -> Problem {
     };
     let code = match error {
         RunError::LeftHere { .. } => ExitCode::Locked,
+        RunError::NoTask { .. }
+        | RunError::NotNow { .. }
+        | RunError::NotAsked { .. }
+        | RunError::NeedsAnswer { .. } => ExitCode::Usage,
         RunError::UnknownStage { .. }
         | RunError::ReportCommitted { .. }
         | RunError::Prepare { .. }
         | RunError::NotBuilt { .. }
         | RunError::UntilBefore { .. }
         | RunError::Elsewhere { .. }
+        | RunError::PipelineChanged { .. }
+        | RunError::PipelineEdited { .. }
+        | RunError::StageGone { .. }
         | RunError::Plan { .. } => ExitCode::Invalid,
         RunError::Store(_)
         | RunError::Git(_)
@@ -320,7 +415,7 @@ fn prepare_help(error: &crate::producer::PrepareError) -> String {
     }
 }
 
-fn tell(notice: &Notice<'_>) {
+pub(super) fn tell(notice: &Notice<'_>) {
     let text = match notice {
         Notice::RunStarted { task, run, stage } => format!("orch: run {run}: task {task} at {stage}"),
         Notice::AttemptStarted { stage, place: (visit, number), argv, .. } => {
@@ -346,7 +441,14 @@ fn tell(notice: &Notice<'_>) {
                 Decision::Advance(_)
                 | Decision::Rollback { .. }
                 | Decision::Rewrite
-                | Decision::Hold(HoldReason::Failed | HoldReason::BudgetSpent { .. } | HoldReason::Unreadable(_))
+                | Decision::Retry { .. }
+                | Decision::Hold(
+                    HoldReason::Failed
+                    | HoldReason::BudgetSpent { .. }
+                    | HoldReason::Unreadable(_)
+                    | HoldReason::Approval
+                    | HoldReason::SwitchedOff { .. },
+                )
                 | Decision::Fail
                 | Decision::Interrupt => view::decision(decision),
             };
@@ -354,51 +456,28 @@ fn tell(notice: &Notice<'_>) {
         }
         // It is shown elsewhere.
         Notice::Working { .. } => return,
+        Notice::Waiting { stage, deferral, left } => format!(
+            "orch: {stage}: waiting {} for retry {} of {}, due {:.0}",
+            crate::classify::shown_duration(*left),
+            deferral.retry,
+            deferral.max,
+            deferral.due
+        ),
         Notice::Warning(text) => format!("orch: warning: {text}"),
     };
     output::talk(&emit::talk(&text));
 }
 
+/// The command line of this process.
+pub(super) fn words_of_this_process() -> Vec<String> {
+    std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect()
+}
+
 /// Arguments for people: words with blanks in quotes, control characters escaped.
-fn words(argv: &[String]) -> String {
+pub(super) fn words(argv: &[String]) -> String {
     let shown = |word: &String| {
         let plain = !word.is_empty() && word.chars().all(|c| c.is_ascii_graphic() && !matches!(c, '\'' | '"' | '\\'));
         if plain { word.clone() } else { format!("{word:?}") }
     };
     argv.iter().map(shown).collect::<Vec<_>>().join(" ")
-}
-
-fn show_plans(plans: &[(crate::domain::pipeline::Stage, crate::domain::plan::AttemptPlan)], as_json: bool) {
-    if as_json {
-        let stages: Vec<Value> = plans
-            .iter()
-            .map(|(stage, plan)| {
-                json!({
-                    "stage": stage.name.as_str(),
-                    "producer": plan.producer.as_str(),
-                    "argv": plan.shown.words(),
-                    "cwd": plan.cwd.display().to_string(),
-                    "env_names": plan.env.names(),
-                    "gate": stage.gate.as_str(),
-                    "artifact": stage.artifact.as_ref().map(crate::domain::id::RelPath::as_str),
-                })
-            })
-            .collect();
-        output::document(&json!({ "version": 1, "dry_run": true, "stages": stages }));
-        return;
-    }
-    if plans.is_empty() {
-        output::data("nothing would be started: the task is done for this commit, tree and pipeline");
-    }
-    for (stage, plan) in plans {
-        output::data(&format!(
-            "{}: {} {}\n  in {}, gate {}, environment {}",
-            stage.name,
-            plan.producer.as_str(),
-            words(plan.shown.words()),
-            plan.cwd.display(),
-            stage.gate.as_str(),
-            plan.env.names().join(" ")
-        ));
-    }
 }

@@ -5,30 +5,39 @@ use std::str::FromStr as _;
 use serde_json::{Value, json};
 
 use crate::domain::id::{RunId, TaskName};
-use crate::domain::task::TaskState;
 use crate::store::{RunFilter, Store, Version};
 use crate::workspace::lock::{self, LockView, Subject};
 use crate::workspace::logs;
 
 use super::args::{RunListArgs, RunShowArgs, StateArgs};
 use super::output::{self, Problem};
+use super::reach::last_attempt;
 use super::store::{Place, of_store};
+use super::waiting::Waiting;
 use super::{ExitCode, store, view};
 
 pub(super) fn status(options: &StateArgs) -> Result<ExitCode, Problem> {
     let git = store::git(&options.worktree)?;
     let place = store::place(options, &git)?;
-    let tasks = match store::open_existing(&place.state)? {
+    let store = store::open_existing(&place.state)?;
+    let tasks = match &store {
         Some(store) => store.tasks().map_err(|error| of_store(&error))?,
+        None => Vec::new(),
+    };
+    let attempts = match &store {
+        Some(store) => {
+            tasks.iter().map(|stored| last_attempt(store.as_ref(), stored)).collect::<Result<Vec<_>, _>>()?
+        }
         None => Vec::new(),
     };
     let holders: Vec<Option<String>> = tasks.iter().map(|stored| holder(&place, &stored.task.name)).collect();
     if options.json {
         let tasks: Vec<Value> = tasks
             .iter()
+            .zip(&attempts)
             .zip(&holders)
-            .map(|(stored, holder)| {
-                let mut shown = view::task(stored);
+            .map(|((stored, attempt), holder)| {
+                let mut shown = view::task(stored, attempt.as_ref());
                 shown["holder"] = json!(holder);
                 shown
             })
@@ -45,18 +54,12 @@ pub(super) fn status(options: &StateArgs) -> Result<ExitCode, Problem> {
     if tasks.is_empty() {
         output::data("no task yet; `orch pipeline run` makes one");
     }
-    for (stored, holder) in tasks.iter().zip(holders) {
+    for ((stored, attempt), holder) in tasks.iter().zip(&attempts).zip(holders) {
         let task = &stored.task;
         let stage = task.state.stage().map(|stage| format!(" at {stage}")).unwrap_or_default();
-        let why = match &task.state {
-            TaskState::Held { reason, .. } => format!(": {}", reason.text()),
-            TaskState::Queued { .. }
-            | TaskState::Ready { .. }
-            | TaskState::Running { .. }
-            | TaskState::Done { .. }
-            | TaskState::Failed { .. }
-            | TaskState::Cancelled { .. } => String::new(),
-        };
+        let why = Waiting::of(&task.name, &task.state, attempt.as_ref())
+            .map(|waiting| format!(": {}; {}", waiting.text(), waiting.way_out()))
+            .unwrap_or_default();
         let holder = holder.map(|holder| format!(" [{holder}]")).unwrap_or_default();
         let line = format!("{}: {}{stage}{why}{holder}", task.name, task.state.status());
         // Why it waits may be what a suite printed.

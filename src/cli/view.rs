@@ -4,12 +4,15 @@ use serde_json::{Value, json};
 
 use crate::domain::decision::Decision;
 use crate::domain::evidence::{Exit, ExitRecord};
+use crate::domain::id::TaskName;
 use crate::domain::pipeline::Advance;
+use crate::domain::smoke::{SmokeFacts, SmokeSense};
 use crate::domain::task::TaskState;
 use crate::store::{AttemptRecord, RunRecord, StoredTask};
 
-use super::ExitCode;
 use super::classify;
+use super::waiting::Waiting;
+use crate::classify::shown_duration;
 
 /// Version of the documents.
 const VERSION: u32 = 1;
@@ -29,7 +32,7 @@ pub(super) fn run(run: &RunRecord, state: Option<&TaskState>, attempts: &[Attemp
         "end": run.closing.map(|closing| closing.end.as_str()),
         "closed_at": run.closing.map(|closing| closing.at.to_string()),
         "state": state.map(TaskState::status),
-        "hold": state.and_then(hold),
+        "hold": state.and_then(|state| hold(&run.task, state, attempts.last())),
         "attempts": attempts.iter().map(attempt).collect::<Vec<_>>(),
     })
 }
@@ -46,7 +49,7 @@ pub(super) fn run_line(run: &RunRecord) -> Value {
 }
 
 /// A task and where it stands.
-pub(super) fn task(stored: &StoredTask) -> Value {
+pub(super) fn task(stored: &StoredTask, attempt: Option<&AttemptRecord>) -> Value {
     let task = &stored.task;
     json!({
         "task": task.name.as_str(),
@@ -54,21 +57,16 @@ pub(super) fn task(stored: &StoredTask) -> Value {
         "stage": task.state.stage().map(crate::domain::id::StageName::as_str),
         "run": task.state.live_run().map(|run| run.to_string()),
         "worktree": task.worktree.display().to_string(),
-        "hold": hold(&task.state),
+        "hold": hold(&task.name, &task.state, attempt),
+        "takes_a_turn": task.state.takes_a_turn(),
+        "visits": task.visits.iter().map(|(stage, n)| (stage.to_string(), json!(n))).collect::<serde_json::Map<_, _>>(),
         "spent": task.spent.budgets.iter().map(|(name, n)| (name.to_string(), json!(n))).collect::<serde_json::Map<_, _>>(),
     })
 }
 
-/// A hold: its kind, its stage, why, and the exit code it has.
-pub(super) fn hold(state: &TaskState) -> Option<Value> {
-    let TaskState::Held { stage, reason, since, .. } = state else { return None };
-    Some(json!({
-        "stage": stage.as_str(),
-        "kind": reason.kind(),
-        "text": reason.text(),
-        "since": since.to_string(),
-        "exit_code": ExitCode::of_hold(reason).code(),
-    }))
+/// What a task waits for, where it does.
+fn hold(task: &TaskName, state: &TaskState, attempt: Option<&AttemptRecord>) -> Option<Value> {
+    Waiting::of(task, state, attempt).map(|waiting| waiting.document())
 }
 
 /// An attempt, as far as it is.
@@ -83,6 +81,7 @@ pub(super) fn attempt(attempt: &AttemptRecord) -> Value {
         "number": intent.number.get(),
         "producer": intent.producer.as_str(),
         "chosen": intent.chosen,
+        "fallback": intent.fallback,
         "argv": intent.argv,
         "cwd": intent.cwd.display().to_string(),
         "env_names": intent.env_names,
@@ -96,12 +95,23 @@ pub(super) fn attempt(attempt: &AttemptRecord) -> Value {
         "leaked": record.map(|record| record.leaked.iter().map(|leaked| leaked.name.clone()).collect::<Vec<_>>()),
         "kill_tier": record.map(|record| json!(record.tier)),
         "outcome": decided.and_then(|decided| decided.outcome.as_ref()).map(classify::document),
+        "smoke": decided.map(|decided| decided.evidence.smoke.iter().map(smoke).collect::<Vec<_>>()),
         "settlement": decided.map(|decided| decided.settlement.as_str()),
         "decision": decided.map(|decided| decision(&decided.decision)),
         "artifact": decided.and_then(|decided| decided.artifact.as_ref()).map(|artifact| json!({
             "path": artifact.path.as_str(),
             "digest": artifact.digest.to_string(),
         })),
+    })
+}
+
+fn smoke(check: &SmokeFacts) -> Value {
+    json!({
+        "get": check.get,
+        "expect": check.expect,
+        "got": check.seen.in_words(),
+        "right": check.sense() == SmokeSense::Right,
+        "elapsed_ms": u64::try_from(check.elapsed.as_millis()).unwrap_or(u64::MAX),
     })
 }
 
@@ -118,6 +128,7 @@ pub(super) fn exit_in_words(record: &ExitRecord) -> String {
         Exit::Cancelled { .. } => "cancelled".to_owned(),
         Exit::SpawnFailed(failure) => format!("never started: {} `{}`", failure.step.as_str(), failure.subject),
         Exit::Lost { reason } => format!("lost: {}", reason.as_str()),
+        Exit::Answered(answer) => format!("answered by {}", answer.by),
     }
 }
 
@@ -128,6 +139,7 @@ pub(super) fn decision(decision: &Decision) -> String {
         Decision::Advance(Advance::Done) => "done".to_owned(),
         Decision::Rollback { to, charge } => format!("roll back to {to}, charged to {charge}"),
         Decision::Rewrite => "once more, to mend the artifact".to_owned(),
+        Decision::Retry { retry, max, pause } => format!("retry {retry} of {max} in {}", shown_duration(*pause)),
         Decision::Hold(reason) => format!("hold: {}", reason.text()),
         Decision::Fail => "failed".to_owned(),
         Decision::Interrupt => "interrupted".to_owned(),

@@ -98,8 +98,8 @@ pub struct SmokeResult {
     pub expected: String,
     /// What was got.
     pub got: String,
-    /// Whether that was right.
-    pub ruling: Ruling,
+    /// Whether that was right; `None` where the service itself gave no answer.
+    pub ruling: Option<Ruling>,
 }
 
 /// The one map from a ruling to an artifact's words (row B4): front-matter keys and values, the verdict key first.
@@ -193,7 +193,7 @@ impl Artifact {
         }
         let mut lines: Vec<String> = self.failing.iter().take(FAILING_MAX).map(|name| code(name)).collect();
         lines.extend(more(self.failing.len(), FAILING_MAX, ""));
-        let wrong = self.smoke.iter().filter(|check| check.ruling == Ruling::Fail);
+        let wrong = self.smoke.iter().filter(|check| check.ruling == Some(Ruling::Fail));
         lines.extend(wrong.take(SMOKE_MAX).map(SmokeResult::fault));
         if lines.is_empty() {
             lines.push(self.sentence());
@@ -226,7 +226,7 @@ impl SmokeResult {
     /// A row of the table, with the line end before it.
     fn row(&self) -> String {
         let [name, expected, got] = self.shown().map(|field| cell(&field));
-        format!("\n| {name} | {expected} | {got} | {} |", self.ruling.as_str())
+        format!("\n| {name} | {expected} | {got} | {} |", self.ruling.map_or("none", Ruling::as_str))
     }
 
     /// A line of the failures.

@@ -1,11 +1,12 @@
 //! What an attempt came to, and what is done about it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::evidence::{Canceller, Limit};
-use super::id::{BudgetName, StageName};
+use super::id::{BudgetName, StageName, SwitchName};
 use super::outcome::{Outcome, Reason};
 use super::pipeline::Advance;
 use super::verdict::Unreadable;
@@ -62,7 +63,8 @@ impl Fault {
     }
 }
 
-/// What a task has used up. Rollbacks are counted for the task's life, rewrites for the current visit.
+/// What a task has used up. Rollbacks are counted until a person releases the hold of a spent budget, rewrites and
+/// retries for the current visit, until a hold of it is released.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Spent {
@@ -70,6 +72,9 @@ pub struct Spent {
     pub budgets: BTreeMap<BudgetName, u32>,
     /// Attempts of this visit that left an unreadable artifact and were given another try.
     pub rewrites: u32,
+    /// Attempts of this visit that met a passing fault and were given another try.
+    #[serde(default)]
+    pub retries: u32,
 }
 
 impl Spent {
@@ -94,6 +99,15 @@ pub enum Decision {
     },
     /// The same stage once more, so that its producer can mend its artifact.
     Rewrite,
+    /// The same stage once more after a pause, for a fault that may pass.
+    Retry {
+        /// n-th retry of the visit, from 1.
+        retry: u32,
+        /// How many the visit may have.
+        max: u32,
+        /// How long to wait first.
+        pause: Duration,
+    },
     /// The task waits, with a reason.
     Hold(HoldReason),
     /// The task ends as failed.
@@ -123,6 +137,15 @@ pub enum HoldReason {
     PermanentEnv(Fault),
     /// A passing fault of the infrastructure.
     TransientInfra(Fault),
+    /// The stage is a person's to decide.
+    Approval,
+    /// The stage's producer is switched off or out of scope, and nothing else is declared to run.
+    SwitchedOff {
+        /// The switch.
+        switch: SwitchName,
+        /// What it says.
+        why: String,
+    },
 }
 
 impl HoldReason {
@@ -135,15 +158,30 @@ impl HoldReason {
             Self::TimedOut(..) => "timed-out",
             Self::PermanentEnv(_) => "permanent-env",
             Self::TransientInfra(_) => "transient-infra",
+            Self::Approval => "approval",
+            Self::SwitchedOff { .. } => "switched-off",
+        }
+    }
+
+    /// Whether the stage is held before anything of it was started.
+    pub const fn is_before_a_start(&self) -> bool {
+        match self {
+            Self::Approval | Self::SwitchedOff { .. } => true,
+            Self::Failed
+            | Self::BudgetSpent { .. }
+            | Self::Unreadable(_)
+            | Self::TimedOut(..)
+            | Self::PermanentEnv(_)
+            | Self::TransientInfra(_) => false,
         }
     }
 
     /// One line for people.
     pub fn text(&self) -> String {
         match self {
-            Self::Failed => "the suite failed, and the stage asks for a person (`fail: hold`)".to_owned(),
+            Self::Failed => "the gate said no, and the stage asks for a person (`fail: hold`)".to_owned(),
             Self::BudgetSpent { budget, max } => {
-                format!("the suite failed, and the budget `{budget}` is spent ({max} allowed)")
+                format!("the gate said no, and the budget `{budget}` is spent ({max} allowed)")
             }
             Self::Unreadable(unreadable) => format!("the artifact gives no verdict: {unreadable}"),
             Self::TimedOut(limit, fault) => format!("the {} limit ended the attempt: {}", limit.as_str(), fault.detail),
@@ -153,6 +191,44 @@ impl HoldReason {
             Self::TransientInfra(fault) => {
                 format!("the infrastructure is at fault ({}): {}", fault.reason.as_str(), fault.detail)
             }
+            Self::Approval => "a person must approve or reject".to_owned(),
+            Self::SwitchedOff { why, .. } => format!("nothing may run here: {why}"),
+        }
+    }
+}
+
+/// What must come true before a held task goes on (DESIGN D18).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Probe {
+    /// A person looks and releases the hold.
+    Person,
+    /// A person approves or rejects.
+    Answer,
+    /// The program can be found where the producer would look for it.
+    Program(String),
+    /// The producer's working folder is there.
+    Folder(String),
+    /// The switch lets the producer, or its fallback, run.
+    Switch(SwitchName),
+}
+
+impl Probe {
+    /// What it waits for, for people.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Person => "a person's word".to_owned(),
+            Self::Answer => "a person's approval or rejection".to_owned(),
+            Self::Program(name) => format!("the program `{name}` can be found"),
+            Self::Folder(path) => format!("the folder `{path}` is there"),
+            Self::Switch(name) => format!("the switch `{name}` lets something run"),
+        }
+    }
+
+    /// Whether orch can look for itself.
+    pub const fn can_be_tried(&self) -> bool {
+        match self {
+            Self::Person | Self::Answer => false,
+            Self::Program(_) | Self::Folder(_) | Self::Switch(_) => true,
         }
     }
 }

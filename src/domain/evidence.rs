@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::id::{AttemptId, Digest, Nonce};
 use super::pipeline::{Adapter, EvidenceKind, OnTimeout, ReportKind};
+use super::smoke::SmokeFacts;
 
 /// How a producer's process ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +47,20 @@ pub enum Exit {
         /// What is known of why.
         reason: LostReason,
     },
+    /// There was no process: a person answered.
+    Answered(Answer),
+}
+
+/// A person's word on an approval.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Answer {
+    /// Approved or rejected.
+    pub approved: bool,
+    /// Who.
+    pub by: String,
+    /// Why, in the person's words.
+    pub why: String,
 }
 
 /// Which of our limits fired.
@@ -254,6 +269,9 @@ pub struct Evidence {
     pub control: Option<Control>,
     /// Whether the worktree's tree is the same before and after; `None` where nothing compared it.
     pub tree: Option<TreeFacts>,
+    /// What the declared smoke checks saw, in their order.
+    #[serde(default)]
+    pub smoke: Vec<SmokeFacts>,
 }
 
 /// What a stage declares about its own end.

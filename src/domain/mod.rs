@@ -12,6 +12,7 @@ pub mod outcome;
 pub mod pipeline;
 mod pipeline_laws;
 pub mod plan;
+pub mod smoke;
 pub mod stamp;
 pub mod task;
 pub mod verdict;

@@ -73,6 +73,8 @@ impl Ruling {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rule {
+    /// 0: there was no process; a person answered.
+    Answer,
     /// 1: the command was never started.
     SpawnErrno,
     /// 2: a complete summary or report with failures.
@@ -101,11 +103,14 @@ pub enum Rule {
     ControlRun,
     /// 11: nothing proves anything.
     NoProof,
+    /// 12: a pass whose smoke checks did not all have the wanted answer.
+    SmokeCheck,
 }
 
 impl Rule {
     /// Every rule, in order.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
+        Self::Answer,
         Self::SpawnErrno,
         Self::RedEvidence,
         Self::CodeFault,
@@ -120,11 +125,13 @@ impl Rule {
         Self::ExitMap,
         Self::ControlRun,
         Self::NoProof,
+        Self::SmokeCheck,
     ];
 
     /// The stable id of documents: number and name.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Answer => "0-answer",
             Self::SpawnErrno => "1-spawn-errno",
             Self::RedEvidence => "2-red-evidence",
             Self::CodeFault => "3-code-fault",
@@ -139,6 +146,7 @@ impl Rule {
             Self::ExitMap => "11-exit-map",
             Self::ControlRun => "11-control-run",
             Self::NoProof => "11-no-proof",
+            Self::SmokeCheck => "12-smoke-check",
         }
     }
 }
@@ -163,6 +171,10 @@ pub enum Reason {
     ExitCodeFail,
     /// The stage says that its total limit is part of its contract.
     TimeoutFail,
+    /// A person approved.
+    Approved,
+    /// A person rejected.
+    Rejected,
     /// The command could not be started, for good.
     SpawnFailed,
     /// The command could not be started for want of something that may come back.
@@ -205,6 +217,12 @@ pub enum Reason {
     BaseCannotRun,
     /// The base commit runs it; the change broke it.
     ChangeBrokeRunner,
+    /// The suite passed, and a smoke check got a wrong answer.
+    SmokeFailed,
+    /// The suite passed, and a smoke check got no answer from the service itself.
+    SmokeUnreachable,
+    /// The suite passed, and a smoke check could not trust the service's certificate.
+    SmokeTls,
     /// Nothing known; at most one more try.
     Unclassified,
     /// orch itself broke while it handled the attempt.
@@ -213,7 +231,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 36] = [
         Self::TestsPassed,
         Self::TestsFailed,
         Self::CodeFault,
@@ -222,6 +240,8 @@ impl Reason {
         Self::ExitCodePass,
         Self::ExitCodeFail,
         Self::TimeoutFail,
+        Self::Approved,
+        Self::Rejected,
         Self::SpawnFailed,
         Self::SpawnResources,
         Self::ChannelBroke,
@@ -243,6 +263,9 @@ impl Reason {
         Self::TreeChanged,
         Self::BaseCannotRun,
         Self::ChangeBrokeRunner,
+        Self::SmokeFailed,
+        Self::SmokeUnreachable,
+        Self::SmokeTls,
         Self::Unclassified,
         Self::Internal,
     ];
@@ -258,6 +281,8 @@ impl Reason {
             Self::ExitCodePass => "exit-code-pass",
             Self::ExitCodeFail => "exit-code-fail",
             Self::TimeoutFail => "timeout-fail",
+            Self::Approved => "approved",
+            Self::Rejected => "rejected",
             Self::SpawnFailed => "spawn-failed",
             Self::SpawnResources => "spawn-resources",
             Self::ChannelBroke => "channel-broke",
@@ -279,6 +304,9 @@ impl Reason {
             Self::TreeChanged => "tree-changed",
             Self::BaseCannotRun => "base-cannot-run",
             Self::ChangeBrokeRunner => "change-broke-runner",
+            Self::SmokeFailed => "smoke-failed",
+            Self::SmokeUnreachable => "smoke-unreachable",
+            Self::SmokeTls => "smoke-tls",
             Self::Unclassified => "unclassified",
             Self::Internal => "internal",
         }
@@ -303,4 +331,20 @@ pub struct Proof {
     pub pattern: Option<String>,
     /// Tests, where they were counted.
     pub counts: Option<Counts>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documentation_has_every_rule() {
+        let page = include_str!("../../docs/reference/classification.md");
+        for rule in Rule::ALL {
+            assert!(page.contains(&format!("`{}`", rule.as_str())), "{}", rule.as_str());
+        }
+        for reason in [Reason::SmokeFailed, Reason::SmokeUnreachable, Reason::SmokeTls] {
+            assert!(page.contains(&format!("`{}`", reason.as_str())), "{}", reason.as_str());
+        }
+    }
 }

@@ -158,6 +158,15 @@ impl Producer {
         }
     }
 
+    /// Read-only checks of a running service that follow a pass.
+    pub fn smoke(&self) -> &[Smoke] {
+        match self {
+            Self::TestRunner(suite) | Self::Command(suite) => &suite.smoke,
+            Self::StagingRunner(staging) => &staging.suite.smoke,
+            Self::Agent(_) | Self::Approval => &[],
+        }
+    }
+
     /// Whether the producer may be started again after its begin mark was seen.
     pub const fn idempotent(&self) -> bool {
         match self {
@@ -437,6 +446,8 @@ pub struct Smoke {
     pub get: String,
     /// Wanted HTTP status.
     pub expect: u16,
+    /// Longest time from the first byte sent to the last header read, connecting included.
+    pub timeout: Duration,
 }
 
 /// What reads a stage's artifact.

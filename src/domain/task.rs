@@ -5,11 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::decision::{Decision, HoldReason, Settlement, Spent};
+use super::decision::{Decision, Fault, HoldReason, Settlement, Spent};
 use super::evidence::{Evidence, ExitRecord};
 use super::id::{AttemptId, Digest, Nonce, PipelineName, RelPath, RunId, StageName, TaskName};
 use super::outcome::Outcome;
@@ -69,6 +70,28 @@ pub enum TaskState {
         /// How far it is.
         phase: AttemptPhase,
     },
+    /// A run owns it and waits for a retry time.
+    Waiting {
+        /// The run.
+        run: RunId,
+        /// The stage that is tried again.
+        stage: StageName,
+        /// The visit.
+        visit: Ordinal,
+        /// The number the next attempt will have.
+        number: Ordinal,
+        /// What it waits for.
+        deferral: Deferral,
+    },
+    /// No run owns it; its stage is tried again at a time.
+    Deferred {
+        /// The run that came here; it is closed.
+        run: RunId,
+        /// The stage that is tried again.
+        stage: StageName,
+        /// What it waits for.
+        deferral: Deferral,
+    },
     /// It waits for its probe or a person.
     Held {
         /// The run that came here; it is closed.
@@ -77,6 +100,17 @@ pub enum TaskState {
         stage: StageName,
         /// Why.
         reason: HoldReason,
+        /// Since when.
+        since: Timestamp,
+    },
+    /// A person laid it aside.
+    Paused {
+        /// What it goes back to: queued, deferred or held.
+        was: Box<Self>,
+        /// Who.
+        by: String,
+        /// Why, where it was said.
+        why: Option<String>,
         /// Since when.
         since: Timestamp,
     },
@@ -109,7 +143,9 @@ impl TaskState {
         match self {
             Self::Queued { .. } => "queued",
             Self::Ready { .. } | Self::Running { .. } => "running",
+            Self::Waiting { .. } | Self::Deferred { .. } => "deferred",
             Self::Held { .. } => "held",
+            Self::Paused { .. } => "paused",
             Self::Done { .. } => "done",
             Self::Failed { .. } => "failed",
             Self::Cancelled { .. } => "cancelled",
@@ -117,11 +153,14 @@ impl TaskState {
     }
 
     /// The stage it stands at.
-    pub const fn stage(&self) -> Option<&StageName> {
+    pub fn stage(&self) -> Option<&StageName> {
         match self {
             Self::Queued { stage } => stage.as_ref(),
+            Self::Paused { was, .. } => was.stage(),
             Self::Ready { stage, .. }
             | Self::Running { stage, .. }
+            | Self::Waiting { stage, .. }
+            | Self::Deferred { stage, .. }
             | Self::Held { stage, .. }
             | Self::Failed { stage, .. } => Some(stage),
             Self::Done { .. } | Self::Cancelled { .. } => None,
@@ -131,9 +170,11 @@ impl TaskState {
     /// The run that owns it, while one does.
     pub const fn live_run(&self) -> Option<RunId> {
         match self {
-            Self::Ready { run, .. } | Self::Running { run, .. } => Some(*run),
+            Self::Ready { run, .. } | Self::Running { run, .. } | Self::Waiting { run, .. } => Some(*run),
             Self::Queued { .. }
+            | Self::Deferred { .. }
             | Self::Held { .. }
+            | Self::Paused { .. }
             | Self::Done { .. }
             | Self::Failed { .. }
             | Self::Cancelled { .. } => None,
@@ -144,8 +185,68 @@ impl TaskState {
     pub const fn is_terminal(&self) -> bool {
         match self {
             Self::Done { .. } | Self::Failed { .. } | Self::Cancelled { .. } => true,
-            Self::Queued { .. } | Self::Ready { .. } | Self::Running { .. } | Self::Held { .. } => false,
+            Self::Queued { .. }
+            | Self::Ready { .. }
+            | Self::Running { .. }
+            | Self::Waiting { .. }
+            | Self::Deferred { .. }
+            | Self::Held { .. }
+            | Self::Paused { .. } => false,
         }
+    }
+
+    /// Whether it takes a slot and its turn in a serial group. One that waits, is held or paused takes none, so that
+    /// a fault of one task does not stop the others (DESIGN D18).
+    pub const fn takes_a_turn(&self) -> bool {
+        match self {
+            Self::Ready { .. } | Self::Running { .. } => true,
+            Self::Queued { .. }
+            | Self::Waiting { .. }
+            | Self::Deferred { .. }
+            | Self::Held { .. }
+            | Self::Paused { .. }
+            | Self::Done { .. }
+            | Self::Failed { .. }
+            | Self::Cancelled { .. } => false,
+        }
+    }
+
+    /// What it waits for, while it waits for a retry time.
+    pub const fn deferral(&self) -> Option<&Deferral> {
+        match self {
+            Self::Waiting { deferral, .. } | Self::Deferred { deferral, .. } => Some(deferral),
+            Self::Queued { .. }
+            | Self::Ready { .. }
+            | Self::Running { .. }
+            | Self::Held { .. }
+            | Self::Paused { .. }
+            | Self::Done { .. }
+            | Self::Failed { .. }
+            | Self::Cancelled { .. } => None,
+        }
+    }
+}
+
+/// A retry that waits for its time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Deferral {
+    /// The fault that is waited out.
+    pub fault: Fault,
+    /// n-th retry of the visit, from 1.
+    pub retry: u32,
+    /// How many the visit may have.
+    pub max: u32,
+    /// How long it waits in all: what is left is never more, whatever became of the wall clock.
+    pub pause: Duration,
+    /// Wall clock of the retry.
+    pub due: Timestamp,
+}
+
+impl Deferral {
+    /// How long it still waits.
+    pub fn left(&self, now: Timestamp) -> Duration {
+        Duration::try_from(self.due.duration_since(now)).unwrap_or_default().min(self.pause)
     }
 }
 
@@ -185,6 +286,64 @@ pub enum Event {
     },
     /// The attempt was classified, gated and decided.
     AttemptDecided(Box<Decided>),
+    /// The stage that is next may not start, or is a person's to decide.
+    StageHeld {
+        /// The run.
+        run: RunId,
+        /// The stage.
+        stage: StageName,
+        /// Why.
+        reason: HoldReason,
+        /// When.
+        at: Timestamp,
+    },
+    /// The time of a retry has come.
+    RetryDue {
+        /// The run that waited.
+        run: RunId,
+        /// The number of the attempt that is next: a timer of another one does nothing.
+        number: Ordinal,
+        /// When.
+        at: Timestamp,
+    },
+    /// A hold was released, or a retry brought forward: the same stage runs next.
+    HoldReleased {
+        /// Who, or what, released it.
+        by: Releaser,
+        /// Why, where it was said.
+        why: Option<String>,
+        /// What was looked at before, where something was.
+        checked: Option<String>,
+        /// When.
+        at: Timestamp,
+    },
+    /// A person laid the task aside.
+    TaskPaused {
+        /// Who.
+        by: String,
+        /// Why, where it was said.
+        why: Option<String>,
+        /// When.
+        at: Timestamp,
+    },
+    /// A person took the task up again.
+    TaskResumed {
+        /// Who.
+        by: String,
+        /// Why, where it was said.
+        why: Option<String>,
+        /// When.
+        at: Timestamp,
+    },
+    /// A person ended the task.
+    TaskCancelled {
+        /// Who.
+        by: String,
+        /// Why, where it was said.
+        why: Option<String>,
+        /// When.
+        at: Timestamp,
+    },
     /// The run let go of the task.
     RunClosed {
         /// The run.
@@ -206,16 +365,50 @@ impl Event {
             Self::AttemptFinished { .. } => "attempt-finished",
             Self::AttemptDecided(_) => "attempt-decided",
             Self::RunClosed { .. } => "run-closed",
+            Self::StageHeld { .. } => "stage-held",
+            Self::RetryDue { .. } => "retry-due",
+            Self::HoldReleased { .. } => "hold-released",
+            Self::TaskPaused { .. } => "task-paused",
+            Self::TaskResumed { .. } => "task-resumed",
+            Self::TaskCancelled { .. } => "task-cancelled",
         }
     }
 
     /// When it happened, by the wall clock; order is kept by sequence numbers, not by this.
     pub const fn at(&self) -> Timestamp {
         match self {
-            Self::TaskAdded { at, .. } | Self::AttemptFinished { at, .. } | Self::RunClosed { at, .. } => *at,
+            Self::TaskAdded { at, .. }
+            | Self::AttemptFinished { at, .. }
+            | Self::RunClosed { at, .. }
+            | Self::StageHeld { at, .. }
+            | Self::RetryDue { at, .. }
+            | Self::HoldReleased { at, .. }
+            | Self::TaskPaused { at, .. }
+            | Self::TaskResumed { at, .. }
+            | Self::TaskCancelled { at, .. } => *at,
             Self::RunStarted(start) => start.at,
             Self::AttemptIntended(intent) => intent.at,
             Self::AttemptDecided(decided) => decided.at,
+        }
+    }
+}
+
+/// Who released a hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Releaser {
+    /// A person, by name.
+    Person(String),
+    /// Its probe passed.
+    Probe,
+}
+
+impl Releaser {
+    /// Who, for people.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Person(name) => name,
+            Self::Probe => "its probe",
         }
     }
 }
@@ -262,6 +455,9 @@ pub struct Intent {
     pub producer: ProducerKind,
     /// Why this producer runs; says so where it is a fallback.
     pub chosen: String,
+    /// Whether it is the stage's fallback.
+    #[serde(default)]
+    pub fallback: bool,
     /// The word that its exit record must carry.
     pub nonce: Nonce,
     /// Program and arguments.

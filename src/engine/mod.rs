@@ -10,10 +10,12 @@
 
 mod decide;
 mod plan;
+mod probe;
 mod settle;
 mod step;
 
-pub use decide::{charge, decide};
+pub use decide::{Launched, charge, decide, pause_before};
 pub use plan::{HostEnv, PASSED_NAMES, PlanError, Site, plan};
+pub use probe::probe;
 pub use settle::{GateAnswer, settle};
 pub use step::{Refused, Step, replay, step};

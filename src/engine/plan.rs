@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::domain::evidence::Declared;
 use crate::domain::id::Nonce;
-use crate::domain::pipeline::{Argv, ArgvError, EnvSpec, Producer, Stage, Suite};
+use crate::domain::pipeline::{Argv, ArgvError, EnvSpec, Limits, Producer, Stage, Suite};
 use crate::domain::plan::{AttemptKey, AttemptPlan, Environment};
 
 /// Names that every producer finds from orch's own environment, where they are set; a `*` at the end stands for
@@ -75,6 +75,7 @@ pub enum PlanError {
 pub fn plan(
     stage: &Stage,
     producer: &Producer,
+    limits: Limits,
     key: AttemptKey,
     nonce: Nonce,
     site: &Site<'_>,
@@ -98,7 +99,7 @@ pub fn plan(
         shown: suite.command.clone(),
         cwd,
         env,
-        limits: stage.limits,
+        limits,
         declared: declared(stage, suite),
         reports: suite.reports.clone(),
         attempt_dir,

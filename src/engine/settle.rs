@@ -26,6 +26,7 @@ pub fn settle(evidence: &Evidence, outcome: Option<&Outcome>, gate: GateAnswer) 
             | Exit::Signalled { .. }
             | Exit::TimedOut { .. }
             | Exit::SpawnFailed(_)
+            | Exit::Answered(_)
             | Exit::Lost { .. } => Canceller::Request,
         });
     };
@@ -38,6 +39,7 @@ pub fn settle(evidence: &Evidence, outcome: Option<&Outcome>, gate: GateAnswer) 
             | Exit::Signalled { .. }
             | Exit::Cancelled { .. }
             | Exit::SpawnFailed(_)
+            | Exit::Answered(_)
             | Exit::Lost { .. } => Settlement::TransientInfra(fault()),
         },
         Conclusion::SuiteRan(Ruling::Pass) if tree_changed(evidence).is_some() => {

@@ -7,7 +7,7 @@ use crate::domain::decision::{Decision, HoldReason, Settlement, Spent};
 use crate::domain::id::{RunId, StageName};
 use crate::domain::outcome::{Conclusion, Outcome};
 use crate::domain::pipeline::{Advance, Ordinal};
-use crate::domain::task::{AttemptPhase, Decided, Effect, Event, Intent, RunEnd, RunStart, Task, TaskState};
+use crate::domain::task::{AttemptPhase, Decided, Deferral, Effect, Event, Intent, RunEnd, RunStart, Task, TaskState};
 
 /// What follows from an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +54,13 @@ pub fn step(task: Option<&Task>, event: &Event) -> Result<Step, Refused> {
             | Event::AttemptIntended(_)
             | Event::AttemptFinished { .. }
             | Event::AttemptDecided(_)
-            | Event::RunClosed { .. } => Err(refused("there is no such task")),
+            | Event::RunClosed { .. }
+            | Event::StageHeld { .. }
+            | Event::RetryDue { .. }
+            | Event::HoldReleased { .. }
+            | Event::TaskPaused { .. }
+            | Event::TaskResumed { .. }
+            | Event::TaskCancelled { .. } => Err(refused("there is no such task")),
         };
     };
     let mut next = task.clone();
@@ -82,6 +88,26 @@ pub fn step(task: Option<&Task>, event: &Event) -> Result<Step, Refused> {
             );
         }
         Event::RunClosed { run, end, .. } => run_closed(&mut next, *run, *end).map_err(refused)?,
+        Event::StageHeld { run, stage, reason, at } => {
+            stage_held(&mut next, *run, stage, reason, *at).map_err(refused)?;
+        }
+        Event::RetryDue { run, number, .. } => retry_due(&mut next, *run, *number).map_err(refused)?,
+        Event::HoldReleased { .. } => released(&mut next).map_err(refused)?,
+        Event::TaskPaused { by, why, at } => {
+            require_rest(&next.state, "a paused task is paused already").map_err(refused)?;
+            let was = Box::new(next.state.clone());
+            next.state = TaskState::Paused { was, by: by.clone(), why: why.clone(), since: *at };
+        }
+        Event::TaskResumed { .. } => {
+            let TaskState::Paused { was, .. } = next.state else { return Err(refused("the task is not paused")) };
+            next.state = *was;
+        }
+        Event::TaskCancelled { at, .. } => {
+            if !matches!(next.state, TaskState::Paused { .. }) {
+                require_rest(&next.state, "the task is paused").map_err(refused)?;
+            }
+            next.state = TaskState::Cancelled { at: *at };
+        }
     }
     Ok(Step { task: next, effects })
 }
@@ -100,9 +126,12 @@ pub fn replay<'a>(events: impl IntoIterator<Item = &'a Event>) -> Result<Option<
 
 fn run_started(task: &mut Task, start: &RunStart) -> Result<(), &'static str> {
     let resumes = match &task.state {
-        TaskState::Ready { .. } | TaskState::Running { .. } => return Err("another run owns the task"),
+        TaskState::Ready { .. } | TaskState::Running { .. } | TaskState::Waiting { .. } => {
+            return Err("another run owns the task");
+        }
+        TaskState::Paused { .. } => return Err("the task is paused"),
         TaskState::Queued { stage } => stage.as_ref() == Some(&start.stage),
-        TaskState::Held { stage, .. } => *stage == start.stage,
+        TaskState::Held { stage, .. } | TaskState::Deferred { stage, .. } => *stage == start.stage,
         TaskState::Done { .. } | TaskState::Failed { .. } | TaskState::Cancelled { .. } => {
             task.spent = Spent::default();
             false
@@ -110,8 +139,12 @@ fn run_started(task: &mut Task, start: &RunStart) -> Result<(), &'static str> {
     };
     if resumes {
         let visit = ordinal(task.visits.get(&start.stage).copied().unwrap_or(1));
-        let number = ordinal(task.launches.saturating_add(1));
-        task.state = TaskState::Ready { run: start.run, stage: start.stage.clone(), visit, number };
+        let (run, number) = (start.run, ordinal(task.launches.saturating_add(1)));
+        let stage = start.stage.clone();
+        task.state = match task.state.deferral().cloned() {
+            Some(deferral) => TaskState::Waiting { run, stage, visit, number, deferral },
+            None => TaskState::Ready { run, stage, visit, number },
+        };
     } else {
         task.state = enter(task, start.run, &start.stage);
     }
@@ -123,6 +156,7 @@ fn enter(task: &mut Task, run: RunId, stage: &StageName) -> TaskState {
     let visits = task.visits.entry(stage.clone()).or_insert(0);
     *visits = visits.saturating_add(1);
     task.spent.rewrites = 0;
+    task.spent.retries = 0;
     task.launches = 0;
     TaskState::Ready { run, stage: stage.clone(), visit: ordinal(*visits), number: ordinal(1) }
 }
@@ -183,6 +217,19 @@ fn decided_on(task: &mut Task, decided: &Decided) -> Result<(), &'static str> {
             task.spent.rewrites = task.spent.rewrites.saturating_add(1);
             again(task)
         }
+        Decision::Retry { retry, max, pause } => {
+            let Settlement::TransientInfra(fault) = &decided.settlement else {
+                return Err("only a passing fault is waited out");
+            };
+            if *retry != task.spent.retries.saturating_add(1) || retry > max {
+                return Err("the retry is not the next one of this visit");
+            }
+            task.spent.retries = *retry;
+            let due = decided.at.saturating_add(*pause).unwrap_or(jiff::Timestamp::MAX);
+            let deferral = Deferral { fault: fault.clone(), retry: *retry, max: *max, pause: *pause, due };
+            let number = ordinal(task.launches.saturating_add(1));
+            TaskState::Waiting { run, stage, visit, number, deferral }
+        }
         Decision::Hold(reason) => {
             TaskState::Held { run, stage: stage.clone(), reason: reason.clone(), since: decided.at }
         }
@@ -219,6 +266,7 @@ fn carries(settlement: &Settlement, decision: &Decision) -> bool {
             | Decision::Hold(HoldReason::Failed | HoldReason::BudgetSpent { .. }),
         )
         | (Settlement::Unreadable(_), Decision::Rewrite)
+        | (Settlement::TransientInfra(_), Decision::Retry { .. })
         | (Settlement::Cancelled(_), Decision::Interrupt) => true,
         (Settlement::Unreadable(seen), Decision::Hold(HoldReason::Unreadable(told))) => seen == told,
         (Settlement::TimedOut(limit, seen), Decision::Hold(HoldReason::TimedOut(which, told))) => {
@@ -239,6 +287,66 @@ fn carries(settlement: &Settlement, decision: &Decision) -> bool {
     }
 }
 
+/// Holds the stage that is next, before anything of it was started.
+fn stage_held(
+    task: &mut Task,
+    run: RunId,
+    stage: &StageName,
+    reason: &HoldReason,
+    at: jiff::Timestamp,
+) -> Result<(), &'static str> {
+    let TaskState::Ready { run: owner, stage: next, .. } = &task.state else {
+        return Err("the task is not between two attempts");
+    };
+    if (*owner, next) != (run, stage) {
+        return Err("the stage is not the next one of this run");
+    }
+    if !reason.is_before_a_start() {
+        return Err("only an attempt can lead to this hold");
+    }
+    task.state = TaskState::Held { run, stage: stage.clone(), reason: reason.clone(), since: at };
+    Ok(())
+}
+
+/// Goes on after a pause; the timer of another run or attempt is stale and does nothing.
+fn retry_due(task: &mut Task, due: RunId, next: Ordinal) -> Result<(), &'static str> {
+    let TaskState::Waiting { run, stage, visit, number, .. } = &task.state else {
+        return Err("the task waits for no retry");
+    };
+    if (*run, *number) != (due, next) {
+        return Err("the timer is another run's or attempt's");
+    }
+    task.state = TaskState::Ready { run: *run, stage: stage.clone(), visit: *visit, number: *number };
+    Ok(())
+}
+
+/// Puts a task back to its stage. What had been spent on the way into the hold may be spent anew: somebody looked.
+fn released(task: &mut Task) -> Result<(), &'static str> {
+    let (TaskState::Held { stage, .. } | TaskState::Deferred { stage, .. }) = &task.state else {
+        return Err("the task is not held and waits for no retry");
+    };
+    let stage = stage.clone();
+    if let TaskState::Held { reason: HoldReason::BudgetSpent { budget, .. }, .. } = &task.state {
+        task.spent.budgets.remove(budget);
+    }
+    task.spent.rewrites = 0;
+    task.spent.retries = 0;
+    task.state = TaskState::Queued { stage: Some(stage) };
+    Ok(())
+}
+
+/// Only a task that no run owns, and that has not come to an end, is laid aside or ended.
+fn require_rest(state: &TaskState, paused: &'static str) -> Result<(), &'static str> {
+    match state {
+        TaskState::Queued { .. } | TaskState::Deferred { .. } | TaskState::Held { .. } => Ok(()),
+        TaskState::Paused { .. } => Err(paused),
+        TaskState::Ready { .. } | TaskState::Running { .. } | TaskState::Waiting { .. } => Err("a run owns the task"),
+        TaskState::Done { .. } | TaskState::Failed { .. } | TaskState::Cancelled { .. } => {
+            Err("the task has come to its end")
+        }
+    }
+}
+
 /// Lets go of a task. Where the task has come to an end the run says the same; where it has not, the task goes on
 /// at its stage.
 fn run_closed(task: &mut Task, run: RunId, end: RunEnd) -> Result<(), &'static str> {
@@ -249,6 +357,10 @@ fn run_closed(task: &mut Task, run: RunId, end: RunEnd) -> Result<(), &'static s
             // Done: the stage of `--until` passed.
             matches!(end, RunEnd::Interrupted | RunEnd::Done)
         }
+        TaskState::Waiting { run: owner, stage, deferral, .. } if *owner == run => {
+            task.state = TaskState::Deferred { run, stage: stage.clone(), deferral: deferral.clone() };
+            matches!(end, RunEnd::Interrupted | RunEnd::Held)
+        }
         TaskState::Running { run: owner, .. } if *owner == run => return Err("an attempt is under way"),
         TaskState::Held { run: last, .. } if *last == run => end == RunEnd::Held,
         TaskState::Done { run: last, .. } if *last == run => end == RunEnd::Done,
@@ -256,7 +368,10 @@ fn run_closed(task: &mut Task, run: RunId, end: RunEnd) -> Result<(), &'static s
         TaskState::Queued { .. }
         | TaskState::Ready { .. }
         | TaskState::Running { .. }
+        | TaskState::Waiting { .. }
+        | TaskState::Deferred { .. }
         | TaskState::Held { .. }
+        | TaskState::Paused { .. }
         | TaskState::Done { .. }
         | TaskState::Failed { .. }
         | TaskState::Cancelled { .. } => return Err("the run does not own the task"),

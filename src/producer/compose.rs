@@ -1,11 +1,12 @@
 //! Composes the canonical artifact of a deterministic producer. Nothing that the suite wrote there counts.
 
 use crate::classify::signal_name;
-use crate::domain::artifact::{Artifact, Excerpt, Work};
+use crate::domain::artifact::{Artifact, Excerpt, SmokeResult, Work};
 use crate::domain::evidence::{Evidence, Exit, ExitRecord, ReportFound};
-use crate::domain::outcome::{Outcome, Ruling};
+use crate::domain::outcome::{Outcome, Rule, Ruling};
 use crate::domain::pipeline::Gate;
 use crate::domain::plan::AttemptPlan;
+use crate::domain::smoke::{SmokeFacts, SmokeSense};
 
 /// The document for a suite that ran.
 pub fn compose(
@@ -34,6 +35,8 @@ pub fn compose(
     let told_there = tails.iter().any(|tail| Some(tail.place.as_str()) == proof);
     let excerpts = match ruling {
         Ruling::Pass => Vec::new(),
+        // The suite's own output is green; the table of the checks says what is wrong.
+        Ruling::Fail if outcome.rule == Rule::SmokeCheck => Vec::new(),
         Ruling::Fail if told_there => tails.into_iter().filter(|tail| Some(tail.place.as_str()) == proof).collect(),
         Ruling::Fail => tails,
     };
@@ -53,7 +56,21 @@ pub fn compose(
         finished_at: record.ended_at,
         failing,
         excerpts,
-        smoke: Vec::new(),
+        smoke: evidence.smoke.iter().map(smoke_result).collect(),
+    }
+}
+
+fn smoke_result(check: &SmokeFacts) -> SmokeResult {
+    let ruling = match check.sense() {
+        SmokeSense::Right => Some(Ruling::Pass),
+        SmokeSense::Wrong => Some(Ruling::Fail),
+        SmokeSense::Unreachable | SmokeSense::Untrusted => None,
+    };
+    SmokeResult {
+        name: format!("GET {}", check.get),
+        expected: check.expect.to_string(),
+        got: check.seen.in_words(),
+        ruling,
     }
 }
 
@@ -65,5 +82,6 @@ fn ended(exit: &Exit) -> String {
         Exit::Cancelled { .. } => "cancelled".to_owned(),
         Exit::SpawnFailed(_) => "never started".to_owned(),
         Exit::Lost { reason } => format!("lost ({})", reason.as_str()),
+        Exit::Answered(answer) => format!("answered by {}", answer.by),
     }
 }

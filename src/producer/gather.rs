@@ -49,6 +49,7 @@ pub fn gather(
         reports,
         control: None,
         tree,
+        smoke: Vec::new(),
     };
     Ok(Gathered { evidence, tails })
 }

@@ -4,6 +4,7 @@
 //! ```text
 //! AttemptPlan ──prepare──▶ a place without old answers ──exec──▶ ExitRecord
 //! ExitRecord + logs + reports + tree ──gather──▶ Evidence       Evidence + Outcome ──compose──▶ Artifact
+//! suite that passed ──smoke──▶ SmokeFacts, part of the Evidence
 //! ```
 //!
 //! A new kind of producer adds a way to fill a plan; classification, artifact and transitions stay as they are.
@@ -11,7 +12,9 @@
 mod compose;
 mod gather;
 mod prepare;
+mod smoke;
 
 pub use compose::compose;
 pub use gather::{Gathered, gather, log_name};
 pub use prepare::{PrepareError, prepare};
+pub use smoke::{smoke, smoke_not_made};

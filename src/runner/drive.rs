@@ -5,13 +5,14 @@ use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::config::Settings;
 use crate::domain::decision::{Decision, Settlement};
 use crate::domain::id::{AttemptId, Digest, Nonce, RelPath, RunId, StageName, TaskName};
-use crate::domain::pipeline::{Pipeline, Stage};
+use crate::domain::pipeline::{Pipeline, Producer, Stage};
 use crate::domain::plan::{AttemptKey, AttemptPlan};
 use crate::domain::stamp::Stamp;
 use crate::domain::task::{AttemptPhase, Decided, Effect, Event, Intent, RunEnd, RunStart, TaskState};
-use crate::engine::{Site, decide, plan};
+use crate::engine::{Launched, Site, decide, plan};
 use crate::exec::BootId;
 use crate::producer::{PrepareError, prepare};
 use crate::store::{Holder, PinnedPipeline, RunFilter, Store};
@@ -23,13 +24,16 @@ use crate::workspace::tree_cache;
 use crate::workspace::worktree::Worktree;
 
 use super::attempt::Bench;
+use super::choice::{Chosen, Next};
 use super::clock::Clock;
 use super::error::{RunError, chain};
 use super::judge::{Judged, Scene, judge};
 use super::ledger::Ledger;
 use super::notice::Notice;
+use super::pinned::PipelineFile;
 use super::reuse;
 use super::start::reports_below;
+use super::wait::Waited;
 use super::watch::Watch;
 
 /// Runs whose verdicts are looked at for reuse.
@@ -42,6 +46,10 @@ pub struct Wanted {
     pub from: Option<StageName>,
     /// Stop after this stage has passed.
     pub until: Option<StageName>,
+    /// How long this run may wait for retry times, in all.
+    pub max_wait: Duration,
+    /// Go on with a pipeline that is not the one the task was left with.
+    pub accept_pipeline: bool,
 }
 
 /// How a run came out.
@@ -68,6 +76,15 @@ pub enum Driven {
         /// The run that did it.
         run: RunId,
     },
+    /// The task is held, deferred or paused, and stays so; nothing was started.
+    Stays {
+        /// The task's last run.
+        run: Option<RunId>,
+        /// The task's state.
+        state: TaskState,
+        /// What its probe found, where it was tried.
+        found: Option<String>,
+    },
 }
 
 /// Everything a run needs.
@@ -76,6 +93,8 @@ pub struct Runner<'a> {
     pub pipeline: &'a Pipeline,
     /// Its file's bytes.
     pub pipeline_text: &'a [u8],
+    /// Its file, where a change of it is to be noticed.
+    pub pipeline_file: Option<PipelineFile>,
     /// The task.
     pub task: TaskName,
     /// git.
@@ -88,8 +107,14 @@ pub struct Runner<'a> {
     pub store: &'a mut dyn Store,
     /// This process, for people.
     pub holder: Holder,
+    /// The person at the command line, by name.
+    pub person: String,
     /// orch's own environment, UTF-8 pairs only.
     pub host_env: Vec<(String, String)>,
+    /// Switches, limits and retries in force.
+    pub settings: &'a Settings,
+    /// What the repository is called where switches name it.
+    pub repository: String,
     /// Clock and ids.
     pub clock: &'a dyn Clock,
     /// Readable when the run is asked to stop; every byte is a request.
@@ -120,6 +145,8 @@ pub(super) struct Course {
     pub(super) tree: Snapshot,
     /// What orch last published at each path, for this task.
     pub(super) published: BTreeMap<RelPath, Digest>,
+    /// How long the run may still wait for retry times.
+    pub(super) may_wait: Duration,
 }
 
 impl Runner<'_> {
@@ -137,6 +164,9 @@ impl Runner<'_> {
             && wanted.from.is_none()
         {
             return Ok(driven);
+        }
+        if let Some(stays) = self.take_up(&mut ledger, wanted)? {
+            return Ok(stays);
         }
         let head = self.worktree.read_head(self.git)?;
         let commit = head.commit.to_string();
@@ -162,28 +192,19 @@ impl Runner<'_> {
         let run = RunId::new(self.clock.id());
         let run_dir = self.state.run_dir(run);
         self.state.make(&run_dir)?;
-        let base_commit = self.worktree.base(self.git)?.commit.to_string();
-        let boot = BootId::current().map_err(|error| RunError::Supervisor(error.to_string()))?.to_string();
         if ledger.task().is_none() {
             let worktree = self.worktree.toplevel().to_owned();
             ledger.apply(Event::TaskAdded { task: self.task.clone(), worktree, at: self.clock.now() })?;
         }
         ledger.pin(PinnedPipeline::of(self.pipeline_text.to_vec()));
-        ledger.apply(Event::RunStarted(RunStart {
-            run,
-            pipeline: self.pipeline.name().clone(),
-            pipeline_digest: self.pipeline.digest(),
-            commit: commit.clone(),
-            base_commit: base_commit.clone(),
-            stage: stage.name.clone(),
-            boot,
-            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
-            at: self.clock.now(),
-        }))?;
+        let started = self.run_start(run, &stage, commit)?;
+        let base_commit = started.base_commit.clone();
+        ledger.apply(Event::RunStarted(started))?;
         (self.notify)(Notice::RunStarted { task: &self.task, run, stage: &stage.name });
         let artifacts = self.worktree.toplevel().join(self.artifacts_folder(self.pipeline).as_str());
         let published = self.published()?;
-        let mut course = Course { run, run_dir, base_commit, artifacts, tree, published };
+        let may_wait = wanted.max_wait;
+        let mut course = Course { run, run_dir, base_commit, artifacts, tree, published, may_wait };
         self.clear_way(&stage, &course)?;
         let mut bench = Bench::default();
         let end = self.run_stages(&mut ledger, &mut course, &mut bench, wanted);
@@ -196,6 +217,21 @@ impl Runner<'_> {
         let state = ledger.task().map(|task| task.state.clone());
         let Some(state) = state else { return Err(RunError::Pinned("the task is gone".to_owned())) };
         Ok(Driven::Ran { run, end, state })
+    }
+
+    /// What a run that starts now is bound to.
+    pub(super) fn run_start(&self, run: RunId, stage: &Stage, commit: String) -> Result<RunStart, RunError> {
+        Ok(RunStart {
+            run,
+            pipeline: self.pipeline.name().clone(),
+            pipeline_digest: self.pipeline.digest(),
+            commit,
+            base_commit: self.worktree.base(self.git)?.commit.to_string(),
+            stage: stage.name.clone(),
+            boot: BootId::current().map_err(|error| RunError::Supervisor(error.to_string()))?.to_string(),
+            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            at: self.clock.now(),
+        })
     }
 
     /// Takes away the artifacts of every stage this run may come to: what an earlier run said of another tree must
@@ -223,11 +259,25 @@ impl Runner<'_> {
             let state = ledger.task().map(|task| task.state.clone());
             let (stage, visit, number) = match state {
                 Some(TaskState::Ready { stage, visit, number, .. }) => (stage, visit, number),
+                Some(TaskState::Waiting { stage, number, deferral, .. }) => {
+                    bench.close();
+                    match self.wait(ledger, course, &stage, number, &deferral)? {
+                        Waited::Due => continue,
+                        Waited::TooLong => return self.close(ledger, course, RunEnd::Held),
+                        Waited::Stopped => return self.close(ledger, course, RunEnd::Interrupted),
+                    }
+                }
                 Some(TaskState::Held { .. }) => return self.close(ledger, course, RunEnd::Held),
                 Some(TaskState::Done { .. }) => return self.close(ledger, course, RunEnd::Done),
                 Some(TaskState::Failed { .. }) => return self.close(ledger, course, RunEnd::Failed),
                 Some(TaskState::Cancelled { .. }) => return self.close(ledger, course, RunEnd::Cancelled),
-                Some(TaskState::Queued { .. } | TaskState::Running { .. }) | None => {
+                Some(
+                    TaskState::Queued { .. }
+                    | TaskState::Running { .. }
+                    | TaskState::Deferred { .. }
+                    | TaskState::Paused { .. },
+                )
+                | None => {
                     return Err(RunError::Pinned("the task is not between two attempts".to_owned()));
                 }
             };
@@ -236,6 +286,23 @@ impl Runner<'_> {
             }
             let pipeline = self.pipeline;
             let stage = find(pipeline, stage.as_str())?;
+            if self.pipeline_file.as_mut().is_some_and(PipelineFile::has_changed) {
+                let next = stage.name.clone();
+                self.close(ledger, course, RunEnd::Interrupted)?;
+                return Err(RunError::PipelineEdited { next });
+            }
+            let chosen = match self.choose(stage) {
+                Next::Run(chosen) => chosen,
+                Next::Hold(reason) => {
+                    ledger.apply(Event::StageHeld {
+                        run: course.run,
+                        stage: stage.name.clone(),
+                        reason,
+                        at: self.clock.now(),
+                    })?;
+                    continue;
+                }
+            };
             let key = AttemptKey {
                 attempt: AttemptId::new(self.clock.id()),
                 task: self.task.clone(),
@@ -244,7 +311,7 @@ impl Runner<'_> {
                 visit,
                 number,
             };
-            let decision = self.attempt(ledger, course, bench, stage, key)?;
+            let decision = self.attempt(ledger, course, bench, (stage, chosen), key)?;
             match decision {
                 Decision::Interrupt => return self.close(ledger, course, RunEnd::Interrupted),
                 Decision::Advance(_) if wanted.until.as_ref() == Some(&stage.name) => {
@@ -253,6 +320,7 @@ impl Runner<'_> {
                 Decision::Advance(_)
                 | Decision::Rollback { .. }
                 | Decision::Rewrite
+                | Decision::Retry { .. }
                 | Decision::Hold(_)
                 | Decision::Fail => {}
             }
@@ -265,11 +333,14 @@ impl Runner<'_> {
         ledger: &mut Ledger,
         course: &mut Course,
         bench: &mut Bench,
-        stage: &Stage,
+        (stage, chosen): (&Stage, Chosen<'_>),
         key: AttemptKey,
     ) -> Result<Decision, RunError> {
         let attempt = key.attempt;
-        let plan = self.plan_of(stage, key, course)?;
+        let plan = self.plan_of(stage, chosen.producer, key, course)?;
+        if chosen.fallback {
+            (self.notify)(Notice::Warning(format!("stage `{}`: {}", stage.name, chosen.why)));
+        }
         let artifact = self.artifact_path(self.pipeline, stage);
         let published = artifact.as_ref().and_then(|path| course.published.get(path)).copied();
         let moved_dir = self.state.moved_dir(course.run, attempt);
@@ -285,7 +356,8 @@ impl Runner<'_> {
             visit: plan.key.visit,
             number: plan.key.number,
             producer: plan.producer,
-            chosen: "declared".to_owned(),
+            chosen: chosen.why,
+            fallback: chosen.fallback,
             nonce: plan.nonce,
             argv: plan.shown.words().to_vec(),
             cwd: plan.cwd.clone(),
@@ -316,6 +388,7 @@ impl Runner<'_> {
         course.tree = after;
         let scene = Scene {
             stage,
+            producer: chosen.producer,
             plan: &plan,
             record: &record,
             run_dir: &course.run_dir,
@@ -348,7 +421,9 @@ impl Runner<'_> {
         }
         self.tell_taken(&judged.moved);
         let spent = ledger.task().map(|task| task.spent.clone()).unwrap_or_default();
-        let decision = decide(pipeline, stage, &spent, &judged.settlement);
+        let infra = self.infra(stage);
+        let launched = Launched { producer: scene.producer, began: record.began, infra: &infra };
+        let decision = decide(pipeline, stage, &spent, launched, &judged.settlement);
         if let Some(tree) = &judged.evidence.tree
             && !tree.added.is_empty()
             && judged.settlement == Settlement::Passed
@@ -397,7 +472,7 @@ impl Runner<'_> {
         }
     }
 
-    fn close(&mut self, ledger: &mut Ledger, course: &Course, end: RunEnd) -> Result<RunEnd, RunError> {
+    pub(super) fn close(&mut self, ledger: &mut Ledger, course: &Course, end: RunEnd) -> Result<RunEnd, RunError> {
         ledger.apply(Event::RunClosed { run: course.run, end, at: self.clock.now() })?;
         self.commit(ledger, None)?;
         Ok(end)
@@ -446,7 +521,13 @@ impl Runner<'_> {
         Ok(())
     }
 
-    pub(super) fn plan_of(&self, stage: &Stage, key: AttemptKey, course: &Course) -> Result<AttemptPlan, RunError> {
+    pub(super) fn plan_of(
+        &self,
+        stage: &Stage,
+        producer: &Producer,
+        key: AttemptKey,
+        course: &Course,
+    ) -> Result<AttemptPlan, RunError> {
         let attempt_dir = self.state.attempt_dir(course.run, key.attempt);
         let site = Site {
             worktree: self.worktree.toplevel(),
@@ -455,7 +536,7 @@ impl Runner<'_> {
             attempt_dir: &attempt_dir,
         };
         let nonce = Nonce::new(self.clock.secret());
-        plan(stage, &stage.producer, key, nonce, &site, &self.host_env)
+        plan(stage, producer, self.limits(stage), key, nonce, &site, &self.host_env)
             .map_err(|source| RunError::Plan { stage: stage.name.clone(), source })
     }
 
@@ -488,12 +569,12 @@ impl Runner<'_> {
         Ok(published)
     }
 
-    fn last_run(&self, task: &TaskName) -> Result<Option<RunId>, RunError> {
+    pub(super) fn last_run(&self, task: &TaskName) -> Result<Option<RunId>, RunError> {
         let filter = RunFilter { task: Some(task.clone()), limit: Some(1) };
         Ok(self.store.runs(&filter)?.first().map(|run| run.start.run))
     }
 
-    fn tell_taken(&mut self, taken: &Taken) {
+    pub(super) fn tell_taken(&mut self, taken: &Taken) {
         let text = match taken {
             Taken::Nothing | Taken::Published => return,
             Taken::Moved { kind, to } => {

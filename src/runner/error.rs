@@ -59,6 +59,66 @@ pub enum RunError {
         /// The report.
         path: RelPath,
     },
+    /// The pipeline is not the one that the task was left with.
+    #[error(
+        "go on with another pipeline: task `{task}` was left at `{stage}` under pipeline {was}, and the file is {now} now"
+    )]
+    PipelineChanged {
+        /// The task.
+        task: TaskName,
+        /// Where it stands.
+        stage: StageName,
+        /// Beginning of the hash it was left with.
+        was: String,
+        /// Beginning of the file's hash.
+        now: String,
+    },
+    /// The pipeline file was changed while the run was under way.
+    #[error("start stage `{next}`: the pipeline file was changed while the run was under way")]
+    PipelineEdited {
+        /// The stage that was next.
+        next: StageName,
+    },
+    /// The task stands at a stage that the pipeline does not have.
+    #[error(
+        "find the stage that task `{task}` stands at: the pipeline has no `{stage}`; the nearest it has are {nearest}"
+    )]
+    StageGone {
+        /// The task.
+        task: TaskName,
+        /// Where it stands.
+        stage: StageName,
+        /// Names that are like it.
+        nearest: String,
+    },
+    /// There is no such task.
+    #[error("find task `{task}`")]
+    NoTask {
+        /// The task.
+        task: TaskName,
+    },
+    /// A person's command does not fit the task's state.
+    #[error("do this with task `{task}`, which is {state}: {why}")]
+    NotNow {
+        /// The task.
+        task: TaskName,
+        /// Its state.
+        state: &'static str,
+        /// Why not.
+        why: &'static str,
+    },
+    /// An approval was answered that nobody asked for.
+    #[error("answer for task `{task}`: it is not held for an approval")]
+    NotAsked {
+        /// The task.
+        task: TaskName,
+    },
+    /// A hold for an approval cannot be released without an answer.
+    #[error("release task `{task}`: it is held for an approval, which needs an answer")]
+    NeedsAnswer {
+        /// The task.
+        task: TaskName,
+    },
     /// A stage cannot be resolved here.
     #[error("resolve stage `{stage}`")]
     Plan {

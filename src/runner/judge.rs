@@ -3,19 +3,20 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use crate::classify::classify;
+use crate::classify::{classify, classify_suite};
 use crate::domain::artifact::Excerpt;
 use crate::domain::decision::{Fault, Settlement};
 use crate::domain::evidence::{Evidence, Exit, ExitRecord, OutputFacts, TreeFacts};
 use crate::domain::id::{Digest, RelPath};
-use crate::domain::outcome::{Conclusion, Outcome, Proof, Reason, Rule};
-use crate::domain::pipeline::{Gate, Stage};
+use crate::domain::outcome::{Conclusion, Outcome, Proof, Reason, Rule, Ruling};
+use crate::domain::pipeline::{Gate, Producer, Smoke, Stage};
 use crate::domain::plan::AttemptPlan;
+use crate::domain::smoke::SmokeFacts;
 use crate::domain::task::ArtifactRef;
 use crate::domain::verdict::{Unreadable, UnreadableReason};
 use crate::engine::{GateAnswer, settle};
 use crate::gate;
-use crate::producer::{compose, gather};
+use crate::producer::{compose, gather, smoke, smoke_not_made};
 use crate::store::ArtifactBytes;
 use crate::workspace::artifact::{ARTIFACT_BYTES_MAX, ArtifactError, Durability, Taken, publish, read_back, take_away};
 use crate::workspace::root::Root;
@@ -26,7 +27,7 @@ pub(super) struct Judged {
     pub(super) evidence: Evidence,
     pub(super) outcome: Option<Outcome>,
     pub(super) settlement: Settlement,
-    pub(super) artifact: Option<(ArtifactRef, ArtifactBytes)>,
+    pub(super) artifact: Option<Published>,
     /// What the suite had put in the artifact's way.
     pub(super) moved: Taken,
 }
@@ -35,6 +36,8 @@ pub(super) struct Judged {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Scene<'a> {
     pub(super) stage: &'a Stage,
+    /// The producer that ran: the declared one, or its fallback.
+    pub(super) producer: &'a Producer,
     pub(super) plan: &'a AttemptPlan,
     pub(super) record: &'a ExitRecord,
     pub(super) run_dir: &'a Path,
@@ -59,6 +62,7 @@ pub(super) fn judge(scene: Scene<'_>, tree: Option<TreeFacts>) -> Judged {
         reports: Vec::new(),
         control: None,
         tree,
+        smoke: Vec::new(),
     };
     let outcome = match evidence.exit {
         Exit::Cancelled { .. } => None,
@@ -66,6 +70,7 @@ pub(super) fn judge(scene: Scene<'_>, tree: Option<TreeFacts>) -> Judged {
         | Exit::Signalled { .. }
         | Exit::TimedOut { .. }
         | Exit::SpawnFailed(_)
+        | Exit::Answered(_)
         | Exit::Lost { .. } => Some(internal(broken)),
     };
     let settlement = settle(&evidence, outcome.as_ref(), GateAnswer::NoGate);
@@ -83,7 +88,8 @@ fn internal(detail: String) -> Outcome {
 
 fn try_judge(scene: Scene<'_>, tree: Option<TreeFacts>) -> std::io::Result<Judged> {
     let gathered = gather(scene.plan, scene.record, scene.run_dir, scene.root, tree)?;
-    let evidence = gathered.evidence;
+    let mut evidence = gathered.evidence;
+    evidence.smoke = smoke_facts(scene.producer.smoke(), &evidence);
     let outcome = classify(&evidence);
     let document = document(scene, &evidence, outcome.as_ref(), gathered.tails);
     // What the suite wrote where the artifact belongs counts for nothing, and nobody may take it for orch's. What
@@ -103,13 +109,29 @@ fn try_judge(scene: Scene<'_>, tree: Option<TreeFacts>) -> std::io::Result<Judge
         let settlement = settle(&evidence, outcome.as_ref(), no_artifact(&scene.stage.gate));
         return Ok(Judged { evidence, outcome, settlement, artifact: None, moved });
     };
-    if let Err(error) = publish(scene.root, path, &document, Durability::Relaxed) {
-        let settlement = unpublished(&error);
-        return Ok(Judged { evidence, outcome, settlement, artifact: None, moved });
-    }
-    // The verdict is read from the published bytes, never from the value that wrote them.
-    let read = read_back(scene.root, path, ARTIFACT_BYTES_MAX).and_then(|bytes| {
-        if Digest::of(&bytes) == Digest::of(&document) {
+    Ok(match publish_and_read(scene.root, path, &scene.stage.gate, &document) {
+        Ok((answer, artifact)) => {
+            let settlement = settle(&evidence, outcome.as_ref(), answer);
+            Judged { evidence, outcome, settlement, artifact, moved }
+        }
+        Err(error) => Judged { evidence, outcome, settlement: unpublished(&error), artifact: None, moved },
+    })
+}
+
+/// A published artifact with its bytes.
+pub(super) type Published = (ArtifactRef, ArtifactBytes);
+
+/// Puts a document in its place and reads the gate's answer from there: the verdict is that of the published bytes,
+/// never of the value that wrote them.
+pub(super) fn publish_and_read(
+    root: &Root,
+    path: &RelPath,
+    gate: &Gate,
+    document: &[u8],
+) -> Result<(GateAnswer, Option<Published>), ArtifactError> {
+    publish(root, path, document, Durability::Relaxed)?;
+    let read = read_back(root, path, ARTIFACT_BYTES_MAX).and_then(|bytes| {
+        if Digest::of(&bytes) == Digest::of(document) {
             Ok(bytes)
         } else {
             Err(Unreadable {
@@ -120,18 +142,31 @@ fn try_judge(scene: Scene<'_>, tree: Option<TreeFacts>) -> std::io::Result<Judge
         }
     });
     let (answer, bytes) = match read {
-        Ok(bytes) => match gate::read(&scene.stage.gate, &bytes) {
+        Ok(bytes) => match gate::read(gate, &bytes) {
             Ok(reading) => (GateAnswer::Read(reading.verdict, reading.findings), Some(bytes)),
             Err(unreadable) => (GateAnswer::Unreadable(unreadable), Some(bytes)),
         },
         Err(unreadable) => (GateAnswer::Unreadable(unreadable), None),
     };
-    let settlement = settle(&evidence, outcome.as_ref(), answer);
-    let artifact = bytes.map(|bytes| {
+    let published = bytes.map(|bytes| {
         let kept = ArtifactBytes::of(bytes);
         (ArtifactRef { path: path.clone(), digest: kept.digest }, kept)
     });
-    Ok(Judged { evidence, outcome, settlement, artifact, moved })
+    Ok((answer, published))
+}
+
+/// Makes the declared smoke checks where the suite passed and its pass can stand. Their answers can only take a
+/// pass away, so that nobody needs them otherwise.
+fn smoke_facts(checks: &[Smoke], evidence: &Evidence) -> Vec<SmokeFacts> {
+    let suite = classify_suite(evidence);
+    match suite.as_ref().and_then(|suite| suite.conclusion.ruling()) {
+        None | Some(Ruling::Fail) => smoke_not_made(checks),
+        Some(Ruling::Pass) if settle(evidence, suite.as_ref(), GateAnswer::NoGate) == Settlement::Passed => {
+            smoke(checks)
+        }
+        // A pass that a changed tree takes away is held for the tree, and not for checks that were not made.
+        Some(Ruling::Pass) => Vec::new(),
+    }
 }
 
 /// The document of a suite that ran; `None` where there is no verdict, no place for it, or a pass that may not stand.
@@ -143,7 +178,7 @@ fn document(scene: Scene<'_>, evidence: &Evidence, outcome: Option<&Outcome>, ta
 }
 
 /// An artifact that cannot be written is no fault of the code.
-fn unpublished(error: &ArtifactError) -> Settlement {
+pub(super) fn unpublished(error: &ArtifactError) -> Settlement {
     let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
     let detail = format!("could not {error}{cause}");
     if error.is_not_a_file() {

@@ -8,19 +8,31 @@
 //! intent of the next are one commit. Whatever breaks here becomes a recorded outcome with a reason (row B9); the
 //! only errors that leave this floor are those that keep orch itself from its work.
 
+mod answer;
 mod attempt;
+mod choice;
 mod clock;
+mod desk;
 mod drive;
 mod error;
 mod judge;
 mod ledger;
 mod notice;
+mod pinned;
+mod probe;
 mod recovery;
+mod resume;
 mod reuse;
 mod start;
+mod wait;
 mod watch;
 
+pub use answer::Answered;
 pub use clock::{Clock, SystemClock};
+pub use desk::Desk;
 pub use drive::{Driven, Runner, Wanted};
 pub use error::{RunError, chain};
 pub use notice::Notice;
+pub use pinned::PipelineFile;
+pub use probe::Found;
+pub use start::{Planned, PlannedStep};

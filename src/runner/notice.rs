@@ -6,6 +6,7 @@ use crate::domain::decision::{Decision, Settlement};
 use crate::domain::id::{AttemptId, RunId, StageName, TaskName};
 use crate::domain::outcome::Outcome;
 use crate::domain::pipeline::Limits;
+use crate::domain::task::Deferral;
 
 /// One thing that happened.
 #[derive(Debug)]
@@ -57,6 +58,15 @@ pub enum Notice<'a> {
         settlement: &'a Settlement,
         /// What is done about it.
         decision: &'a Decision,
+    },
+    /// The run waits for a retry time.
+    Waiting {
+        /// Its stage.
+        stage: &'a StageName,
+        /// What it waits for.
+        deferral: &'a Deferral,
+        /// How long from now.
+        left: Duration,
     },
     /// Something a person may want to know.
     Warning(String),

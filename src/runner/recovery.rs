@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::domain::evidence::{Exit, ExitRecord, LostReason, TreeFacts};
 use crate::domain::id::{AttemptId, Digest, RunId, StageName};
@@ -41,8 +42,11 @@ impl Runner<'_> {
         let running = match &task.state {
             TaskState::Running { attempt, phase, .. } => Some((*attempt, *phase)),
             TaskState::Ready { .. }
+            | TaskState::Waiting { .. }
             | TaskState::Queued { .. }
+            | TaskState::Deferred { .. }
             | TaskState::Held { .. }
+            | TaskState::Paused { .. }
             | TaskState::Done { .. }
             | TaskState::Failed { .. }
             | TaskState::Cancelled { .. } => None,
@@ -59,7 +63,10 @@ impl Runner<'_> {
             Some(
                 TaskState::Ready { .. }
                 | TaskState::Running { .. }
+                | TaskState::Waiting { .. }
                 | TaskState::Queued { .. }
+                | TaskState::Deferred { .. }
+                | TaskState::Paused { .. }
                 | TaskState::Cancelled { .. },
             )
             | None => RunEnd::Interrupted,
@@ -72,6 +79,15 @@ impl Runner<'_> {
         let ended = matches!(end, RunEnd::Held | RunEnd::Failed) || (self.stopping)();
         let state = ledger.task().map(|task| task.state.clone());
         Ok(state.filter(|_| started && ended).map(|state| Driven::Ran { run, end, state }))
+    }
+
+    /// Brings what a dead runner left to its record and closes its run.
+    ///
+    /// # Errors
+    /// As [`Runner::drive`].
+    pub fn bring_to_rest(&mut self) -> Result<(), RunError> {
+        let mut ledger = Ledger::open(self.store, &self.task, self.holder.clone())?;
+        self.recover(&mut ledger).map(drop)
     }
 
     /// Brings the worktree's copies of this task's artifacts back to what the store has (invariant I11).
@@ -115,6 +131,12 @@ impl Runner<'_> {
             artifacts: self.worktree.toplevel().join(self.artifacts_folder(&pinned).as_str()),
             tree: self.snapshot(&pinned, None)?,
             published: BTreeMap::new(),
+            may_wait: Duration::ZERO,
+        };
+        let producer = match (&stage.fallback, stored.intent.fallback) {
+            (Some(fallback), true) => fallback,
+            (None, true) => return Err(gone("the stage has no fallback, and one ran")),
+            (_, false) => &stage.producer,
         };
         let key = AttemptKey {
             attempt,
@@ -124,7 +146,7 @@ impl Runner<'_> {
             visit: stored.intent.visit,
             number: stored.intent.number,
         };
-        let mut plan = self.plan_of(stage, key, &course)?;
+        let mut plan = self.plan_of(stage, producer, key, &course)?;
         plan.nonce = stored.intent.nonce;
         let record = match (phase, &stored.finished) {
             (AttemptPhase::Finished, Some(finished)) => (*finished.record).clone(),
@@ -136,6 +158,7 @@ impl Runner<'_> {
         let artifact = self.artifact_path(&pinned, stage);
         let scene = Scene {
             stage,
+            producer,
             plan: &plan,
             record: &record,
             run_dir: &run_dir,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::domain::decision::HoldReason;
 use crate::domain::id::{AttemptId, RelPath, RunId, StageName};
 use crate::domain::pipeline::{Producer, ReportPlace, Stage};
 use crate::domain::plan::{AttemptKey, AttemptPlan};
@@ -9,11 +10,39 @@ use crate::domain::task::TaskState;
 use crate::store::RunFilter;
 use crate::workspace::tree::Snapshot;
 
+use super::choice::Next;
 use super::drive::{Course, RUNS_LOOKED_AT, Runner, Wanted, find};
 use super::error::RunError;
 use super::ledger::Ledger;
 use super::notice::Notice;
 use super::reuse::{self, Inputs, Passes};
+
+/// A stage that a run may come to, and what it would do there.
+#[derive(Debug)]
+pub struct Planned {
+    /// The stage.
+    pub stage: Stage,
+    /// What would be done.
+    pub step: PlannedStep,
+}
+
+/// What a run would do with a stage.
+#[derive(Debug)]
+pub enum PlannedStep {
+    /// A producer would be started.
+    Start {
+        /// With this plan.
+        plan: Box<AttemptPlan>,
+        /// Why this producer.
+        why: String,
+        /// Whether it stands in for the declared one.
+        fallback: bool,
+    },
+    /// The task would be held there.
+    Hold(HoldReason),
+    /// The run would be refused before anything starts.
+    Refused(RunError),
+}
 
 impl Runner<'_> {
     /// The stage to start at; `None` where the task is done for exactly these inputs.
@@ -33,19 +62,15 @@ impl Runner<'_> {
                 Some(
                     TaskState::Queued { stage: Some(at) }
                     | TaskState::Held { stage: at, .. }
+                    | TaskState::Deferred { stage: at, .. }
+                    | TaskState::Waiting { stage: at, .. }
                     | TaskState::Ready { stage: at, .. }
                     | TaskState::Running { stage: at, .. },
                 ),
-            ) => {
-                if let Some(stage) = self.pipeline.stage(at) {
-                    self.proven_start(stage, inputs)?
-                } else {
-                    (self.notify)(Notice::Warning(format!(
-                        "the task stands at `{at}`, which the pipeline no longer has; starting at its first stage"
-                    )));
-                    self.pipeline.first()
-                }
-            }
+            ) => match self.pipeline.stage(at) {
+                Some(stage) => self.proven_start(stage, inputs)?,
+                None => return Err(self.stage_gone(at)),
+            },
             (None, Some(TaskState::Done { run, .. })) => {
                 let start = self.store.run(*run)?.map(|record| record.start);
                 let same =
@@ -60,7 +85,14 @@ impl Runner<'_> {
             }
             (
                 None,
-                Some(TaskState::Queued { stage: None } | TaskState::Failed { .. } | TaskState::Cancelled { .. }) | None,
+                Some(
+                    TaskState::Queued { stage: None }
+                    | TaskState::Failed { .. }
+                    | TaskState::Cancelled { .. }
+                    // Taken up before, or refused.
+                    | TaskState::Paused { .. },
+                )
+                | None,
             ) => self.pipeline.first(),
         };
         Ok(Some(stage.clone()))
@@ -109,38 +141,7 @@ impl Runner<'_> {
         {
             return Err(RunError::UntilBefore { from: start.name.clone(), until: until.clone() });
         }
-        for stage in way {
-            if let Some(path) = reports_below(stage).find(|path| tree.commits(path)) {
-                return Err(RunError::ReportCommitted { stage: stage.name.clone(), path: path.clone() });
-            }
-            if let Some(name) = self.set_switch(stage) {
-                return Err(RunError::NotBuilt {
-                    stage: stage.name.clone(),
-                    what: format!("the switch {name}, which is set"),
-                });
-            }
-            match &stage.producer {
-                // A check that is declared and not made would be a pass without proof.
-                Producer::TestRunner(suite) | Producer::Command(suite) if !suite.smoke.is_empty() => {
-                    return Err(RunError::NotBuilt { stage: stage.name.clone(), what: "smoke checks".to_owned() });
-                }
-                Producer::TestRunner(_) | Producer::Command(_) => {}
-                Producer::Agent(_) | Producer::StagingRunner(_) | Producer::Approval => {
-                    return Err(RunError::NotBuilt {
-                        stage: stage.name.clone(),
-                        what: format!("the producer `{}`", stage.producer.kind().as_str()),
-                    });
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// A variable of a stage's switch that is set. Switches are not read yet, and one must not be passed over.
-    fn set_switch(&self, stage: &Stage) -> Option<String> {
-        let switch = stage.switch.as_ref()?;
-        let names = ["_ENABLED", "_REPOS"].map(|part| format!("{switch}{part}"));
-        names.into_iter().find(|name| self.host_env.iter().any(|(known, value)| known == name && !value.is_empty()))
+        way.into_iter().find_map(|stage| self.refusal(stage, tree)).map_or(Ok(()), Err)
     }
 
     pub(super) fn stages_from(&self, start: &Stage, until: Option<&StageName>) -> Vec<&Stage> {
@@ -148,17 +149,16 @@ impl Runner<'_> {
         reuse::reachable(self.pipeline, start, until)
     }
 
-    /// The plans of every stage that a run would come to, in the order of the file. Starts and stores nothing.
+    /// What a run would do with every stage that it may come to, in the order of the file. Starts and stores nothing.
     ///
     /// # Errors
     /// As [`Runner::drive`].
-    pub fn dry_run(&mut self, wanted: &Wanted) -> Result<Vec<(Stage, AttemptPlan)>, RunError> {
+    pub fn dry_run(&mut self, wanted: &Wanted) -> Result<Vec<Planned>, RunError> {
         let ledger = Ledger::open(self.store, &self.task, self.holder.clone())?;
         let head = self.worktree.read_head(self.git)?;
         let commit = head.commit.to_string();
         let tree = self.snapshot(self.pipeline, None)?;
         let Some(start) = self.start_stage(&ledger, wanted, &commit, &tree)? else { return Ok(Vec::new()) };
-        self.check_way(&start, wanted, &tree)?;
         let run = RunId::new(self.clock.id());
         let course = Course {
             run,
@@ -167,6 +167,7 @@ impl Runner<'_> {
             artifacts: self.worktree.toplevel().join(self.artifacts_folder(self.pipeline).as_str()),
             tree,
             published: BTreeMap::new(),
+            may_wait: wanted.max_wait,
         };
         let one = std::num::NonZeroU32::MIN;
         let stages: Vec<Stage> = self.stages_from(&start, wanted.until.as_ref()).into_iter().cloned().collect();
@@ -181,15 +182,45 @@ impl Runner<'_> {
                     visit: one,
                     number: one,
                 };
-                self.plan_of(&stage, key, &course).map(|plan| (stage, plan))
+                let step = match self.refusal(&stage, &course.tree) {
+                    Some(refusal) => PlannedStep::Refused(refusal),
+                    None => match self.choose(&stage) {
+                        Next::Hold(reason) => PlannedStep::Hold(reason),
+                        Next::Run(chosen) => {
+                            let plan = self.plan_of(&stage, chosen.producer, key, &course)?;
+                            PlannedStep::Start { plan: Box::new(plan), why: chosen.why, fallback: chosen.fallback }
+                        }
+                    },
+                };
+                Ok(Planned { stage, step })
             })
             .collect()
     }
+
+    /// What keeps a stage from being run by this version or on this tree.
+    fn refusal(&self, stage: &Stage, tree: &Snapshot) -> Option<RunError> {
+        // What is held is started by nobody.
+        let Next::Run(chosen) = self.choose(stage) else { return None };
+        if let Some(path) = reports_of(chosen.producer).find(|path| tree.commits(path)) {
+            return Some(RunError::ReportCommitted { stage: stage.name.clone(), path: path.clone() });
+        }
+        match chosen.producer {
+            Producer::TestRunner(_) | Producer::Command(_) | Producer::Approval => None,
+            Producer::Agent(_) | Producer::StagingRunner(_) => Some(RunError::NotBuilt {
+                stage: stage.name.clone(),
+                what: format!("the producer `{}`", chosen.producer.kind().as_str()),
+            }),
+        }
+    }
 }
 
-/// The reports of a stage that are declared below the worktree.
+/// The reports of a stage, and of its fallback, that are declared below the worktree.
 pub(super) fn reports_below(stage: &Stage) -> impl Iterator<Item = &RelPath> {
-    let reports = match &stage.producer {
+    std::iter::once(&stage.producer).chain(&stage.fallback).flat_map(reports_of)
+}
+
+fn reports_of(producer: &Producer) -> impl Iterator<Item = &RelPath> {
+    let reports = match producer {
         Producer::TestRunner(suite) | Producer::Command(suite) => suite.reports.as_slice(),
         Producer::StagingRunner(staging) => staging.suite.reports.as_slice(),
         Producer::Agent(_) | Producer::Approval => &[],

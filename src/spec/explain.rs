@@ -296,7 +296,8 @@ impl Code {
                 "agent: { profile: custom, prompt: p.md, command: [my-agent] }",
             ),
             Self::Smoke => explanation(
-                "A smoke check is a GET of a plain `http` or `https` URL: no user, no variables, no blanks.",
+                "A smoke check is a GET of a plain `http` or `https` URL: no user, no variables, no blanks. A \
+                 stage has at most 32.",
                 "smoke: [{ get: \"ftp://host\" }]",
                 "smoke: [{ get: \"http://127.0.0.1:8080/health\", expect: 200 }]",
             ),

@@ -41,6 +41,11 @@ use read::FromNode as _;
 /// Largest file that is read: 8 MiB.
 pub const TEXT_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// Reads a duration as pipeline files write it: `500ms`, `30s`, `1h30m`.
+pub fn duration(text: &str) -> Option<std::time::Duration> {
+    values::parse_duration(text).ok()
+}
+
 /// Reads and checks a pipeline file.
 ///
 /// # Errors

@@ -1,11 +1,15 @@
 //! Values that name something outside the pipeline: hosts, URLs, files, environment variables. Only their
 //! grammar is checked here; whether they are there is looked at by those who use them.
 
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
 use super::code::Code;
 use super::command::{Variable, is_env_name, variables};
 use super::place::Spanned;
 use super::problem::{Draft, Sink};
 use super::raw;
+use super::read::List;
 use super::scalar::shown;
 use super::values::Text;
 use crate::domain::id::RelPath;
@@ -19,6 +23,12 @@ const TASK: &str = "{task}";
 const ATTEMPT: &str = "{attempt}/";
 /// Longest URL of a smoke check, in bytes.
 const URL_BYTES_MAX: usize = 2_048;
+/// Most smoke checks of a stage.
+const SMOKE_MAX: usize = 32;
+/// Time limit of a smoke check where the file names none.
+const SMOKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Shortest and longest time limit of a smoke check.
+const SMOKE_TIMEOUTS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_mins(1);
 
 /// Refuses a host that ssh could take for an option, or a shell for a command (`RELIABILITY.md` §4.12):
 /// `[user@]host`, both `[A-Za-z0-9][A-Za-z0-9._-]*`, or an IPv6 address in brackets; one `${NAME}`, which is
@@ -154,21 +164,42 @@ pub(super) fn declares(env: &EnvSpec, name: &str) -> bool {
     env.set.contains_key(name) || env.pass.iter().any(passes)
 }
 
+/// The read-only requests of a stage, at most [`SMOKE_MAX`].
+pub(super) fn smoke_checks(raw: Option<Spanned<List<raw::Smoke>>>, sink: &mut Sink) -> Vec<Smoke> {
+    let items = raw.map(|list| list.value.items).unwrap_or_default();
+    if let Some(further) = items.get(SMOKE_MAX) {
+        let message = format!("a stage has {} smoke checks; at most {SMOKE_MAX} can be made", items.len());
+        let help = "ask one address of the service that looks at the others itself, such as `/health`";
+        sink.push(Draft::new(Code::Smoke, further.span, message).help(help));
+    }
+    items.iter().take(SMOKE_MAX).filter_map(|check| smoke(&check.value, sink)).collect()
+}
+
 /// A read-only request; 200 where the file names no status.
-pub(super) fn smoke(raw: &raw::Smoke, sink: &mut Sink) -> Option<Smoke> {
+fn smoke(raw: &raw::Smoke, sink: &mut Sink) -> Option<Smoke> {
     let get = raw.get.as_ref()?;
     let url = get.value.0.as_str();
     let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
     let authority = rest.and_then(|rest| rest.split(['/', '?', '#']).next()).unwrap_or_default();
-    let visible = url.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'<' | b'>' | b'\\'));
+    let visible = url.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte));
     if !authority_fits(authority) || !visible || url.contains("${") || url.len() > URL_BYTES_MAX {
         let message = format!("`{}` is no URL of a smoke check", shown(url));
-        let help = "write `http://` or `https://`, a host, perhaps a port and a path; no user, no variables";
+        let help = "write `http://` or `https://`, a host, perhaps a port and a path; no user, no variables; \
+                    other characters are written `%XX`";
         sink.push(Draft::new(Code::Smoke, get.span, message).help(help));
         return None;
     }
     let expect = raw.expect.as_ref().and_then(|expect| u16::try_from(expect.value.0).ok()).unwrap_or(200);
-    Some(Smoke { get: url.to_owned(), expect })
+    let timeout = match &raw.timeout {
+        None => SMOKE_TIMEOUT,
+        Some(timeout) if SMOKE_TIMEOUTS.contains(&timeout.value.0) => timeout.value.0,
+        Some(timeout) => {
+            let message = "the time limit of a smoke check is outside `1s` to `60s`";
+            sink.push(Draft::new(Code::DurationRange, timeout.span, message).help("write a duration such as `5s`"));
+            return None;
+        }
+    };
+    Some(Smoke { get: url.to_owned(), expect, timeout })
 }
 
 fn authority_fits(authority: &str) -> bool {
@@ -178,7 +209,8 @@ fn authority_fits(authority: &str) -> bool {
     };
     let address = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     let host_fits = address.map_or_else(|| is_host_word(host), |address| address.parse::<std::net::Ipv6Addr>().is_ok());
-    let port_fits = port.is_none_or(|port| port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok());
+    let port_fits = port
+        .is_none_or(|port| port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0));
     host_fits && port_fits
 }
 
@@ -308,6 +340,11 @@ mod tests {
             "h/x",
             "http://${H}/",
             "HTTP://h\n",
+            "http://h:0/",
+            "http://h/`id`",
+            "http://h/{a}",
+            "http://h/a|b",
+            "http://h/a^b",
         ] {
             check(bad, 1);
         }

@@ -64,8 +64,7 @@ fn suite(kind: ProducerKind, raw: raw::Suite, sink: &mut Sink) -> Option<Suite> 
         let attempt_dir = reports.iter().any(|report| matches!(report.place, ReportPlace::Attempt(_)));
         command.value.check_variables(|name| outside::declares(&env, name), attempt_dir, sink);
     }
-    let smoke = raw.smoke.map(|list| list.value.items).unwrap_or_default();
-    let smoke = smoke.iter().filter_map(|check| outside::smoke(&check.value, sink)).collect();
+    let smoke = outside::smoke_checks(raw.smoke, sink);
     Some(Suite {
         command: raw.command?.value.argv,
         cwd: raw.cwd.map(|cwd| cwd.value),

@@ -202,6 +202,8 @@ mapping! {
         "get" get: Text, required;
         /// Wanted HTTP status.
         "expect" expect: Count<100, 599>;
+        /// Longest time until the whole header of the answer is there, from 1s to 60s.
+        "timeout" timeout: Span<true>;
     }
 }
 

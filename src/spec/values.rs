@@ -225,14 +225,14 @@ fn checked_duration(node: NodeRef<'_>, written: &str, code: Code, sink: &mut Sin
 
 /// Why a text is no duration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Unparsed {
+pub(super) enum Unparsed {
     NoUnit,
     NotOne,
 }
 
 /// Whole numbers with units, the largest unit first and each at most once. At most nine digits a number, so that
 /// nothing can overflow.
-fn parse_duration(written: &str) -> Result<Duration, Unparsed> {
+pub(super) fn parse_duration(written: &str) -> Result<Duration, Unparsed> {
     const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
     let mut rest = written;
     let mut units = UNITS.iter();

@@ -160,6 +160,9 @@ fn live_attempt(state: &TaskState) -> Option<String> {
         TaskState::Running { attempt, .. } => Some(attempt.to_string()),
         TaskState::Queued { .. }
         | TaskState::Ready { .. }
+        | TaskState::Waiting { .. }
+        | TaskState::Deferred { .. }
+        | TaskState::Paused { .. }
         | TaskState::Held { .. }
         | TaskState::Done { .. }
         | TaskState::Failed { .. }
@@ -205,6 +208,8 @@ fn exit_text(exit: &Exit) -> String {
         Exit::Cancelled { by: Canceller::Shutdown } => "cancelled shutdown".to_owned(),
         Exit::SpawnFailed(failure) => format!("spawn-failed {}", failure.step.as_str()),
         Exit::Lost { reason } => format!("lost {}", reason.as_str()),
+        Exit::Answered(answer) if answer.approved => "approved".to_owned(),
+        Exit::Answered(_) => "rejected".to_owned(),
     }
 }
 
@@ -213,6 +218,7 @@ const fn decision_word(decision: &Decision) -> &'static str {
         Decision::Advance(_) => "advance",
         Decision::Rollback { .. } => "rollback",
         Decision::Rewrite => "rewrite",
+        Decision::Retry { .. } => "retry",
         Decision::Hold(_) => "hold",
         Decision::Fail => "fail",
         Decision::Interrupt => "interrupt",

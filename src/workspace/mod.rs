@@ -18,6 +18,7 @@ mod listing;
 pub mod lock;
 pub mod logs;
 pub mod report;
+pub mod repository;
 pub mod root;
 pub mod state_dir;
 pub mod tree;

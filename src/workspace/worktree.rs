@@ -279,23 +279,6 @@ impl Worktree {
         }
     }
 
-    /// What people and switches call the repository: the last part of its origin's URL without `.git`, else the
-    /// name of its folder.
-    ///
-    /// # Errors
-    /// [`GitError`] when git cannot answer.
-    pub fn repository(&self, git: &Git<'_>) -> Result<String, GitError> {
-        let what = "read the origin's URL";
-        self.check()?;
-        let args = ["config", "--null", "--get", "remote.origin.url"].map(OsStr::new);
-        let answer = git.ask(what, &self.toplevel, &self.place(), &args)?;
-        match answer.code {
-            0 => Ok(name_in_url(&String::from_utf8_lossy(&answer.stdout)).unwrap_or_else(|| self.folder_name())),
-            1 => Ok(self.folder_name()),
-            _ => Err(refused(what, &answer)),
-        }
-    }
-
     /// The name of the folder the repository lies in: that of its common git dir, or the one above `.git`.
     pub fn folder_name(&self) -> String {
         let folder = match self.common_dir.file_name() {
@@ -401,30 +384,9 @@ fn commit_in(what: &'static str, line: &[u8]) -> Result<CommitId, GitError> {
     CommitId::new(text).map_err(|_| GitError::Garbled { what })
 }
 
-/// The last part of a URL or of `host:path`, without `.git`.
-fn name_in_url(url: &str) -> Option<String> {
-    let url = url.trim_end_matches('\0').trim().trim_end_matches('/');
-    let name = url.rsplit(['/', ':']).next().unwrap_or_default();
-    let name: String =
-        name.strip_suffix(".git").unwrap_or(name).chars().filter(|c| !c.is_control()).take(100).collect();
-    (!name.is_empty()).then_some(name)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_repository_is_named_after_its_origin() {
-        let check = |url, expected: Option<&str>| assert_eq!(name_in_url(url).as_deref(), expected, "{url}");
-        check("https://user:secret@host/team/shop.git\0", Some("shop"));
-        check("git@host:shop.git", Some("shop"));
-        check("git@host:team/shop", Some("shop"));
-        check("/srv/git/shop.git/", Some("shop"));
-        check("ssh://host:22/a/b\n", Some("b"));
-        check("", None);
-        check("/", None);
-    }
 
     #[test]
     fn a_commit_is_hex() {

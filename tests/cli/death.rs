@@ -145,7 +145,7 @@ fn a_supervisor_that_is_killed_is_a_lost_attempt() {
     going.end().held(75, "nobody saw how it ended (supervisor-died)");
     assert!(!lives(suite), "what it supervised is ended with it");
     go.say("go");
-    shop.run().exits(0);
+    shop.release_and_run().exits(0);
     assert_eq!(shop.ledger().len(), 2);
 }
 
@@ -163,7 +163,7 @@ fn when_both_are_killed_the_next_run_says_so() {
     assert!(!lives(suite));
     assert_eq!(shop.ledger().len(), 1, "the lost attempt is told before anything is started again");
     go.say("go");
-    shop.run().exits(0);
+    shop.release_and_run().exits(0);
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn a_recovered_pass_with_a_new_file_is_held() {
     shop.run().held(78, "tree-changed");
     assert!(!shop.has(REPORT));
     go.say("go");
-    shop.run().exits(0);
+    shop.release_and_run().exits(0);
 }
 
 #[test]

@@ -243,3 +243,37 @@ fn a_classified_command_has_a_report() {
     shop.orch("classify --signal KILL").arg(&emit).run().exits(75);
     assert!(fs::read_to_string(&junit).unwrap().contains("<skipped message="));
 }
+
+#[test]
+fn what_waits_without_an_attempt_or_for_a_retry_is_no_failure() {
+    let approval = "\
+version: 1
+name: shop
+artifacts: docs/work-items/{task}
+stages:
+  release:
+    producer:
+      approval: {}
+    artifact: approval.md
+    gate: approved
+    transitions: { pass: done, fail: failed }
+";
+    let shop = Shop::new(approval, &[]);
+    let junit = shop.scratch("out.xml");
+    let emit = format!("--emit=junit={}", junit.display());
+    shop.orch("pipeline run --emit github").arg(&emit).run().exits(10).talks("::warning title=").never("::error");
+    let text = fs::read_to_string(&junit).unwrap();
+    assert!(
+        text.contains("<testcase name=\"release\"") && text.contains("<skipped message=\"held (approval)"),
+        "{text}"
+    );
+    assert!(text.contains("orch hold release main --approve"), "{text}");
+
+    let suite = "echo 'curl: (7) Failed to connect to localhost port 1: Connection refused' >&2\nexit 7\n";
+    let shop = Shop::new(&Testing::new().retries(3).text(), &[("suite.sh", suite)]);
+    let junit = shop.scratch("out.xml");
+    let emit = format!("--emit=junit={}", junit.display());
+    shop.orch("pipeline run --no-wait --emit github").arg(&emit).run().exits(75).never("::error");
+    let text = fs::read_to_string(&junit).unwrap();
+    assert!(text.contains("<skipped message=\"deferred: "), "{text}");
+}

@@ -101,13 +101,15 @@ fn a_held_task_goes_on_at_its_stage_while_the_earlier_verdicts_stand() {
     let shop = Shop::new(&pipeline, &[("check.sh", NOTES), ("suite.sh", &suite)]);
     shop.run().held(78, "exit code 127");
     assert_eq!(ran(&shop), "check testing");
-    shop.run().held(78, "exit code 127");
+    shop.run().held(78, "exit code 127").says("nothing was started").says("orch hold release main");
+    assert_eq!(ran(&shop), "", "a hold is stable");
+    shop.release_and_run().held(78, "exit code 127");
     assert_eq!(ran(&shop), "testing", "the tree is the one that check left");
     shop.write("price.txt", "2\n");
-    shop.run().talks("starting at `check`").held(78, "exit code 127");
+    shop.release_and_run().talks("starting at `check`").held(78, "exit code 127");
     assert_eq!(ran(&shop), "check testing");
     std::fs::write(shop.scratch("up"), "").unwrap();
-    shop.run().exits(0).says("task main: done");
+    shop.release_and_run().exits(0).says("task main: done");
     assert_eq!(ran(&shop), "testing");
 }
 
@@ -117,7 +119,9 @@ fn a_stage_that_the_pipeline_no_longer_has_is_no_dead_end() {
     shop.run().held(78, "exit code 127");
     shop.write("pipelines/shop.yaml", &Testing::new().text().replace("testing:", "tests:"));
     shop.write("suite.sh", PASSES);
-    shop.run().exits(0).talks("`testing`, which the pipeline no longer has").says("done");
+    shop.run().refused(3, "could not go on with another pipeline").talks("--accept-pipeline");
+    shop.orch("pipeline run --accept-pipeline").run().refused(3, "no `testing`").talks("`tests`").talks("--from STAGE");
+    shop.orch("pipeline run --accept-pipeline --from tests").run().exits(0).says("done");
 }
 
 #[test]
@@ -126,11 +130,13 @@ fn a_failed_task_begins_anew_with_a_fresh_budget() {
     let shop = Shop::new(&pipeline, &[("suite.sh", &format!("{NOTES}{FAILS}"))]);
     shop.run().held(10, "budget `retry` is spent");
     assert_eq!(ran(&shop), "testing testing");
-    // Held, not ended: the budget stays spent, and the stage is tried once more.
-    shop.run().held(10, "budget `retry` is spent");
-    assert_eq!(ran(&shop), "testing");
+    shop.run().held(10, "budget `retry` is spent").says("nothing was started");
+    assert_eq!(ran(&shop), "");
+    // A person looked: the budget may be spent anew.
+    shop.release_and_run().held(10, "budget `retry` is spent");
+    assert_eq!(ran(&shop), "testing testing");
     shop.write("suite.sh", &format!("{NOTES}{PASSES}"));
-    shop.run().exits(0);
+    shop.release_and_run().exits(0);
     shop.write("suite.sh", &format!("{NOTES}{FAILS}"));
     ran(&shop);
     shop.run().held(10, "budget `retry` is spent");

@@ -205,6 +205,7 @@ pub(crate) fn decided_with(
         reports: Vec::new(),
         control: None,
         tree: None,
+        smoke: Vec::new(),
     };
     let artifact = judged.then(|| ArtifactRef {
         path: RelPath::new("docs/13-test-report.md").unwrap(),

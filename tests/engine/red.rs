@@ -4,15 +4,16 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use orch::classify::classify;
+use orch::classify::{classify, classify_suite};
 use orch::domain::decision::Settlement;
 use orch::domain::evidence::{
     Canceller, Control, Counts, Declared, Evidence, Exit, FaultKind, Limit, LostReason, OutputFacts, ReportFacts,
     ReportFound, Sighting, Signature, SpawnFailure, SpawnStep, Stream, Summary, SummarySource, TreeFacts,
 };
 use orch::domain::id::Digest;
-use orch::domain::outcome::{Conclusion, Ruling};
+use orch::domain::outcome::{Conclusion, Reason, Rule, Ruling};
 use orch::domain::pipeline::{Adapter, EvidenceKind, ExitMap, OnTimeout, ReportKind};
+use orch::domain::smoke::{SmokeFacts, SmokeSeen, SmokeSense};
 use orch::domain::verdict::Verdict;
 use orch::engine::{GateAnswer, settle};
 
@@ -146,6 +147,44 @@ prop_compose! {
     }
 }
 
+/// What smoke checks may have seen, at least one of them.
+fn smoke() -> impl Strategy<Value = Vec<SmokeFacts>> {
+    let why = || "why".to_owned();
+    let seen = prop_oneof![
+        4 => proptest::sample::select(vec![200, 204, 302, 404, 500, 502, 503, 504]).prop_map(|status| SmokeSeen::Answered { status }),
+        3 => proptest::sample::select(vec![
+            SmokeSeen::NotHttp { why: why() },
+            SmokeSeen::Refused,
+            SmokeSeen::TimedOut,
+            SmokeSeen::NoAddress { why: why() },
+            SmokeSeen::Broken { why: why() },
+            SmokeSeen::Tls { why: why() },
+            SmokeSeen::Other { why: why() },
+            SmokeSeen::NotMade,
+        ]),
+    ];
+    let check = (seen, proptest::sample::select(vec![200, 503])).prop_map(|(seen, expect)| SmokeFacts {
+        get: "http://127.0.0.1/health".to_owned(),
+        expect,
+        seen,
+        elapsed: Duration::from_millis(7),
+    });
+    proptest::collection::vec(check, 1..5)
+}
+
+/// Evidence with a green summary and nothing beside it: a suite that passed.
+fn green_evidence() -> impl Strategy<Value = Evidence> {
+    (summary(false), smoke()).prop_map(|(summary, smoke)| Evidence {
+        exit: Exit::Exited { code: 0 },
+        declared: Declared { min_tests: 0, ..Declared::default() },
+        output: OutputFacts { summaries: vec![summary], ..OutputFacts::default() },
+        reports: Vec::new(),
+        control: None,
+        tree: None,
+        smoke,
+    })
+}
+
 prop_compose! {
     fn evidence(exits: impl Strategy<Value = Exit>)(
         exit in exits,
@@ -154,8 +193,9 @@ prop_compose! {
         reports in proptest::collection::vec(report(false), 0..3),
         control in proptest::sample::select(vec![None, Some(Control::BaseCannotRun), Some(Control::BaseRuns), Some(Control::Refused)]),
         tree in tree(),
+        smoke in prop_oneof![Just(Vec::new()), smoke()],
     ) -> Evidence {
-        Evidence { exit, declared, output, reports, control, tree }
+        Evidence { exit, declared, output, reports, control, tree, smoke }
     }
 }
 
@@ -219,6 +259,42 @@ proptest! {
             prop_assert!(!evidence.output.summaries.iter().any(|summary| summary.counts.red()));
             prop_assert!(evidence.tree.as_ref().is_none_or(|tree| !tree.was_changed()));
             prop_assert!(matches!(gate, GateAnswer::NoGate | GateAnswer::Read(Verdict::Pass, _)));
+        }
+    }
+
+    /// Smoke checks take a pass away and do nothing else (row B5).
+    #[test]
+    fn smoke_checks_only_take_a_pass_away(
+        evidence in prop_oneof![evidence(ended()), red_evidence(), evidence(never_ran()), green_evidence()],
+    ) {
+        let before = classify(&Evidence { smoke: Vec::new(), ..evidence.clone() });
+        let after = classify(&evidence);
+        prop_assert_eq!(classify_suite(&evidence), before.clone());
+        if before.as_ref().is_none_or(|before| before.conclusion != Conclusion::SuiteRan(Ruling::Pass)) {
+            prop_assert_eq!(before, after);
+        }
+    }
+
+    /// A pass needs the wanted answer of every check; one wrong answer is a fail, and no answer is none.
+    #[test]
+    fn a_suite_that_passed_is_what_its_checks_say(evidence in green_evidence()) {
+        let suite = classify_suite(&evidence).unwrap();
+        prop_assert_eq!(suite.conclusion, Conclusion::SuiteRan(Ruling::Pass), "{:?}", suite);
+        let has = |sense| evidence.smoke.iter().any(|check| check.sense() == sense);
+        let expected = if has(SmokeSense::Wrong) {
+            (Conclusion::SuiteRan(Ruling::Fail), Reason::SmokeFailed)
+        } else if has(SmokeSense::Untrusted) {
+            (Conclusion::PermanentEnv, Reason::SmokeTls)
+        } else if has(SmokeSense::Unreachable) {
+            (Conclusion::TransientInfra, Reason::SmokeUnreachable)
+        } else {
+            (Conclusion::SuiteRan(Ruling::Pass), suite.reason)
+        };
+        let outcome = classify(&evidence).unwrap();
+        prop_assert_eq!((outcome.conclusion, outcome.reason), expected);
+        prop_assert_eq!(outcome.proof.counts, suite.proof.counts, "the tests stay counted");
+        if expected.0 != suite.conclusion {
+            prop_assert_eq!(outcome.rule, Rule::SmokeCheck);
         }
     }
 

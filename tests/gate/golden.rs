@@ -106,8 +106,8 @@ fn staging(ruling: Ruling, failed: u64) -> Artifact {
     }
 }
 
-fn smoke(name: &str, got: &str, ruling: Ruling) -> SmokeResult {
-    SmokeResult { name: name.to_owned(), expected: "200".to_owned(), got: got.to_owned(), ruling }
+fn smoke(name: &str, got: &str, ruling: impl Into<Option<Ruling>>) -> SmokeResult {
+    SmokeResult { name: name.to_owned(), expected: "200".to_owned(), got: got.to_owned(), ruling: ruling.into() }
 }
 
 #[test]
@@ -177,6 +177,29 @@ fn staging_logs_are_frozen() {
         ..staging(Ruling::Fail, 0)
     };
     check("15-staging-log.smoke.md", &smoky);
+}
+
+#[test]
+fn smoke_checks_are_frozen() {
+    let passed =
+        Artifact { smoke: vec![smoke("GET http://127.0.0.1:8080/health", "200", Ruling::Pass)], ..tests_passed() };
+    check("13-test-report.smoke-pass.md", &passed);
+    let wrong = Artifact {
+        reason:
+            "the suite passed and 1 of 3 smoke checks failed: `GET http://127.0.0.1:8080/queue`: wanted 200, got 500"
+                .to_owned(),
+        ruling: Ruling::Fail,
+        smoke: vec![
+            smoke("GET http://127.0.0.1:8080/health", "200", Ruling::Pass),
+            smoke("GET http://127.0.0.1:8080/queue", "500", Ruling::Fail),
+            smoke("GET http://127.0.0.1:8081/status", "connection refused", None),
+        ],
+        ..tests_passed()
+    };
+    check("13-test-report.smoke-fail.md", &wrong);
+    let not_made =
+        Artifact { smoke: vec![smoke("GET http://127.0.0.1:8080/health", "not made", None)], ..tests_failed() };
+    check("13-test-report.smoke-not-made.md", &not_made);
 }
 
 #[test]

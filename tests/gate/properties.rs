@@ -74,12 +74,8 @@ fn any_work() -> impl Strategy<Value = Work> {
 }
 
 fn any_artifact() -> impl Strategy<Value = Artifact> {
-    let smoke = (hostile(), hostile(), hostile(), any_ruling()).prop_map(|(name, expected, got, ruling)| SmokeResult {
-        name,
-        expected,
-        got,
-        ruling,
-    });
+    let smoke = (hostile(), hostile(), hostile(), proptest::option::of(any_ruling()))
+        .prop_map(|(name, expected, got, ruling)| SmokeResult { name, expected, got, ruling });
     let excerpt = (hostile(), any::<u64>(), proptest::collection::vec(hostile(), 0..12))
         .prop_map(|(place, line, lines)| Excerpt { place, line, lines });
     let texts = (

@@ -334,6 +334,7 @@ fn evidence() -> Evidence {
         reports: Vec::new(),
         control: None,
         tree: None,
+        smoke: Vec::new(),
     }
 }
 

@@ -5,12 +5,14 @@
 
 mod fifo;
 mod process;
+mod service;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 pub(crate) use fifo::Fifo;
 pub(crate) use process::{Ended, Orch, command, lives, supervisor_of};
+pub(crate) use service::{Answer, Service};
 
 /// A suite that runs one test and passes.
 pub(crate) const PASSES: &str = "echo 1..1\necho 'ok 1 - pay'\n";
@@ -29,11 +31,12 @@ pub(crate) struct Testing {
     suite: String,
     stage: String,
     fail: &'static str,
+    retries: u32,
 }
 
 impl Testing {
     pub(crate) fn new() -> Self {
-        Self { suite: "command: [sh, suite.sh]".to_owned(), stage: String::new(), fail: "failed" }
+        Self { suite: "command: [sh, suite.sh]".to_owned(), stage: String::new(), fail: "failed", retries: 0 }
     }
 
     /// Another command.
@@ -54,6 +57,12 @@ impl Testing {
         self
     }
 
+    /// Retries of a passing fault, a hundredth of a second apart; none is the default here.
+    pub(crate) fn retries(mut self, retries: u32) -> Self {
+        self.retries = retries;
+        self
+    }
+
     /// What a fail leads to.
     pub(crate) fn fail(mut self, fail: &'static str) -> Self {
         self.fail = fail;
@@ -62,11 +71,12 @@ impl Testing {
 
     /// The file.
     pub(crate) fn text(&self) -> String {
-        let Self { suite, stage, fail } = self;
+        let Self { suite, stage, fail, .. } = self;
         format!(
             "version: 1\nname: shop\nartifacts: docs/work-items/{{task}}\nbudgets: {{ retry: 1 }}\nstages:\n  \
              testing:\n    producer:\n      test-runner: {{ {suite} }}\n    artifact: 13-test-report.md\n    \
-             gate: tests-passed\n    transitions: {{ pass: done, fail: {fail} }}\n{stage}"
+             gate: tests-passed\n    infra: {{ retries: {}, backoff: 10ms..40ms }}\n    transitions: {{ pass: done, fail: {fail} }}\n{stage}",
+            self.retries
         )
     }
 }
@@ -88,6 +98,7 @@ stages:
       test-runner: { command: [sh, suite.sh] }
     artifact: 13-test-report.md
     gate: tests-passed
+    infra: { retries: 0 }
     transitions: { pass: done, fail: { rollback: check, charge: retry } }
 ";
 
@@ -195,6 +206,22 @@ impl Shop {
     /// `orch pipeline run`, to its end.
     pub(crate) fn run(&self) -> Ended {
         self.orch("pipeline run").run()
+    }
+
+    /// Asks again and again until the answer holds a text.
+    ///
+    /// # Panics
+    /// It never does.
+    pub(crate) fn until(&self, words: &str, part: &str) {
+        const ASKED_MAX: usize = 2_000;
+        let found = (0..ASKED_MAX).any(|_| self.orch(words).run().stdout().contains(part));
+        assert!(found, "`orch {words}` never says {part:?}");
+    }
+
+    /// Releases the hold of the branch's task, and runs it.
+    pub(crate) fn release_and_run(&self) -> Ended {
+        self.orch("hold release").run().exits(0).says("released");
+        self.run()
     }
 }
 

@@ -138,7 +138,7 @@ impl Going {
 /// How a call of orch ended, and what it said. Every check shows all of it when it fails.
 #[derive(Debug)]
 pub(crate) struct Ended {
-    status: ExitStatus,
+    pub(crate) status: ExitStatus,
     pub(crate) raw_stdout: Vec<u8>,
     pub(crate) raw_stderr: Vec<u8>,
 }

@@ -156,12 +156,3 @@ fn a_hostile_branch_name_is_only_a_name() {
         std::fs::remove_file(repo.path.join(".git/refs/heads").join(name)).unwrap();
     }
 }
-
-#[test]
-fn a_repository_has_a_name() {
-    let repo = Repo::new();
-    let git = git(&repo.path);
-    assert_eq!(repo.open().repository(&git).unwrap(), "shop");
-    repo.git("remote add origin https://user:word@example.org/team/store.git");
-    assert_eq!(repo.open().repository(&git).unwrap(), "store");
-}

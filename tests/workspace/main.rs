@@ -5,6 +5,7 @@
 mod artifact;
 mod git;
 mod lock;
+mod repository;
 mod state_dir;
 mod support;
 mod tree;

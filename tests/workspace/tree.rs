@@ -260,7 +260,7 @@ fn nothing_an_agent_configured_runs() {
     let after = Snapshot::take(&git, &worktree, &less(), Some(&before)).unwrap();
     assert_eq!(compare(&before, &after).changed, ["a"]);
     worktree.base(&git).unwrap();
-    worktree.repository(&git).unwrap();
+    worktree.repository(&git, None).unwrap();
     worktree.read_head(&git).unwrap();
     assert!(!pwned.exists());
     // The trap works: git by itself walks into it.

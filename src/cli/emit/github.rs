@@ -28,7 +28,7 @@ pub(super) fn commands(told: &Told) -> Vec<String> {
         }
     }
     if let Some(hold) = &told.hold {
-        let title = format!("{} is held ({})", hold.stage, hold.kind);
+        let title = format!("{} is {}", hold.stage, hold.kind);
         // First, so that the limit cannot swallow it.
         warnings.insert(0, command("warning", &title, &format!("{}\n{}", hold.text, hold.hint)));
     }

@@ -21,7 +21,7 @@ pub(super) fn section(told: &Told, now: Timestamp) -> String {
         add(&format!("  failing: {name}"));
     }
     if let Some(hold) = &told.hold {
-        add(&format!("held at {} ({}): {}", hold.stage, hold.kind, hold.text));
+        add(&format!("{} at {}: {}", hold.kind, hold.stage, hold.text));
         add(&hold.hint);
     }
     text + &format!("\x1b[0Ksection_end:{at}:{name}\r\x1b[0K\n")

@@ -52,7 +52,7 @@ fn status(told: &Told, case: &Case) -> TestCaseStatus {
         Finding::Failed | Finding::NoVerdict | Finding::Undecided => {
             // GitLab shows the element's text and not its message: both say it.
             let message = match (case.finding, told.hold_of(case)) {
-                (Finding::NoVerdict, Some(hold)) => format!("held ({}): {}", hold.kind, hold.text),
+                (Finding::NoVerdict, Some(hold)) => format!("{}: {}", hold.kind, hold.text),
                 (Finding::NoVerdict, None) => format!("no verdict ({}): {}", case.reason, case.detail),
                 (Finding::Passed | Finding::Failed | Finding::Undecided, _) => case.detail.clone(),
             };

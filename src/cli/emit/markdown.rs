@@ -28,7 +28,7 @@ pub(super) fn render(told: &Told) -> String {
         lines.push(String::new());
     }
     if let Some(hold) = &told.hold {
-        lines.push(format!("**Held at {} ({}):** {}", plain(&hold.stage), hold.kind, plain(&hold.text)));
+        lines.push(format!("**{} at {}:** {}", plain(&hold.kind), plain(&hold.stage), plain(&hold.text)));
         lines.extend([String::new(), plain_but_code(&hold.hint), String::new()]);
     }
     lines.join("\n")

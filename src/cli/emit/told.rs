@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::domain::decision::{HoldReason, Settlement};
+use crate::domain::decision::Settlement;
 use crate::domain::evidence::{Evidence, ReportFound};
 use crate::domain::outcome::{Conclusion, Outcome, Ruling};
-use crate::domain::task::TaskState;
 use crate::store::{AttemptRecord, RunRecord};
 
 use super::super::view;
+use super::super::waiting::Waiting;
 use super::text;
 
 /// What is told.
@@ -93,33 +93,22 @@ impl Finding {
 #[derive(Debug)]
 pub(super) struct Hold {
     pub(super) stage: String,
-    pub(super) kind: &'static str,
+    /// Its state, and what kind of hold it is.
+    pub(super) kind: String,
     pub(super) text: String,
     pub(super) hint: String,
 }
 
 impl Told {
     /// A run, as the store has it.
-    pub(in crate::cli) fn of_run(
-        heading: &str,
-        run: &RunRecord,
-        state: Option<&TaskState>,
-        attempts: &[AttemptRecord],
-        document: Value,
-    ) -> Self {
+    pub(in crate::cli) fn of_run(heading: &str, run: &RunRecord, attempts: &[AttemptRecord], document: Value) -> Self {
         let mut cases: Vec<Case> = attempts.iter().map(Case::of).collect();
-        let hold = state.and_then(|state| hold(state, run));
-        if let Some(hold) = &hold
-            && !cases.iter().any(|case| case.stage == hold.stage)
-        {
-            cases.push(Case::held(hold));
-        }
         mark_standing(&mut cases);
         Self {
             pipeline: run.start.pipeline.to_string(),
             heading: text::line(heading),
             cases,
-            hold,
+            hold: None,
             broken: None,
             facts: vec![
                 ("task", run.task.to_string()),
@@ -128,6 +117,27 @@ impl Told {
             ],
             document,
         }
+    }
+
+    /// Adds why the task waits. A stage that waits before anything of it was started has a case too.
+    pub(in crate::cli) fn waits(mut self, waiting: Option<&Waiting<'_>>) -> Self {
+        self.hold = waiting.map(|waiting| Hold {
+            stage: waiting.stage().map_or_else(|| "the first stage".to_owned(), ToString::to_string),
+            kind: if waiting.status() == waiting.kind() {
+                waiting.kind().to_owned()
+            } else {
+                format!("{} ({})", waiting.status(), waiting.kind())
+            },
+            text: text::line(&waiting.text()),
+            hint: format!("to let it go on: `{}`", text::line(&waiting.way_out())),
+        });
+        if let Some(hold) = &self.hold
+            && !self.cases.iter().any(|case| case.stage == hold.stage)
+        {
+            self.cases.push(Case::held(hold));
+            mark_standing(&mut self.cases);
+        }
+        self
     }
 
     /// A run that orch could not go on with, or not begin.
@@ -139,10 +149,10 @@ impl Told {
     }
 
     /// Nothing of a pipeline was run.
-    pub(in crate::cli) fn nothing(pipeline: &str, document: Value) -> Self {
+    pub(in crate::cli) fn nothing(pipeline: &str, heading: &str, document: Value) -> Self {
         Self {
             pipeline: text::line(pipeline),
-            heading: String::new(),
+            heading: text::line(heading),
             cases: Vec::new(),
             hold: None,
             broken: None,
@@ -275,7 +285,7 @@ impl Case {
             stage: hold.stage.clone(),
             place: None,
             finding: Finding::NoVerdict,
-            reason: hold.kind.to_owned(),
+            reason: hold.kind.clone(),
             detail: hold.text.clone(),
             next: None,
             elapsed: None,
@@ -315,36 +325,4 @@ fn failing(evidence: &Evidence) -> Vec<String> {
         | ReportFound::Removed => &[],
     });
     names.map(|name| text::line(name)).collect()
-}
-
-fn hold(state: &TaskState, of: &RunRecord) -> Option<Hold> {
-    match state {
-        TaskState::Held { run, stage, reason, .. } if *run == of.start.run => Some(Hold {
-            stage: stage.to_string(),
-            kind: reason.kind(),
-            text: text::line(&reason.text()),
-            hint: hint(reason).to_owned(),
-        }),
-        TaskState::Held { .. }
-        | TaskState::Queued { .. }
-        | TaskState::Ready { .. }
-        | TaskState::Running { .. }
-        | TaskState::Done { .. }
-        | TaskState::Failed { .. }
-        | TaskState::Cancelled { .. } => None,
-    }
-}
-
-/// What ends a hold.
-const fn hint(reason: &HoldReason) -> &'static str {
-    match reason {
-        HoldReason::Failed | HoldReason::BudgetSpent { .. } => {
-            "a person decides: change the code or the pipeline, then `orch pipeline run` tries the stage again"
-        }
-        HoldReason::Unreadable(_) => "`orch explain` shows what was read; `orch pipeline run` tries the stage again",
-        HoldReason::TimedOut(..) | HoldReason::TransientInfra(_) => {
-            "it may pass by itself: `orch pipeline run` tries the stage again"
-        }
-        HoldReason::PermanentEnv(_) => "mend the environment, then `orch pipeline run` tries the stage again",
-    }
 }

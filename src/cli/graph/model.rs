@@ -58,13 +58,15 @@ pub(super) enum State {
     Passed,
     Failed,
     Held,
+    /// It is tried again at a time.
+    Waiting,
     /// Its last attempt was stopped and counts for nothing.
     Stopped,
 }
 
 impl State {
-    pub(super) const ALL: [Self; 6] =
-        [Self::NotReached, Self::Running, Self::Passed, Self::Failed, Self::Held, Self::Stopped];
+    pub(super) const ALL: [Self; 7] =
+        [Self::NotReached, Self::Running, Self::Passed, Self::Failed, Self::Held, Self::Waiting, Self::Stopped];
 
     /// The word of documents.
     pub(super) const fn as_str(self) -> &'static str {
@@ -74,6 +76,7 @@ impl State {
             Self::Passed => "passed",
             Self::Failed => "failed",
             Self::Held => "held",
+            Self::Waiting => "waiting",
             Self::Stopped => "stopped",
         }
     }
@@ -86,6 +89,7 @@ impl State {
             Self::Passed => "#1a7f37",
             Self::Failed => "#cf222e",
             Self::Held => "#9a6700",
+            Self::Waiting => "#bc4c00",
             Self::Stopped => "#8250df",
         }
     }
@@ -221,6 +225,7 @@ const fn state_of(decision: &Decision) -> State {
         Decision::Advance(_) => State::Passed,
         Decision::Rollback { .. } | Decision::Fail => State::Failed,
         Decision::Rewrite => State::Running,
+        Decision::Retry { .. } => State::Waiting,
         Decision::Hold(_) => State::Held,
         Decision::Interrupt => State::Stopped,
     }

@@ -93,7 +93,7 @@ const STYLE: &str = "<style>\n\
     rect { fill: none; stroke: currentColor; } path { fill: none; stroke: currentColor; } .back { stroke-dasharray: 5 4; }\n\
     .tip { fill: currentColor; stroke: none; }\n\
     .passed rect { stroke: #2da44e; stroke-width: 3; } .failed rect { stroke: #e5534b; stroke-width: 3; }\n\
-    .held rect { stroke: #c69026; stroke-width: 3; } .running rect { stroke: #388bfd; stroke-width: 3; }\n\
+    .held rect { stroke: #c69026; stroke-width: 3; } .waiting rect { stroke: #d1711c; stroke-width: 3; } .running rect { stroke: #388bfd; stroke-width: 3; }\n\
     .stopped rect { stroke: #986ee2; stroke-width: 3; } .not-reached { opacity: 0.55; }\n\
     </style>";
 
@@ -105,6 +105,7 @@ const fn mark(state: State) -> &'static str {
         State::Passed => " ✓",
         State::Failed => " ✗",
         State::Held => " ⏸",
+        State::Waiting => " ⏳",
         State::Stopped => " ■",
     }
 }

@@ -24,11 +24,18 @@ pub(super) struct Migration {
 }
 
 /// Every migration, in order.
-pub(super) const MIGRATIONS: &[Migration] = &[Migration {
-    number: 1,
-    sql: include_str!("../migrations/sqlite/0001_init.sql"),
-    schema: "d50131a7cdc0048cc15f5b03b3c3283dde0306d544b1d0638b2543cdd524c2f9",
-}];
+pub(super) const MIGRATIONS: &[Migration] = &[
+    Migration {
+        number: 1,
+        sql: include_str!("../migrations/sqlite/0001_init.sql"),
+        schema: "d50131a7cdc0048cc15f5b03b3c3283dde0306d544b1d0638b2543cdd524c2f9",
+    },
+    Migration {
+        number: 2,
+        sql: include_str!("../migrations/sqlite/0002_deferred.sql"),
+        schema: "0ddbcdaeabe98e5725f96099ae9180e4f985206e23fa1dbd07ecf4d70a708eb5",
+    },
+];
 
 /// `application_id` of our files: "orch" in ASCII.
 pub(super) const APPLICATION_ID: i64 = 0x6f72_6368;
@@ -174,7 +181,7 @@ mod tests {
             Ok(()) => schema_digest(&conn, Path::new("memory")).unwrap().to_string().leak(),
             Err(_) => "",
         };
-        [MIGRATIONS, &[Migration { number: 2, sql, schema }]].concat()
+        [MIGRATIONS, &[Migration { number: newest(MIGRATIONS) + 1, sql, schema }]].concat()
     }
 
     fn open_with(dir: &tempfile::TempDir, migrations: &[Migration]) -> Result<SqliteStore, StoreError> {

@@ -17,8 +17,14 @@ pub(super) fn project(
     event: &Event,
 ) -> Result<(), StoreError> {
     let (changed, what) = match event {
-        // The task's own row is written last, with the state after all events.
-        Event::TaskAdded { .. } => return Ok(()),
+        // The task's own row is written last, with the state after all events; these change no other.
+        Event::TaskAdded { .. }
+        | Event::StageHeld { .. }
+        | Event::RetryDue { .. }
+        | Event::HoldReleased { .. }
+        | Event::TaskPaused { .. }
+        | Event::TaskResumed { .. }
+        | Event::TaskCancelled { .. } => return Ok(()),
         Event::RunStarted(start) => {
             let row = RunRow::started(task.as_str(), position, start);
             (start_run(tx, &row), format!("run {} was started", start.run))

@@ -89,7 +89,13 @@ impl Derived {
     fn take(&mut self, task: &TaskName, position: Position, event: &Event) -> Result<(), String> {
         let task = task.as_str();
         match event {
-            Event::TaskAdded { .. } => {}
+            Event::TaskAdded { .. }
+            | Event::StageHeld { .. }
+            | Event::RetryDue { .. }
+            | Event::HoldReleased { .. }
+            | Event::TaskPaused { .. }
+            | Event::TaskResumed { .. }
+            | Event::TaskCancelled { .. } => {}
             Event::RunStarted(start) => {
                 self.runs.insert(start.run.to_string(), RunRow::started(task, position, start));
             }

@@ -74,7 +74,13 @@ fn touched(change: &Change) -> BTreeSet<&StageName> {
         Event::TaskAdded { .. }
         | Event::AttemptFinished { .. }
         | Event::AttemptDecided(_)
-        | Event::RunClosed { .. } => None,
+        | Event::RunClosed { .. }
+        | Event::StageHeld { .. }
+        | Event::RetryDue { .. }
+        | Event::HoldReleased { .. }
+        | Event::TaskPaused { .. }
+        | Event::TaskResumed { .. }
+        | Event::TaskCancelled { .. } => None,
     });
     intended.chain(change.next.state.stage()).collect()
 }

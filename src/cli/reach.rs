@@ -1,0 +1,213 @@
+//! Reaching a task that is there already: its name, its lock, its pinned pipeline, its own worktree.
+
+use std::io::Write as _;
+use std::os::fd::AsFd as _;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use rustix::event::{Timespec, poll};
+
+use crate::config::Flags;
+use crate::domain::id::{Nonce, TaskName};
+use crate::domain::task::TaskState;
+use crate::exec;
+use crate::runner::{Clock as _, Desk, Notice, RunError, Runner, SystemClock};
+use crate::spec;
+use crate::store::{AttemptRecord, Holder, RunFilter, Store, StoredTask};
+use crate::workspace::holder::{self, Liveness};
+use crate::workspace::lock::{Lock, LockView, Subject, look};
+use crate::workspace::worktree::Worktree;
+
+use super::args::StateArgs;
+use super::output::{self, Problem};
+use super::status::existing;
+use super::store::{Place, of_store};
+use super::{ExitCode, run, store, view};
+
+/// How long a runner that was asked to stop may take; its own grace is part of it.
+const STOPS_WITHIN: Duration = Duration::from_mins(2);
+/// Pause between two looks at a lock.
+const LOOKS_EVERY: Duration = Duration::from_millis(50);
+
+/// A task under this process's lock.
+pub(super) struct Reached {
+    pub(super) place: Place,
+    pub(super) store: Box<dyn Store>,
+    pub(super) task: TaskName,
+    holder: Holder,
+    _lock: Lock,
+}
+
+/// What to do about a runner that drives the task right now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Driven {
+    /// Refuse: exit 4.
+    LeaveIt,
+    /// Ask it to stop, and wait until it has.
+    StopIt,
+}
+
+impl Reached {
+    /// Takes the task's lock and opens the store, which must be there.
+    pub(super) fn open(name: Option<&str>, options: &StateArgs, driven: Driven) -> Result<Self, Problem> {
+        let git = store::git(&options.worktree)?;
+        let worktree = store::worktree(options, &git)?;
+        let task = run::task_name(name, &worktree)?;
+        let place = store::state(options, worktree)?;
+        // Before the lock: a name that is mistyped makes no lock of its own.
+        require(existing(&place)?.as_ref(), &task)?;
+        let clock = SystemClock;
+        let card = holder::Holder::this_process(Nonce::new(clock.secret()), clock.now(), &run::words_of_this_process());
+        let holder = Holder { owner: card.describe(), pid: std::process::id() };
+        if driven == Driven::StopIt {
+            stop_runner(&place, &task)?;
+        }
+        let lock = Lock::acquire(&place.state, Subject::Task(&task), card)
+            .map_err(|error| run::locked(&error, options.json))?;
+        let store = existing(&place)?;
+        Ok(Self { place, store, task, holder, _lock: lock })
+    }
+
+    /// The task as it stands.
+    pub(super) fn stored(&self) -> Result<StoredTask, Problem> {
+        require(self.store.as_ref(), &self.task)
+    }
+
+    /// The task for machines.
+    pub(super) fn document(&self) -> Result<serde_json::Value, Problem> {
+        let stored = self.stored()?;
+        let attempt = last_attempt(self.store.as_ref(), &stored)?;
+        let mut document = view::task(&stored, attempt.as_ref());
+        document["version"] = serde_json::json!(1);
+        Ok(document)
+    }
+
+    /// Where a person's commands on it are recorded.
+    pub(super) fn desk<'a>(&'a mut self, clock: &'a SystemClock) -> Desk<'a> {
+        Desk {
+            store: self.store.as_mut(),
+            task: self.task.clone(),
+            holder: self.holder.clone(),
+            person: person(),
+            clock,
+        }
+    }
+
+    /// Does something with a runner in the task's own worktree, under the pipeline that it was left with. A runner
+    /// that is `stopping` passes that on to whatever still works on the task.
+    pub(super) fn with_runner<T>(
+        &mut self,
+        stopping: bool,
+        act: impl FnOnce(&mut Runner<'_>) -> Result<T, RunError>,
+    ) -> Result<T, Problem> {
+        let internal = |text: String| Problem::new(ExitCode::Internal, text);
+        let stored = self.stored()?;
+        let git = store::git(&stored.task.worktree)?;
+        let worktree = Worktree::open(&git, &stored.task.worktree).map_err(|error| store::of_git(&error))?;
+        let text = self.pinned_text()?;
+        let pipeline = spec::load(&text)
+            .map_err(|_| internal(format!("this version of orch refuses the pipeline of task {}", self.task)))?;
+        let settings = run::settings(&Flags::default(), &pipeline)?;
+        let repository = run::repository(&git, &worktree, &pipeline)?;
+        let (stop, mut asked) =
+            UnixStream::pair().map_err(|error| internal(format!("could not make a pipe: {error}")))?;
+        if stopping {
+            asked.write_all(b"s").map_err(|error| internal(format!("could not write to a pipe: {error}")))?;
+        }
+        let mut notify = |notice: Notice<'_>| run::tell(&notice);
+        let mut runner = Runner {
+            pipeline: &pipeline,
+            pipeline_text: &text,
+            pipeline_file: None,
+            task: self.task.clone(),
+            git: &git,
+            worktree: &worktree,
+            state: &self.place.state,
+            store: self.store.as_mut(),
+            holder: self.holder.clone(),
+            person: person(),
+            host_env: store::host_env(),
+            settings: &settings,
+            repository,
+            clock: &SystemClock,
+            stop: stop.as_fd(),
+            stopping: &|| stopping,
+            progress: None,
+            notify: &mut notify,
+        };
+        act(&mut runner).map_err(|error| run::of_run(&error))
+    }
+
+    fn pinned_text(&self) -> Result<Vec<u8>, Problem> {
+        let lost = || {
+            Problem::new(ExitCode::Internal, format!("the pipeline of task {} is not in the store", self.task))
+                .help("`orch verify` looks at the whole store")
+        };
+        let filter = RunFilter { task: Some(self.task.clone()), limit: Some(1) };
+        let runs = self.store.runs(&filter).map_err(|error| of_store(&error))?;
+        let digest = runs.first().map(|run| run.start.pipeline_digest).ok_or_else(lost)?;
+        self.store.pipeline(&digest).map_err(|error| of_store(&error))?.ok_or_else(lost)
+    }
+}
+
+/// The attempt that led a waiting task where it is: the last of its stage in its last run.
+pub(super) fn last_attempt(store: &dyn Store, stored: &StoredTask) -> Result<Option<AttemptRecord>, Problem> {
+    let failed = |error| of_store(&error);
+    let before_a_start = matches!(&stored.task.state, TaskState::Held { reason, .. } if reason.is_before_a_start());
+    let filter = RunFilter { task: Some(stored.task.name.clone()), limit: Some(1) };
+    let (Some(stage), Some(run), false) =
+        (stored.task.state.stage(), store.runs(&filter).map_err(failed)?.into_iter().next(), before_a_start)
+    else {
+        return Ok(None);
+    };
+    let attempts = store.attempts(run.start.run).map_err(failed)?;
+    Ok(attempts.into_iter().rfind(|attempt| attempt.intent.stage == *stage))
+}
+
+fn require(store: &dyn Store, task: &TaskName) -> Result<StoredTask, Problem> {
+    store.task(task).map_err(|error| of_store(&error))?.ok_or_else(|| {
+        Problem::new(ExitCode::Usage, format!("there is no task {task}"))
+            .help("`orch status` lists the tasks there are")
+    })
+}
+
+/// Asks the runner that drives the task to stop, and waits until the kernel says that it has gone.
+fn stop_runner(place: &Place, task: &TaskName) -> Result<(), Problem> {
+    let look = || {
+        look(&place.state, Subject::Task(task)).map_err(|error| {
+            Problem::new(ExitCode::Internal, format!("could not look at the lock of task {task}: {error}"))
+        })
+    };
+    let LockView::Held { holder: Some(holder), .. } = look()? else { return Ok(()) };
+    let refused = |why: &str| {
+        Problem::new(ExitCode::Locked, format!("task {task} is driven by {}: {why}", holder.describe()))
+            .help("stop it where it runs, then give this command again")
+    };
+    if holder.liveness() != Liveness::Alive {
+        return Err(refused("it cannot be reached from here"));
+    }
+    if !exec::ask_to_stop(holder.pid, holder.start_ticks) {
+        return Err(refused("it could not be asked to stop"));
+    }
+    output::talk(&format!("orch: asked {} to stop", holder.describe()));
+    let mut waited = Duration::ZERO;
+    while matches!(look()?, LockView::Held { .. }) {
+        if waited >= STOPS_WITHIN {
+            return Err(refused("it was asked to stop and has not ended yet"));
+        }
+        let pause = Timespec::try_from(LOOKS_EVERY).unwrap_or(Timespec { tv_sec: 0, tv_nsec: 50_000_000 });
+        poll(&mut [], Some(&pause)).ok();
+        waited += LOOKS_EVERY;
+    }
+    Ok(())
+}
+
+/// Who gives the command, for the record.
+pub(super) fn person() -> String {
+    let named =
+        ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok().filter(|name| !name.is_empty()));
+    named.map_or_else(
+        || format!("uid {}", rustix::process::getuid().as_raw()),
+        |name| name.chars().filter(|c| !c.is_control()).take(64).collect(),
+    )
+}

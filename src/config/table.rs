@@ -1,0 +1,275 @@
+//! The one list of settings: documents, `.env.example`, checks and `orch config show` are made from it.
+
+use crate::domain::id::SwitchName;
+
+/// Longest total limit that a setting may give: a week.
+pub const TIMEOUT_S_MAX: u64 = 7 * 24 * 60 * 60;
+
+/// Most further attempts that a setting may give; the pipeline file has the same bound.
+pub const INFRA_RETRIES_MAX: u32 = 100;
+
+/// What a setting's value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// On or off.
+    Switch,
+    /// Names of repositories, separated by commas.
+    Repositories,
+    /// Whole seconds, 1 to [`TIMEOUT_S_MAX`].
+    Seconds,
+    /// A count, 0 to [`INFRA_RETRIES_MAX`].
+    Count,
+    /// An absolute path.
+    Path,
+    /// A filter of diagnostics.
+    LogFilter,
+}
+
+impl Kind {
+    /// What is accepted, fit behind "give ".
+    pub const fn accepted(self) -> &'static str {
+        match self {
+            Self::Switch => "true or false (also 1 and 0, on and off, yes and no, in any case), or unset it",
+            Self::Repositories => {
+                "names of repositories separated by commas, such as `shop, team/store`; empty or unset means every \
+                 repository"
+            }
+            Self::Seconds => "whole seconds in decimal digits, 1 to 604800 (7 days), or unset it",
+            Self::Count => "a whole number in decimal digits, 0 to 100, or unset it",
+            Self::Path => "a path, which must be absolute, or unset it",
+            Self::LogFilter => "a level or targets with levels, such as `debug` or `orch::runner=debug`, or unset it",
+        }
+    }
+
+    /// The same in a few words, for a table.
+    pub(super) const fn short(self) -> &'static str {
+        match self {
+            Self::Switch => "`true` or `false`",
+            Self::Repositories => "names, separated by commas",
+            Self::Seconds => "seconds, 1 to 604800",
+            Self::Count => "0 to 100",
+            Self::Path => "absolute path",
+            Self::LogFilter => "log filter",
+        }
+    }
+
+    /// A value that a person may start from.
+    pub(super) const fn example(self) -> &'static str {
+        match self {
+            Self::Switch => "true",
+            Self::Repositories => "shop,store",
+            Self::Seconds => "1800",
+            Self::Count => "3",
+            Self::Path => "/var/lib/orch",
+            Self::LogFilter => "orch=info",
+        }
+    }
+}
+
+/// Whether anything reads a setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reader {
+    /// It has an effect.
+    Built,
+    /// Its value is checked and has no effect: the mechanism does not exist in this version.
+    NotYet,
+}
+
+/// One setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Setting {
+    /// Name of the variable.
+    pub name: &'static str,
+    /// What its value is.
+    pub kind: Kind,
+    /// What counts without it.
+    pub default: &'static str,
+    /// The flag that outranks it.
+    pub flag: Option<&'static str>,
+    /// What it does, in one line.
+    pub about: &'static str,
+    /// Whether anything reads it.
+    pub reader: Reader,
+}
+
+/// The four variables of a switch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// `NAME_ENABLED`.
+    Enabled,
+    /// `NAME_REPOS`.
+    Repos,
+    /// `NAME_TIMEOUT_S`.
+    TimeoutS,
+    /// `NAME_INFRA_RETRIES`.
+    InfraRetries,
+}
+
+impl Part {
+    /// Every part.
+    pub const ALL: [Self; 4] = [Self::Enabled, Self::Repos, Self::TimeoutS, Self::InfraRetries];
+
+    /// What stands behind the switch's name.
+    pub const fn suffix(self) -> &'static str {
+        match self {
+            Self::Enabled => "_ENABLED",
+            Self::Repos => "_REPOS",
+            Self::TimeoutS => "_TIMEOUT_S",
+            Self::InfraRetries => "_INFRA_RETRIES",
+        }
+    }
+
+    /// The variable of a switch.
+    pub fn of(self, switch: &SwitchName) -> String {
+        format!("{switch}{}", self.suffix())
+    }
+
+    /// The part of a switch with a name that is in no table.
+    pub const fn setting(self) -> Setting {
+        match self {
+            Self::Enabled => enabled("", "when off, the declared fallback runs, or the task is held"),
+            Self::Repos => repos(""),
+            Self::TimeoutS => timeout_s(""),
+            Self::InfraRetries => infra_retries(""),
+        }
+    }
+}
+
+/// Variables that orch sets for producers; an orch that a producer starts finds them.
+pub const OWN: [&str; 8] = [
+    "ORCH_TASK",
+    "ORCH_RUN",
+    "ORCH_STAGE",
+    "ORCH_ATTEMPT",
+    "ORCH_WORKTREE",
+    "ORCH_BASE_COMMIT",
+    "ORCH_ARTIFACTS",
+    "ORCH_ATTEMPT_DIR",
+];
+
+/// Every setting with a name of its own, in the order in which people read them.
+pub const TABLE: [Setting; 13] = [
+    enabled(
+        "ORCH_TEST_RUNNER_ENABLED",
+        "when off, stages with `switch: ORCH_TEST_RUNNER` run their fallback, or are held",
+    ),
+    repos("ORCH_TEST_RUNNER_REPOS"),
+    timeout_s("ORCH_TEST_RUNNER_TIMEOUT_S"),
+    infra_retries("ORCH_TEST_RUNNER_INFRA_RETRIES"),
+    enabled(
+        "ORCH_STAGING_RUNNER_ENABLED",
+        "when off, stages with `switch: ORCH_STAGING_RUNNER` run their fallback, or are held",
+    ),
+    repos("ORCH_STAGING_RUNNER_REPOS"),
+    timeout_s("ORCH_STAGING_RUNNER_TIMEOUT_S"),
+    infra_retries("ORCH_STAGING_RUNNER_INFRA_RETRIES"),
+    not_yet(enabled(
+        "ORCH_STAGING_RUNNER_EXEC_HOST_SIDE",
+        "whether the staging suite is started on the host, and not inside the container",
+    )),
+    not_yet(enabled("ORCH_SERIAL_GATE_ENABLED", "whether stages of one `serial` group wait for each other")),
+    not_yet(enabled(
+        "ORCH_IMPOSSIBLE_QUEUED_SANITIZE_ENABLED",
+        "whether queued rows that cannot be are healed and counted when an old store is opened",
+    )),
+    Setting {
+        name: "ORCH_STATE_DIR",
+        kind: Kind::Path,
+        default: "one folder a repository below `$XDG_STATE_HOME/orch`, else `~/.local/state/orch`",
+        flag: Some("--state-dir"),
+        about: "where the state is kept; outside every worktree",
+        reader: Reader::Built,
+    },
+    Setting {
+        name: "ORCH_LOG",
+        kind: Kind::LogFilter,
+        default: "no diagnostics",
+        flag: None,
+        about: "diagnostics on stderr",
+        reader: Reader::Built,
+    },
+];
+
+const fn enabled(name: &'static str, about: &'static str) -> Setting {
+    Setting { name, kind: Kind::Switch, default: "`true`", flag: None, about, reader: Reader::Built }
+}
+
+const fn repos(name: &'static str) -> Setting {
+    Setting {
+        name,
+        kind: Kind::Repositories,
+        default: "every repository",
+        flag: None,
+        about: "repositories that the switch is for; in any other it is as if it were off",
+        reader: Reader::Built,
+    }
+}
+
+const fn timeout_s(name: &'static str) -> Setting {
+    Setting {
+        name,
+        kind: Kind::Seconds,
+        default: "the stage's `timeout`",
+        flag: Some("--timeout-s"),
+        about: "total time limit of the switch's stages, in place of their `timeout`",
+        reader: Reader::Built,
+    }
+}
+
+const fn infra_retries(name: &'static str) -> Setting {
+    Setting {
+        name,
+        kind: Kind::Count,
+        default: "the stage's `infra: { retries }`",
+        flag: Some("--infra-retries"),
+        about: "further attempts after a transient fault, in place of the stage's `infra: { retries }`",
+        reader: Reader::Built,
+    }
+}
+
+const fn not_yet(setting: Setting) -> Setting {
+    Setting { reader: Reader::NotYet, ..setting }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn names_are_unique_and_lines_are_lines() {
+        let names: BTreeSet<&str> = TABLE.iter().map(|setting| setting.name).collect();
+        assert_eq!(names.len(), TABLE.len());
+        for setting in TABLE {
+            assert!(setting.name.starts_with("ORCH_"), "{}", setting.name);
+            assert!(!setting.about.contains('\n') && !setting.about.contains('|') && !setting.about.ends_with('.'));
+        }
+    }
+
+    #[test]
+    fn both_known_switches_have_all_four_parts() {
+        for switch in ["ORCH_TEST_RUNNER", "ORCH_STAGING_RUNNER"] {
+            let switch = SwitchName::new(switch).unwrap();
+            for part in Part::ALL {
+                let row = TABLE.iter().find(|setting| setting.name == part.of(&switch)).unwrap();
+                assert_eq!((row.kind, row.flag), (part.setting().kind, part.setting().flag), "{}", row.name);
+            }
+        }
+    }
+
+    #[test]
+    fn the_bounds_are_the_ones_that_are_told() {
+        assert!(Kind::Seconds.accepted().contains(&TIMEOUT_S_MAX.to_string()));
+        assert!(Kind::Seconds.short().contains(&TIMEOUT_S_MAX.to_string()));
+        assert!(Kind::Count.accepted().contains(&format!("0 to {INFRA_RETRIES_MAX}")));
+        assert!(Kind::Count.short().contains(&INFRA_RETRIES_MAX.to_string()));
+    }
+
+    #[test]
+    fn the_documentation_has_the_names_that_producers_find() {
+        let page = include_str!("../../docs/reference/environment.md");
+        for name in OWN {
+            assert!(page.contains(&format!("| `{name}` |")), "docs/reference/environment.md lacks {name}");
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! A person's answer to an approval: written down as the stage's artifact, and read back by its gate.
+
+use std::time::Duration;
+
+use crate::classify::classify;
+use crate::domain::artifact::{Artifact, Work};
+use crate::domain::decision::{Decision, HoldReason, Settlement};
+use crate::domain::evidence::{
+    Answer, Declared, Evidence, Exit, ExitRecord, KillTier, LogSpan, OutputFacts, Stop, TreeFacts,
+};
+use crate::domain::id::{AttemptId, Nonce, RunId};
+use crate::domain::outcome::{Outcome, Ruling};
+use crate::domain::pipeline::{ProducerKind, Stage};
+use crate::domain::stamp::Stamp;
+use crate::domain::task::{Decided, Event, Intent, RunEnd, TaskState};
+use crate::engine::{Launched, decide, settle};
+use crate::producer::PrepareError;
+use crate::store::PinnedPipeline;
+use crate::workspace::artifact::take_away;
+
+use super::drive::{Runner, find};
+use super::error::RunError;
+use super::judge::{Published, publish_and_read, unpublished};
+use super::ledger::Ledger;
+
+/// What an answer came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answered {
+    /// The run that records it.
+    pub run: RunId,
+    /// What is done about it.
+    pub decision: Decision,
+    /// The task's state.
+    pub state: TaskState,
+}
+
+impl Runner<'_> {
+    /// Takes a person's answer to the approval that the task is held for. One commit: the answer is recorded with its
+    /// verdict and decision, or nothing is.
+    ///
+    /// # Errors
+    /// [`RunError::NotAsked`] where no approval is waited for; else as [`Runner::drive`].
+    pub fn answer(&mut self, answer: Answer) -> Result<Answered, RunError> {
+        let mut ledger = Ledger::open(self.store, &self.task, self.holder.clone())?;
+        let held = match ledger.task().map(|task| &task.state) {
+            Some(TaskState::Held { stage, reason: HoldReason::Approval, .. }) => stage.clone(),
+            _ => return Err(RunError::NotAsked { task: self.task.clone() }),
+        };
+        let pipeline = self.pipeline;
+        let stage = find(pipeline, held.as_str())?;
+        let tree = self.snapshot(pipeline, None)?;
+        let commit = self.worktree.read_head(self.git)?.commit.to_string();
+        let (run, attempt) = (RunId::new(self.clock.id()), AttemptId::new(self.clock.id()));
+        ledger.pin(PinnedPipeline::of(self.pipeline_text.to_vec()));
+        let start = self.run_start(run, stage, commit)?;
+        ledger.apply(Event::RunStarted(start))?;
+        let Some(TaskState::Ready { visit, number, .. }) = ledger.task().map(|task| task.state.clone()) else {
+            return Err(RunError::Pinned("the task is not ready for its answer".to_owned()));
+        };
+        let at = self.clock.now();
+        let intent = Intent {
+            run,
+            attempt,
+            stage: stage.name.clone(),
+            visit,
+            number,
+            producer: ProducerKind::Approval,
+            chosen: "declared".to_owned(),
+            fallback: false,
+            nonce: Nonce::new(self.clock.secret()),
+            argv: Vec::new(),
+            cwd: self.worktree.toplevel().to_owned(),
+            env_names: Vec::new(),
+            tree: tree.digest(),
+            dirty: tree.is_dirty(),
+            at,
+        };
+        ledger.apply(Event::AttemptIntended(Box::new(intent.clone())))?;
+        let record = record(&intent, Exit::Answered(answer));
+        ledger.apply(Event::AttemptFinished { record: Box::new(record.clone()), at })?;
+        let before = tree.digest();
+        let unchanged = TreeFacts { before, after: before, left: before, changed: Vec::new(), added: Vec::new() };
+        let evidence = Evidence {
+            exit: record.exit.clone(),
+            declared: Declared::default(),
+            output: OutputFacts::default(),
+            reports: Vec::new(),
+            smoke: Vec::new(),
+            control: None,
+            tree: Some(unchanged),
+        };
+        let outcome = classify(&evidence);
+        let (settlement, artifact) = self.publish_answer(stage, &intent, &evidence, outcome.as_ref())?;
+        let artifact = artifact.map(|(reference, bytes)| {
+            ledger.keep(bytes);
+            reference
+        });
+        let spent = ledger.task().map(|task| task.spent.clone()).unwrap_or_default();
+        let launched = Launched { producer: &stage.producer, began: false, infra: &stage.infra };
+        let decision = decide(pipeline, stage, &spent, launched, &settlement);
+        let stamp = Stamp::of(&intent, &record, &evidence, outcome.as_ref(), artifact.as_ref());
+        let passed = settlement == Settlement::Passed;
+        ledger.apply(Event::AttemptDecided(Box::new(Decided {
+            attempt,
+            evidence,
+            outcome,
+            settlement,
+            decision: decision.clone(),
+            artifact,
+            stamp,
+            at,
+        })))?;
+        let end = match ledger.task().map(|task| &task.state) {
+            Some(TaskState::Held { .. } | TaskState::Waiting { .. }) => RunEnd::Held,
+            Some(TaskState::Done { .. }) => RunEnd::Done,
+            Some(TaskState::Failed { .. }) => RunEnd::Failed,
+            _ if passed => RunEnd::Done,
+            _ => RunEnd::Interrupted,
+        };
+        ledger.apply(Event::RunClosed { run, end, at })?;
+        self.commit(&mut ledger, None)?;
+        let Some(task) = ledger.task() else { return Err(RunError::Pinned("the task is gone".to_owned())) };
+        Ok(Answered { run, decision, state: task.state.clone() })
+    }
+
+    fn publish_answer(
+        &mut self,
+        stage: &Stage,
+        intent: &Intent,
+        evidence: &Evidence,
+        outcome: Option<&Outcome>,
+    ) -> Result<(Settlement, Option<Published>), RunError> {
+        let (Some(outcome), Exit::Answered(answer), Some(path)) =
+            (outcome, &evidence.exit, self.artifact_path(self.pipeline, stage))
+        else {
+            return Err(RunError::Pinned("an approval without a place for its artifact".to_owned()));
+        };
+        let document = Artifact {
+            task: self.task.clone(),
+            stage: stage.name.clone(),
+            attempt: intent.number,
+            gate: stage.gate.clone(),
+            ruling: outcome.conclusion.ruling().unwrap_or(Ruling::Fail),
+            reason: answer.why.clone(),
+            work: Work::Approval { by: answer.by.clone() },
+            finished_at: intent.at,
+            failing: Vec::new(),
+            excerpts: Vec::new(),
+            smoke: Vec::new(),
+        }
+        .render();
+        let root = self.worktree.root();
+        let moved_dir = self.state.moved_dir(intent.run, intent.attempt);
+        let taken = take_away(root, &path, None, &moved_dir).map_err(|source| RunError::Prepare {
+            stage: stage.name.clone(),
+            source: PrepareError::Artifact(source),
+        })?;
+        self.tell_taken(&taken);
+        Ok(match publish_and_read(root, &path, &stage.gate, &document) {
+            Ok((answer, published)) => (settle(evidence, Some(outcome), answer), published),
+            Err(error) => (unpublished(&error), None),
+        })
+    }
+}
+
+/// The record of an answer: there was no process.
+fn record(intent: &Intent, exit: Exit) -> ExitRecord {
+    ExitRecord {
+        version: 1,
+        attempt: intent.attempt,
+        nonce: intent.nonce,
+        exit,
+        began: false,
+        started_at: intent.at,
+        ended_at: intent.at,
+        elapsed: Duration::ZERO,
+        stdout: LogSpan::default(),
+        stderr: LogSpan::default(),
+        stop: Stop::Unasked,
+        leaked: Vec::new(),
+        survivors: Vec::new(),
+        tier: KillTier::Walk,
+        max_rss_kib: 0,
+        user: Duration::ZERO,
+        system: Duration::ZERO,
+    }
+}
