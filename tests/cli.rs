@@ -6,20 +6,28 @@
 mod approval;
 #[path = "cli/classify.rs"]
 mod classify;
+#[path = "cli/completions.rs"]
+mod completions;
 #[path = "cli/config.rs"]
 mod config;
 #[path = "cli/day.rs"]
 mod day;
 #[path = "cli/death.rs"]
 mod death;
+#[path = "cli/emit.rs"]
+mod emit;
 #[path = "cli/ends.rs"]
 mod ends;
 #[path = "cli/environment.rs"]
 mod environment;
+#[path = "cli/graph.rs"]
+mod graph;
 #[path = "cli/look.rs"]
 mod look;
 #[path = "cli/place.rs"]
 mod place;
+#[path = "cli/progress.rs"]
+mod progress;
 #[path = "cli/refused.rs"]
 mod refused;
 #[path = "cli/report.rs"]

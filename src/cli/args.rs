@@ -4,6 +4,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
+use clap_complete::engine::ArgValueCompleter;
+
+use super::complete;
+
+/// Help of `--emit`.
+const EMIT_HELP: &str = "Report in a form that CI systems read: junit=FILE, gitlab[=FILE], markdown[=FILE], json=FILE, github, \
+                         none; may be given again [default: github or gitlab inside such a job]";
 
 use crate::config::{INFRA_RETRIES_MAX, TIMEOUT_S_MAX};
 
@@ -40,6 +47,8 @@ pub(super) enum Command {
     Explain(ExplainArgs),
     /// Show an attempt's output
     Logs(LogsArgs),
+    /// Print the completion script of a shell
+    Completions(CompletionsArgs),
     /// Show the settings in force
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -53,6 +62,8 @@ pub(super) enum PipelineCommand {
     Plan(PlanArgs),
     /// Report every problem of a pipeline file
     Validate(ValidateArgs),
+    /// Draw a pipeline, and how far a run came in it
+    Graph(GraphArgs),
     /// Print the JSON Schema (draft-07) of pipeline files
     Schema(SchemaArgs),
 }
@@ -97,14 +108,18 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "FILE")]
     pub(super) pipeline: Option<PathBuf>,
     /// Name of the task [default: the branch]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = ArgValueCompleter::new(complete::tasks))]
     pub(super) task: Option<String>,
     /// Run this stage again, and what follows; earlier stages are reused only where all their inputs are equal
-    #[arg(long, value_name = "STAGE")]
+    #[arg(long, value_name = "STAGE", add = ArgValueCompleter::new(complete::stages))]
     pub(super) from: Option<String>,
     /// Stop after this stage has passed
-    #[arg(long, value_name = "STAGE")]
+    #[arg(long, value_name = "STAGE", add = ArgValueCompleter::new(complete::stages))]
     pub(super) until: Option<String>,
+    #[arg(long, value_name = "FORMAT[=FILE]", conflicts_with = "dry_run", help = EMIT_HELP)]
+    pub(super) emit: Vec<String>,
+    #[command(flatten)]
+    pub(super) progress: ProgressArgs,
     /// Show what would be started, and start nothing: as `orch pipeline plan`
     #[arg(long)]
     pub(super) dry_run: bool,
@@ -195,7 +210,7 @@ pub(super) enum TaskCommand {
 #[derive(Debug, ClapArgs)]
 pub(super) struct HoldShowArgs {
     /// The task [default: the branch]
-    #[arg(value_name = "TASK")]
+    #[arg(value_name = "TASK", add = ArgValueCompleter::new(complete::tasks))]
     pub(super) task: Option<String>,
     #[command(flatten)]
     pub(super) state: StateArgs,
@@ -204,7 +219,7 @@ pub(super) struct HoldShowArgs {
 #[derive(Debug, ClapArgs)]
 pub(super) struct ReleaseArgs {
     /// The task [default: the branch]
-    #[arg(value_name = "TASK")]
+    #[arg(value_name = "TASK", add = ArgValueCompleter::new(complete::tasks))]
     pub(super) task: Option<String>,
     /// Look first whether what the hold waits for has come true, and release it only then
     #[arg(long)]
@@ -225,7 +240,7 @@ pub(super) struct ReleaseArgs {
 #[derive(Debug, ClapArgs)]
 pub(super) struct TaskArgs {
     /// The task [default: the branch]
-    #[arg(value_name = "TASK")]
+    #[arg(value_name = "TASK", add = ArgValueCompleter::new(complete::tasks))]
     pub(super) task: Option<String>,
     /// Why, in your words; kept with the record
     #[arg(long, value_name = "TEXT")]
@@ -241,6 +256,17 @@ fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "a time needs a number and a unit: 500ms, 30s, 10m, 1h30m".to_owned())
 }
 
+/// What is shown while a stage runs.
+#[derive(Debug, ClapArgs)]
+pub(super) struct ProgressArgs {
+    /// Show no progress while a stage runs
+    #[arg(long)]
+    pub(super) quiet: bool,
+    /// Seconds between two lines of progress where stderr is no terminal; 0 is none
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    pub(super) progress_s: u32,
+}
+
 #[derive(Debug, ClapArgs)]
 pub(super) struct ValidateArgs {
     /// Pipeline file
@@ -249,6 +275,34 @@ pub(super) struct ValidateArgs {
     /// Print one JSON document
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct GraphArgs {
+    /// Pipeline file [default: the pipeline of the run, else the only file in pipelines/]
+    #[arg(value_name = "FILE")]
+    pub(super) file: Option<PathBuf>,
+    /// The form of the drawing
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = GraphFormat::Text, conflicts_with = "json")]
+    pub(super) format: GraphFormat,
+    /// Show how far this run came: its id, the unique beginning of it, or `newest`
+    #[arg(long, value_name = "RUN", add = ArgValueCompleter::new(complete::runs))]
+    pub(super) run: Option<String>,
+    #[command(flatten)]
+    pub(super) state: StateArgs,
+}
+
+/// The forms of `orch pipeline graph`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum GraphFormat {
+    /// For a terminal
+    Text,
+    /// A Mermaid flowchart
+    Mermaid,
+    /// For Graphviz
+    Dot,
+    /// A picture
+    Svg,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -293,8 +347,7 @@ pub(super) struct ClassifyArgs {
     /// Stop the command after so many seconds
     #[arg(long, value_name = "SECONDS")]
     pub(super) timeout_s: Option<u64>,
-    /// Write the answer to a file, as json=FILE
-    #[arg(long, value_name = "FORMAT=FILE")]
+    #[arg(long, value_name = "FORMAT[=FILE]", help = EMIT_HELP)]
     pub(super) emit: Vec<String>,
     /// Put the answer on stderr as one last line of JSON
     #[arg(long)]
@@ -329,7 +382,7 @@ pub(super) struct GateCheckArgs {
 #[derive(Debug, ClapArgs)]
 pub(super) struct RunListArgs {
     /// Only runs of this task
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = ArgValueCompleter::new(complete::tasks))]
     pub(super) task: Option<String>,
     /// At most so many
     #[arg(long, value_name = "N", default_value_t = 50)]
@@ -341,7 +394,7 @@ pub(super) struct RunListArgs {
 #[derive(Debug, ClapArgs)]
 pub(super) struct RunShowArgs {
     /// The run's id, or the unique beginning of it [default: the newest run]
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", add = ArgValueCompleter::new(complete::runs))]
     pub(super) run: Option<String>,
     /// Print the task's events as JSON lines
     #[arg(long)]
@@ -353,7 +406,7 @@ pub(super) struct RunShowArgs {
 #[derive(Debug, ClapArgs)]
 pub(super) struct ExplainArgs {
     /// An attempt's id, the unique beginning of it, or a code such as ORCH0101 [default: the newest attempt]
-    #[arg(value_name = "ATTEMPT|CODE")]
+    #[arg(value_name = "ATTEMPT|CODE", add = ArgValueCompleter::new(complete::attempts))]
     pub(super) what: Option<String>,
     #[command(flatten)]
     pub(super) state: StateArgs,
@@ -362,7 +415,7 @@ pub(super) struct ExplainArgs {
 #[derive(Debug, ClapArgs)]
 pub(super) struct LogsArgs {
     /// An attempt's or a run's id, or the unique beginning of it [default: the newest attempt]
-    #[arg(value_name = "ATTEMPT|RUN")]
+    #[arg(value_name = "ATTEMPT|RUN", add = ArgValueCompleter::new(complete::attempts_and_runs))]
     pub(super) what: Option<String>,
     /// Only attempts that did not pass
     #[arg(long)]
@@ -375,4 +428,14 @@ pub(super) struct LogsArgs {
     pub(super) stream: Option<String>,
     #[command(flatten)]
     pub(super) state: StateArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct CompletionsArgs {
+    /// bash, zsh, fish, elvish or powershell
+    #[arg(value_name = "SHELL", add = ArgValueCompleter::new(complete::shells))]
+    pub(super) shell: String,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(super) json: bool,
 }

@@ -10,10 +10,12 @@ use crate::classify::{self, Reader, check_closing_line, junit, signal_number};
 use crate::domain::evidence::{Declared, Evidence, Exit, Limit, ReportFacts, ReportFound, Stream};
 use crate::domain::outcome::Outcome;
 use crate::domain::pipeline::{Adapter, EvidenceKind, ExitMap, OnTimeout, ReportKind};
+use crate::runner::{Clock as _, SystemClock};
 
 use super::args::ClassifyArgs;
+use super::emit::{Emits, Stdout, Told};
 use super::output::{self, Problem};
-use super::{ExitCode, wrap};
+use super::{ExitCode, emit, wrap};
 
 /// Version of the answer.
 const VERSION: u32 = 1;
@@ -23,7 +25,9 @@ const REPORT_MAX_BYTES: u64 = 64 * 1024 * 1024;
 pub(super) fn classify(options: &ClassifyArgs) -> Result<ExitCode, Problem> {
     let declared = declared(options)?;
     let reports = report_paths(&options.report)?;
-    let emit = emit_path(&options.emit)?;
+    let emits = Emits::plan(&options.emit, Stdout::Taken)?;
+    let read = reports.iter().chain(&options.stdout).chain(&options.stderr);
+    emits.keep_off(read.map(PathBuf::as_path))?;
     if options.command.is_empty() {
         if options.timeout_s.is_some() {
             // clap does not ask for what another option excludes.
@@ -32,26 +36,37 @@ pub(super) fn classify(options: &ClassifyArgs) -> Result<ExitCode, Problem> {
         }
         let evidence = recorded(options, declared, &reports)?;
         let outcome = classify::classify(&evidence).ok_or_else(|| usage("a cancelled end has no class"))?;
-        let answer = document(&outcome);
-        output::document(&answer);
-        write_emit(emit.as_deref(), &answer)?;
-        return Ok(ExitCode::of_conclusion(outcome.conclusion));
+        emits.clear()?;
+        let told = Told::of_command(None, &evidence, Some(&outcome), None, document(&outcome));
+        output::document(told.document());
+        return Ok(emits.finish(&told, ExitCode::of_conclusion(outcome.conclusion)));
     }
+    emits.clear()?;
+    let begun_at = SystemClock.now();
     let wrapped = wrap::run(options, declared, &reports)?;
+    let elapsed = Duration::try_from(SystemClock.now().duration_since(begun_at)).ok();
     if wrapped.open_line {
         output::talk("");
     }
+    let program = options.command.first().map(|word| word.to_string_lossy());
     let Some(outcome) = classify::classify(&wrapped.evidence) else {
+        let cancelled = json!({ "version": VERSION, "outcome": null, "verdict": null, "reason": "cancelled" });
+        emits.finish(
+            &Told::of_command(program.as_deref(), &wrapped.evidence, None, elapsed, cancelled),
+            wrapped.stopped,
+        );
         output::talk("orch: cancelled; a cancelled command has no class");
         return Ok(wrapped.stopped);
     };
-    let answer = document(&outcome);
-    write_emit(emit.as_deref(), &answer)?;
-    match (options.json, emit) {
-        (true, _) => output::talk(&answer.to_string()),
-        (false, _) => output::talk(&in_words(&outcome)),
+    let told = Told::of_command(program.as_deref(), &wrapped.evidence, Some(&outcome), elapsed, document(&outcome));
+    // The answer is the last line.
+    let code = emits.finish(&told, ExitCode::of_conclusion(outcome.conclusion));
+    if options.json {
+        output::talk(&told.document().to_string());
+    } else {
+        output::talk(&emit::talk(&in_words(&outcome)));
     }
-    Ok(ExitCode::of_conclusion(outcome.conclusion))
+    Ok(code)
 }
 
 /// The answer of DESIGN D20.
@@ -121,23 +136,6 @@ fn report_paths(given: &[String]) -> Result<Vec<PathBuf>, Problem> {
                 .help("what orch writes is --emit json=FILE")),
         })
         .collect()
-}
-
-fn emit_path(given: &[String]) -> Result<Option<PathBuf>, Problem> {
-    let mut path = None;
-    for text in given {
-        match text.split_once('=') {
-            Some(("json", file)) if !file.is_empty() => path = Some(PathBuf::from(file)),
-            Some(_) | None => return Err(usage(format!("--emit {text}: the answer is written as json=FILE"))),
-        }
-    }
-    Ok(path)
-}
-
-fn write_emit(path: Option<&Path>, answer: &Value) -> Result<(), Problem> {
-    let Some(path) = path else { return Ok(()) };
-    std::fs::write(path, format!("{answer}\n"))
-        .map_err(|error| Problem::new(ExitCode::Internal, format!("could not write {}: {error}", path.display())))
 }
 
 fn recorded(options: &ClassifyArgs, declared: Declared, reports: &[PathBuf]) -> Result<Evidence, Problem> {

@@ -5,6 +5,7 @@ use crate::domain::evidence::{Evidence, ReportFound, Sighting};
 use crate::domain::outcome::{Outcome, Rule};
 use crate::spec::problem::Code;
 use crate::store::{AttemptRecord, Store};
+use crate::workspace::logs;
 
 use super::args::ExplainArgs;
 use super::output::{self, Problem};
@@ -28,7 +29,7 @@ pub(super) fn explain(options: &ExplainArgs) -> Result<ExitCode, Problem> {
         output::document(&document);
         return Ok(ExitCode::Success);
     }
-    output::data(&in_words(&attempt));
+    output::data(&logs::escape(in_words(&attempt).as_bytes()));
     Ok(ExitCode::Success)
 }
 

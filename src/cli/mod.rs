@@ -2,15 +2,19 @@
 
 mod args;
 mod classify;
+mod complete;
 mod config;
+mod emit;
 mod exit_code;
 mod explain;
 mod gate;
+mod graph;
 mod hold;
 mod logs;
 mod output;
 mod pipeline;
 mod plan;
+mod progress;
 mod reach;
 mod run;
 mod signals;
@@ -31,6 +35,10 @@ pub use output::Problem;
 
 /// Runs orch with the process's arguments, the program's name first.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if let Some(code) = complete::answer(&arguments) {
+        return code;
+    }
     let args = match Args::try_parse_from(arguments) {
         Ok(args) => args,
         Err(error) => return output::usage(&error),
@@ -44,6 +52,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Pipeline(PipelineCommand::Run(options)) => run::run(&options),
         Command::Pipeline(PipelineCommand::Plan(options)) => plan::plan(&options),
         Command::Pipeline(PipelineCommand::Validate(options)) => pipeline::validate(&options),
+        Command::Pipeline(PipelineCommand::Graph(options)) => graph::graph(&options),
         Command::Pipeline(PipelineCommand::Schema(_)) => Ok(pipeline::schema()),
         Command::Classify(options) => classify::classify(&options),
         Command::Gate(args::GateCommand::Check(options)) => gate::check(&options),
@@ -58,6 +67,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Task(TaskCommand::Cancel(options)) => task::cancel(&options),
         Command::Explain(options) => explain::explain(&options),
         Command::Logs(options) => logs::logs(&options),
+        Command::Completions(options) => complete::completions(&options),
         Command::Config(ConfigCommand::Show(options)) => config::show(&options),
     };
     done.unwrap_or_else(|problem| problem.report())
@@ -68,7 +78,7 @@ const fn tells_all_settings(command: &Command) -> bool {
     match command {
         Command::Pipeline(PipelineCommand::Run(_) | PipelineCommand::Plan(_))
         | Command::Config(ConfigCommand::Show(_)) => true,
-        Command::Pipeline(PipelineCommand::Validate(_) | PipelineCommand::Schema(_))
+        Command::Pipeline(PipelineCommand::Validate(_) | PipelineCommand::Graph(_) | PipelineCommand::Schema(_))
         | Command::Classify(_)
         | Command::Gate(_)
         | Command::Status(_)
@@ -76,6 +86,7 @@ const fn tells_all_settings(command: &Command) -> bool {
         | Command::Hold(_)
         | Command::Task(_)
         | Command::Explain(_)
-        | Command::Logs(_) => false,
+        | Command::Logs(_)
+        | Command::Completions(_) => false,
     }
 }

@@ -89,6 +89,15 @@ pub(super) fn colour() -> bool {
     std::io::stderr().is_terminal() && !set("NO_COLOR") && !dumb
 }
 
+/// Whether the locale shows more than ASCII, as `setlocale` would find it.
+pub(super) fn utf8() -> bool {
+    let set = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().filter_map(std::env::var_os).find(|value| !value.is_empty());
+    set.is_some_and(|locale| {
+        let locale = locale.to_string_lossy().to_ascii_lowercase();
+        locale.contains("utf-8") || locale.contains("utf8")
+    })
+}
+
 /// Answers a command line that cannot be understood, or one that asks for help.
 pub(super) fn usage(error: &clap::Error) -> ExitCode {
     error.print().ok();

@@ -44,10 +44,15 @@ pub(super) fn schema() -> ExitCode {
 /// Reads and validates a pipeline file; its problems go to stderr.
 pub(super) fn load(path: &Path) -> Result<(Pipeline, Vec<u8>), Problem> {
     let bytes = read(path)?;
-    match spec::load(&bytes) {
-        Ok(pipeline) => Ok((pipeline, bytes)),
+    parse(path, &bytes).map(|pipeline| (pipeline, bytes))
+}
+
+/// Validates a pipeline's text; its problems go to stderr.
+pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Pipeline, Problem> {
+    match spec::load(bytes) {
+        Ok(pipeline) => Ok(pipeline),
         Err(problems) => {
-            report(path, &bytes, &problems);
+            report(path, bytes, &problems);
             let count = problems.len();
             let noun = if count == 1 { "problem" } else { "problems" };
             Err(Problem::new(ExitCode::Invalid, format!("{} has {count} {noun}; nothing was started", path.display())))

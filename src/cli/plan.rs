@@ -56,6 +56,7 @@ pub(super) fn plan(options: &PlanArgs) -> Result<ExitCode, Problem> {
         clock: &clock,
         stop: std::os::fd::AsFd::as_fd(&stop),
         stopping: &|| false,
+        progress: None,
         notify: &mut notify,
     };
     let planned = runner.dry_run(&wanted).map_err(|error| run::of_run(&error))?;

@@ -132,6 +132,7 @@ impl Reached {
             clock: &SystemClock,
             stop: stop.as_fd(),
             stopping: &|| stopping,
+            progress: None,
             notify: &mut notify,
         };
         act(&mut runner).map_err(|error| run::of_run(&error))

@@ -1,5 +1,6 @@
 //! `orch pipeline run`.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -7,23 +8,27 @@ use serde_json::json;
 
 use crate::config::{Flags, Settings};
 use crate::domain::decision::{Decision, HoldReason, Settlement};
-use crate::domain::id::{NameError, Nonce, StageName, TaskName};
+use crate::domain::id::{NameError, Nonce, RunId, StageName, TaskName};
 use crate::domain::pipeline::Pipeline;
 use crate::domain::task::{RunEnd, TaskState};
 use crate::runner::{Clock as _, Driven, Notice, PipelineFile, RunError, Runner, SystemClock, Wanted};
-use crate::store::Holder;
+use crate::store::{Holder, Store};
 use crate::workspace::git::Git;
 use crate::workspace::holder;
 use crate::workspace::lock::{Lock, LockError, Subject};
 use crate::workspace::worktree::Worktree;
 
 use super::args::RunArgs;
+use super::emit::{Emits, Stdout, Told};
 use super::output::{self, Problem};
+use super::progress::Progress;
 use super::signals::Signals;
 use super::waiting::Waiting;
-use super::{ExitCode, config, pipeline, plan, reach, store, view};
+use super::{ExitCode, config, emit, pipeline, plan, reach, store, view};
 
 pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
+    let emits = Emits::plan(&options.emit, if options.state.json { Stdout::Taken } else { Stdout::Answer })?;
+    emits.clear()?;
     let git = store::git(&options.state.worktree)?;
     let worktree = store::worktree(&options.state, &git)?;
     let path = pipeline_path(options.pipeline.as_deref(), &worktree)?;
@@ -59,7 +64,16 @@ pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
         output::talk(&format!("orch: warning: {warning}"));
     }
 
-    let mut notify = |notice: Notice<'_>| tell(&notice);
+    let begun = Cell::new(None);
+    let mut progress = Progress::new(options.progress.quiet, options.progress.progress_s);
+    let every = progress.every();
+    let mut notify = |notice: Notice<'_>| {
+        if let Notice::RunStarted { run, .. } = &notice {
+            begun.set(Some(*run));
+        }
+        progress.tell(&notice);
+        tell(&notice);
+    };
     let mut runner = Runner {
         pipeline: &pipeline,
         pipeline_text: &text,
@@ -77,6 +91,7 @@ pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
         clock: &clock,
         stop: signals.descriptor(),
         stopping: &|| signals.seen().is_some(),
+        progress: every,
         notify: &mut notify,
     };
     if options.dry_run {
@@ -84,38 +99,87 @@ pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
         plan::show(&plans, options.state.json);
         return Ok(ExitCode::Success);
     }
-    let driven = runner.drive(&wanted).map_err(|error| of_run(&error))?;
+    let driven = runner.drive(&wanted);
+    progress.clear();
+    let driven = match driven {
+        Ok(driven) => driven,
+        Err(error) => {
+            let problem = of_run(&error);
+            let told = told(store.as_ref(), begun.get(), &pipeline, "", None);
+            let mut told = told.unwrap_or_else(|_| nothing(&pipeline, "", None)).broken(&problem.message);
+            told.set("exit_code", json!(problem.code.code()));
+            emits.finish(&told, problem.code);
+            return Err(problem);
+        }
+    };
     let code = exit_code(&driven, &signals);
-    let run = match &driven {
+    let code = report(options, store.as_ref(), &pipeline, &task, &driven, code, &emits)?;
+    checkout.release();
+    lock.release();
+    Ok(code)
+}
+
+/// Tells how the run came out, to people and to the CI around; gives the exit code.
+fn report(
+    options: &RunArgs,
+    store: &dyn Store,
+    pipeline: &Pipeline,
+    task: &TaskName,
+    driven: &Driven,
+    code: ExitCode,
+    emits: &Emits,
+) -> Result<ExitCode, Problem> {
+    let run = match driven {
         Driven::Ran { run, .. } | Driven::PassedAlready { run, .. } | Driven::DoneAlready { run } => Some(*run),
         Driven::Stays { run, .. } => *run,
     };
     let failed = |error| store::of_store(&error);
-    let stored = store.task(&task).map_err(failed)?;
+    let stored = store.task(task).map_err(failed)?;
     let attempt = match &stored {
-        Some(stored) => reach::last_attempt(store.as_ref(), stored)?,
+        Some(stored) => reach::last_attempt(store, stored)?,
         None => None,
     };
     let state = stored.as_ref().map(|stored| &stored.task.state);
-    let waiting = state.and_then(|state| Waiting::of(&task, state, attempt.as_ref()));
-    if options.state.json {
-        let record = run.map(|run| store.run(run)).transpose().map_err(failed)?.flatten();
-        let attempts = run.map(|run| store.attempts(run)).transpose().map_err(failed)?.unwrap_or_default();
-        let mut document = record.map_or_else(
-            || json!({ "version": 1, "task": task.as_str(), "state": state.map(TaskState::status) }),
-            |record| view::run(&record, state, &attempts),
-        );
-        document["hold"] = json!(waiting.map(|waiting| waiting.document()));
-        document["exit_code"] = json!(code.code());
-        document["already_done"] = json!(matches!(driven, Driven::DoneAlready { .. } | Driven::PassedAlready { .. }));
-        document["nothing_started"] = json!(!matches!(driven, Driven::Ran { .. }));
-        output::document(&document);
-    } else {
-        output::data(&headline(&task, &driven, waiting.as_ref()));
+    let waiting = state.and_then(|state| Waiting::of(task, state, attempt.as_ref()));
+    let headline = headline(task, driven, waiting.as_ref());
+    if !options.state.json && !emits.takes_stdout() {
+        output::data(&emit::talk(&headline));
     }
-    checkout.release();
-    lock.release();
-    Ok(code)
+    Ok(if options.state.json || !emits.is_empty() {
+        let heading = headline.lines().next().unwrap_or_default();
+        let mut told = told(store, run, pipeline, heading, state)?.waits(waiting.as_ref());
+        told.set("hold", json!(waiting.map(|waiting| waiting.document())));
+        told.set("exit_code", json!(code.code()));
+        told.set("already_done", json!(matches!(driven, Driven::DoneAlready { .. } | Driven::PassedAlready { .. })));
+        told.set("nothing_started", json!(!matches!(driven, Driven::Ran { .. })));
+        if options.state.json {
+            output::document(told.document());
+        }
+        emits.finish(&told, code)
+    } else {
+        code
+    })
+}
+
+/// A run as reports tell it.
+fn told(
+    store: &dyn Store,
+    run: Option<RunId>,
+    pipeline: &Pipeline,
+    heading: &str,
+    state: Option<&TaskState>,
+) -> Result<Told, Problem> {
+    let failed = |error| store::of_store(&error);
+    let record = run.map(|run| store.run(run)).transpose().map_err(failed)?.flatten();
+    let Some(record) = record else { return Ok(nothing(pipeline, heading, state)) };
+    let attempts = store.attempts(record.start.run).map_err(failed)?;
+    let document = view::run(&record, state, &attempts);
+    Ok(Told::of_run(heading, &record, &attempts, document))
+}
+
+fn nothing(pipeline: &Pipeline, heading: &str, state: Option<&TaskState>) -> Told {
+    let document = json!({ "version": 1, "run": null, "state": state.map(TaskState::status) });
+    Told::nothing(pipeline.name().as_str(), heading, document)
 }
 
 /// Reads every setting before anything is made or started.
@@ -205,7 +269,12 @@ pub(super) fn pipeline_path(given: Option<&Path>, worktree: &Worktree) -> Result
     if let Some(path) = given {
         return Ok(path.to_owned());
     }
-    let folder = worktree.toplevel().join("pipelines");
+    only_pipeline(worktree.toplevel())
+}
+
+/// The only file in the pipelines folder of a repository.
+pub(super) fn only_pipeline(top: &Path) -> Result<PathBuf, Problem> {
+    let folder = top.join("pipelines");
     let mut found: Vec<PathBuf> = std::fs::read_dir(&folder)
         .map(|entries| {
             entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).filter(|path| is_yaml(path)).collect()
@@ -385,6 +454,8 @@ pub(super) fn tell(notice: &Notice<'_>) {
             };
             format!("orch: {stage}: {seen} -> {next}")
         }
+        // It is shown elsewhere.
+        Notice::Working { .. } => return,
         Notice::Waiting { stage, deferral, left } => format!(
             "orch: {stage}: waiting {} for retry {} of {}, due {:.0}",
             crate::classify::shown_duration(*left),
@@ -394,7 +465,7 @@ pub(super) fn tell(notice: &Notice<'_>) {
         ),
         Notice::Warning(text) => format!("orch: warning: {text}"),
     };
-    output::talk(&text);
+    output::talk(&emit::talk(&text));
 }
 
 /// The command line of this process.

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::domain::id::{RunId, TaskName};
 use crate::store::{RunFilter, Store, Version};
 use crate::workspace::lock::{self, LockView, Subject};
+use crate::workspace::logs;
 
 use super::args::{RunListArgs, RunShowArgs, StateArgs};
 use super::output::{self, Problem};
@@ -60,7 +61,9 @@ pub(super) fn status(options: &StateArgs) -> Result<ExitCode, Problem> {
             .map(|waiting| format!(": {}; {}", waiting.text(), waiting.way_out()))
             .unwrap_or_default();
         let holder = holder.map(|holder| format!(" [{holder}]")).unwrap_or_default();
-        output::data(&format!("{}: {}{stage}{why}{holder}", task.name, task.state.status()));
+        let line = format!("{}: {}{stage}{why}{holder}", task.name, task.state.status());
+        // Why it waits may be what a suite printed.
+        output::data(&logs::escape(line.as_bytes()));
     }
     Ok(ExitCode::Success)
 }

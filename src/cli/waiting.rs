@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::classify::shown_duration;
 use crate::domain::decision::{HoldReason, Probe};
-use crate::domain::id::TaskName;
+use crate::domain::id::{StageName, TaskName};
 use crate::domain::outcome::Proof;
 use crate::domain::task::{Deferral, TaskState};
 use crate::engine;
@@ -44,6 +44,16 @@ impl<'a> Waiting<'a> {
             | TaskState::Cancelled { .. } => return None,
         };
         Some(Self { task, state, how, attempt })
+    }
+
+    /// The stage it waits at.
+    pub(super) fn stage(&self) -> Option<&StageName> {
+        self.state.stage()
+    }
+
+    /// The word of its state: held, deferred or paused.
+    pub(super) const fn status(&self) -> &'static str {
+        self.state.status()
     }
 
     /// One word for what it is.

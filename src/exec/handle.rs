@@ -38,6 +38,7 @@ pub struct Supervisor {
     channel: Channel,
     run_dir: PathBuf,
     current: Option<Current>,
+    tick: Option<Duration>,
 }
 
 /// The attempt under way.
@@ -60,6 +61,11 @@ pub enum Progress {
     },
     /// A request to stop was taken from the descriptor and passed on.
     Stopping,
+    /// It is still under way; told where [`Supervisor::tick_every`] asked for it.
+    Working {
+        /// Since one began to wait.
+        elapsed: Duration,
+    },
 }
 
 /// The runner and its supervisor cannot go on together.
@@ -112,7 +118,7 @@ impl Supervisor {
         let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
             .map_err(|errno| failed(errno.into()))?;
         let process = command(program, &run_dir, at_most).stdin(theirs).spawn().map_err(failed)?;
-        let starting = Self { process, channel: Channel::new(ours), run_dir, current: None };
+        let starting = Self { process, channel: Channel::new(ours), run_dir, current: None, tick: None };
         match starting.first_word() {
             Ok(Some(Say::Ready)) => Ok(starting),
             Ok(Some(Say::NotReady(failure))) => {
@@ -124,6 +130,11 @@ impl Supervisor {
                 Err(spawn::failure(SpawnStep::Supervisor, Errno::PROTO, &subject))
             }
         }
+    }
+
+    /// Asks for [`Progress::Working`] in such steps while one waits; `None` is never, as at the start.
+    pub const fn tick_every(&mut self, tick: Option<Duration>) {
+        self.tick = tick;
     }
 
     /// Starts an attempt. How it went, a failed start included, is told by [`Supervisor::wait`].
@@ -169,9 +180,15 @@ impl Supervisor {
         on: &mut dyn FnMut(Progress),
     ) -> Result<Ending, ExecError> {
         let Current { attempt, nonce, longest, grace } = self.current.ok_or(ExecError::Idle)?;
-        let mut overdue = Overdue::at(clock::boot().saturating_add(longest));
+        let begun = clock::boot();
+        let mut overdue = Overdue::at(begun.saturating_add(longest));
+        let mut tick = Tick { every: self.tick, next: self.tick.map(|every| begun.saturating_add(every)) };
         loop {
-            let Woken { spoken, asked } = self.listen(stop, overdue.at)?;
+            let until = tick.next.map_or(overdue.at, |next| next.min(overdue.at));
+            let Woken { spoken, asked } = self.listen(stop, until)?;
+            if !spoken && tick.is_due(clock::boot()) {
+                on(Progress::Working { elapsed: clock::boot().saturating_sub(begun) });
+            }
             if !spoken && clock::boot() >= overdue.at {
                 // Whoever stopped the supervisor (its own suite can) has stopped our limits too.
                 self.rouse(&mut overdue);
@@ -227,7 +244,7 @@ impl Supervisor {
     /// # Errors
     /// It cannot be waited for.
     pub fn finish(self) -> Result<(), ExecError> {
-        let Self { mut process, channel, run_dir: _, current: _ } = self;
+        let Self { mut process, channel, run_dir: _, current: _, tick: _ } = self;
         drop(channel);
         process.wait().map(drop).map_err(ExecError::Wait)
     }
@@ -303,6 +320,23 @@ impl Overdue {
 
     fn sooner(&mut self, at: Duration) {
         self.at = self.at.min(at);
+    }
+}
+
+/// When progress is told next.
+struct Tick {
+    every: Option<Duration>,
+    next: Option<Duration>,
+}
+
+impl Tick {
+    /// Whether it is time; the next time is a whole step from now, so that a machine that slept is not made up for.
+    fn is_due(&mut self, now: Duration) -> bool {
+        let due = self.next.is_some_and(|next| now >= next);
+        if due {
+            self.next = self.every.map(|every| now.saturating_add(every));
+        }
+        due
     }
 }
 

@@ -10,6 +10,7 @@ use crate::domain::plan::AttemptPlan;
 use crate::exec::{Begun, Ending, ExecError, Launch, Loss, Progress, Supervisor};
 
 use super::clock::Clock;
+use super::watch::Watch;
 
 /// A supervisor that is started with the first attempt and kept for the run.
 #[derive(Debug, Default)]
@@ -25,6 +26,7 @@ impl Bench {
         run_dir: &Path,
         stop: std::os::fd::BorrowedFd<'_>,
         clock: &dyn Clock,
+        watch: &mut Watch<'_>,
     ) -> Result<ExitRecord, ExecError> {
         let started_at = clock.now();
         let mut supervisor = match self.supervisor.take() {
@@ -34,10 +36,12 @@ impl Bench {
                 Err(failure) => return Ok(never_started(plan, failure, started_at, clock.now())),
             },
         };
+        supervisor.tick_every(watch.every);
         supervisor.launch(&Launch::of(plan))?;
         let ending = supervisor.wait(Some(stop), Canceller::Shutdown, &mut |progress| match progress {
             Progress::Began { pid } => tracing::debug!(pid, "the producer began"),
             Progress::Stopping => tracing::info!("the producer is asked to stop"),
+            Progress::Working { elapsed } => watch.look(elapsed),
         })?;
         Ok(match ending {
             Ending::Ended(record) => {

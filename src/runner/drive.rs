@@ -34,6 +34,7 @@ use super::pinned::PipelineFile;
 use super::reuse;
 use super::start::reports_below;
 use super::wait::Waited;
+use super::watch::Watch;
 
 /// Runs whose verdicts are looked at for reuse.
 pub(super) const RUNS_LOOKED_AT: u32 = 50;
@@ -120,6 +121,8 @@ pub struct Runner<'a> {
     pub stop: BorrowedFd<'a>,
     /// Whether it has been asked to stop.
     pub stopping: &'a dyn Fn() -> bool,
+    /// How often [`Notice::Working`] is told; never where `None`.
+    pub progress: Option<Duration>,
     /// Told what happens.
     pub notify: &'a mut dyn FnMut(Notice<'_>),
 }
@@ -371,8 +374,9 @@ impl Runner<'_> {
             place: (plan.key.visit.get(), plan.key.number.get()),
             argv: plan.shown.words(),
         });
+        let mut watch = Watch::new(&stage.name, plan.limits, &course.run_dir, self.clock, self.progress, self.notify);
         let record = bench
-            .run(&plan, &course.run_dir, self.stop, self.clock)
+            .run(&plan, &course.run_dir, self.stop, self.clock, &mut watch)
             .map_err(|error| RunError::Supervisor(chain(&error)))?;
         let after = self.snapshot(self.pipeline, Some(&before))?;
         let mut tree = compare(&before, &after);

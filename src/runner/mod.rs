@@ -26,6 +26,7 @@ mod resume;
 mod reuse;
 mod start;
 mod wait;
+mod watch;
 
 pub use answer::Answered;
 pub use clock::{Clock, SystemClock};

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::domain::decision::{Decision, Settlement};
 use crate::domain::id::{AttemptId, RunId, StageName, TaskName};
 use crate::domain::outcome::Outcome;
+use crate::domain::pipeline::Limits;
 use crate::domain::task::Deferral;
 
 /// One thing that happened.
@@ -29,6 +30,21 @@ pub enum Notice<'a> {
         place: (u32, u32),
         /// Program and arguments.
         argv: &'a [String],
+    },
+    /// An attempt is under way; told in the steps that [`Runner::progress`](super::Runner::progress) asks for.
+    Working {
+        /// Its stage.
+        stage: &'a StageName,
+        /// Since it was launched.
+        elapsed: Duration,
+        /// Its limits.
+        limits: Limits,
+        /// Bytes it has written to both streams.
+        bytes: u64,
+        /// Since it last wrote anything, or was launched.
+        silent: Duration,
+        /// The last line it wrote that is not blank, as it wrote it; cut to its end.
+        last_line: &'a [u8],
     },
     /// An attempt was decided.
     AttemptDecided {

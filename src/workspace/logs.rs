@@ -9,6 +9,7 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
+use jiff::Timestamp;
 use rustix::fs::{Mode, OFlags};
 
 use crate::domain::evidence::LogSpan;
@@ -147,6 +148,43 @@ impl Iterator for Pieces<'_> {
     }
 }
 
+/// Most bytes that a look at the last line reads.
+const LAST_LINE_BYTES_MAX: u64 = 1024;
+
+/// What a log file shows from outside.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Glance {
+    /// Its length.
+    pub bytes: u64,
+    /// When it was last written to, by the wall clock.
+    pub changed_at: Option<Timestamp>,
+}
+
+/// Looks at a log file without opening it.
+///
+/// # Errors
+/// What stat(2) says.
+pub fn glance(path: &Path) -> io::Result<Glance> {
+    let meta = std::fs::symlink_metadata(path)?;
+    Ok(Glance { bytes: meta.len(), changed_at: Timestamp::try_from(meta.modified()?).ok() })
+}
+
+/// The last line at or behind an offset that is not blank, without its end; its own end where it is long. What a
+/// carriage return has overwritten is no longer there.
+///
+/// # Errors
+/// As [`LogPart::open`].
+pub fn last_line(path: &Path, from: u64) -> io::Result<Vec<u8>> {
+    let part = LogPart::open(path, &LogSpan { start: from, bytes: u64::MAX - from, dropped: None })?;
+    let end = part.file.metadata()?.len();
+    let start = from.max(end.saturating_sub(LAST_LINE_BYTES_MAX)).min(end);
+    let mut bytes = vec![0; usize::try_from(end - start).unwrap_or_default()];
+    let got = read_at(&part.file, &mut bytes, start)?;
+    bytes.truncate(got);
+    let mut lines = bytes.rsplit(|byte| matches!(byte, b'\n' | b'\r'));
+    Ok(lines.find(|line| !line.trim_ascii().is_empty()).unwrap_or_default().to_vec())
+}
+
 /// Reads until the buffer is full or the file ends.
 fn read_at(file: &File, buffer: &mut [u8], from: u64) -> io::Result<usize> {
     let mut got = 0;
@@ -273,6 +311,26 @@ mod tests {
         let span = LogSpan { start: 0, bytes: 10, dropped: Some((2, 4)) };
         let (_scratch, after_hole) = part(b"01\n3456\n89", &span);
         assert_eq!(after_hole.tail(9).unwrap(), b"6\n89");
+    }
+
+    #[test]
+    fn the_last_line_is_what_a_person_would_see_last() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("stdout.log");
+        let check = |content: &str, from: u64, expected: &str| {
+            std::fs::write(&path, content).unwrap();
+            assert_eq!(String::from_utf8(last_line(&path, from).unwrap()).unwrap(), expected, "{content:?}");
+        };
+        check("a\nb\n", 0, "b");
+        check("a\nb", 0, "b");
+        check("a\n \n\n", 0, "a");
+        check("10%\r50%\r", 0, "50%");
+        check("a\nb\n", 4, "");
+        check("a\nb\n", 400, "");
+        check("", 0, "");
+        check(&format!("{}end", "x".repeat(5000)), 0, &format!("{}end", "x".repeat(1021)));
+        assert_eq!(glance(&path).unwrap().bytes, 5003);
+        assert!(glance(&scratch.path().join("none")).is_err());
     }
 
     #[test]

@@ -183,3 +183,24 @@ fn an_end_and_a_limit_in_the_same_moment_give_one_of_the_two() {
         assert_eq!(record.exit, expected, "turn {turn}");
     }
 }
+
+#[test]
+fn whoever_waits_hears_that_it_goes_on_in_the_steps_he_asked_for() {
+    let mut lab = Lab::new();
+    let mut go = std::fs::File::options().read(true).write(true).open(lab.fifo("go")).unwrap();
+    let step = Duration::from_millis(20);
+    let mut heard = Vec::new();
+    lab.supervisor.tick_every(Some(step));
+    lab.supervisor.launch(&lab.sh("read word < go")).unwrap();
+    let ending = lab.supervisor.wait(None, Canceller::Request, &mut |progress| match progress {
+        Progress::Working { elapsed } => {
+            heard.push(elapsed);
+            if heard.len() == 3 {
+                go.write_all(b"on\n").unwrap();
+            }
+        }
+        Progress::Began { .. } | Progress::Stopping => {}
+    });
+    assert!(matches!(ending, Ok(Ending::Ended(record)) if record.exit == Exit::Exited { code: 0 }));
+    assert!(heard.len() >= 3 && heard.is_sorted() && heard.first() >= Some(&step), "{heard:?}");
+}

@@ -233,6 +233,16 @@ pub(crate) fn git_in(folder: &Path, words: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
 }
 
+/// Checks a text against its golden file; `ORCH_GOLDEN_UPDATE=1` writes the file anew.
+#[track_caller]
+pub(crate) fn golden(path: &str, text: &str) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    if std::env::var_os("ORCH_GOLDEN_UPDATE").is_some() {
+        fs::write(&file, text).unwrap();
+    }
+    assert_eq!(text, fs::read_to_string(&file).unwrap_or_default(), "{path}");
+}
+
 /// A program that some tests need.
 ///
 /// # Panics

@@ -8,7 +8,7 @@ use std::io::{Read as _, Seek as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
@@ -73,6 +73,13 @@ impl Orch {
         // A stdin that was given stays.
         let child = self.0.spawn().unwrap();
         Going { child, stdout, stderr }
+    }
+
+    /// Starts it with another stderr.
+    pub(crate) fn start_talking_to(mut self, stderr: impl Into<Stdio>) -> Going {
+        let [stdout, unused] = [(); 2].map(|()| tempfile::tempfile().unwrap());
+        let child = self.0.stdout(stdout.try_clone().unwrap()).stderr(stderr).spawn().unwrap();
+        Going { child, stdout, stderr: unused }
     }
 
     /// Runs it to its end.
