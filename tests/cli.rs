@@ -20,4 +20,6 @@ mod refused;
 mod report;
 #[path = "cli/resume.rs"]
 mod resume;
+#[path = "cli/state.rs"]
+mod state;
 mod support;

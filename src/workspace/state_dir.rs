@@ -11,8 +11,6 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Component, Path, PathBuf};
 
-use rustix::io::Errno;
-
 use super::artifact::make_private;
 use super::filesystem::{self, Locality};
 use super::root::Root;
@@ -82,6 +80,9 @@ pub enum StateDirError {
     /// A link stands where the folder belongs.
     #[error("use {} as the state folder: it is a symbolic link", .0.display())]
     Link(PathBuf),
+    /// Something else stands where the folder belongs.
+    #[error("use {} as the state folder: it is not a folder", .0.display())]
+    NotAFolder(PathBuf),
     /// It belongs to another user.
     #[error("use {} as the state folder: it belongs to user {owner}", path.display())]
     Foreign {
@@ -123,6 +124,7 @@ impl StateDirError {
             Self::NoWish => "name one with --state-dir",
             Self::BadPath { .. } => "name an absolute path without `..`",
             Self::WithinReach { .. } => "name a folder outside the worktree and its repository with --state-dir",
+            Self::NotAFolder(_) => "name a folder with --state-dir; one that does not exist yet is made",
             Self::Link(_) => "name the folder the link points to",
             Self::Foreign { .. } => "name a folder of your own with --state-dir",
             Self::Open { .. } => "chmod 700 it, after a look at what others may have left there",
@@ -281,7 +283,7 @@ fn ensure_private(path: &Path) -> Result<(), StateDirError> {
     if found.is_symlink() {
         Err(StateDirError::Link(path.to_owned()))
     } else if !found.is_dir() {
-        Err(io(Errno::NOTDIR.into()))
+        Err(StateDirError::NotAFolder(path.to_owned()))
     } else if found.uid() != rustix::process::geteuid().as_raw() {
         Err(StateDirError::Foreign { path: path.to_owned(), owner: found.uid() })
     } else if found.mode() & 0o077 != 0 {

@@ -4,12 +4,14 @@
 //! (`shop`), orch's state (`state`) and whatever a suite leaves outside the worktree.
 
 mod fifo;
+mod mount;
 mod process;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 pub(crate) use fifo::Fifo;
+pub(crate) use mount::{Mount, in_own_mounts};
 pub(crate) use process::{Ended, Orch, command, lives, supervisor_of};
 
 /// A suite that runs one test and passes.
