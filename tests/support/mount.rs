@@ -49,11 +49,6 @@ impl Mount {
         Self(folder.to_owned())
     }
 
-    /// Makes it larger.
-    pub(crate) fn grow_to_kib(&self, kib: u32) {
-        mount(&["-o", &format!("remount,size={kib}k")], &self.0);
-    }
-
     /// Takes it off.
     pub(crate) fn take_off(self) {
         drop(self);
