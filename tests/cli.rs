@@ -23,3 +23,5 @@ mod resume;
 #[path = "cli/state.rs"]
 mod state;
 mod support;
+#[path = "cli/verify.rs"]
+mod verify;

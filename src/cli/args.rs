@@ -31,6 +31,8 @@ pub(super) enum Command {
     Explain(ExplainArgs),
     /// Show an attempt's output
     Logs(LogsArgs),
+    /// Check everything that is recorded against everything else (exit 0 clean, 1 findings)
+    Verify(VerifyArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -224,6 +226,15 @@ pub(super) struct LogsArgs {
     /// Only this stream: stdout or stderr
     #[arg(long, value_name = "STREAM", value_parser = ["stdout", "stderr"])]
     pub(super) stream: Option<String>,
+    #[command(flatten)]
+    pub(super) state: StateArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct VerifyArgs {
+    /// Only this task's events, verdicts and files; the store is checked as a whole in any case
+    #[arg(value_name = "TASK")]
+    pub(super) task: Option<String>,
     #[command(flatten)]
     pub(super) state: StateArgs,
 }

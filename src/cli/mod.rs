@@ -12,6 +12,7 @@ mod run;
 mod signals;
 mod status;
 mod store;
+mod verify;
 mod view;
 mod wrap;
 
@@ -43,6 +44,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Run(RunCommand::Show(options)) => status::run_show(&options),
         Command::Explain(options) => explain::explain(&options),
         Command::Logs(options) => logs::logs(&options),
+        Command::Verify(options) => verify::verify(&options),
     };
     done.unwrap_or_else(|problem| problem.report())
 }
