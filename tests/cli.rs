@@ -6,6 +6,8 @@
 mod classify;
 #[path = "cli/death.rs"]
 mod death;
+#[path = "cli/doctor.rs"]
+mod doctor;
 #[path = "cli/ends.rs"]
 mod ends;
 #[path = "cli/environment.rs"]

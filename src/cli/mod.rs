@@ -2,6 +2,7 @@
 
 mod args;
 mod classify;
+mod doctor;
 mod exit_code;
 mod explain;
 mod gate;
@@ -44,6 +45,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Run(RunCommand::Show(options)) => status::run_show(&options),
         Command::Explain(options) => explain::explain(&options),
         Command::Logs(options) => logs::logs(&options),
+        Command::Doctor(options) => doctor::doctor(&options),
         Command::Verify(options) => verify::verify(&options),
     };
     done.unwrap_or_else(|problem| problem.report())

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use crate::doctor;
 use crate::domain::decision::{Decision, HoldReason, Settlement};
 use crate::domain::id::{NameError, Nonce, StageName, TaskName};
 use crate::domain::task::{RunEnd, TaskState};
@@ -21,8 +22,10 @@ use super::{ExitCode, pipeline, store, view};
 pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
     let git = store::git(&options.state.worktree)?;
     let worktree = store::worktree(&options.state, &git)?;
-    let path = pipeline_path(options, &worktree)?;
-    let (pipeline, text) = pipeline::load(&path)?;
+    // Everything that is in the way is told at once.
+    let (pipeline, text) = pipeline_path(options.pipeline.as_deref(), &worktree)
+        .and_then(|path| pipeline::load(&path))
+        .map_err(|problem| problem.and(store::trouble(&options.state, &worktree)))?;
     let wanted = Wanted { from: stage(options.from.as_deref())?, until: stage(options.until.as_deref())? };
     let task = task_name(options, &worktree)?;
     let place = store::state(&options.state, worktree)?;
@@ -44,6 +47,13 @@ pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
         output::talk(&format!("orch: the last runner of this task ended without releasing it: {}", gone.describe()));
     }
     let mut store = store::open(&place.state)?;
+
+    for missing in doctor::missing_programs(&pipeline, &place.worktree, &store::host_env()) {
+        output::talk(&format!(
+            "orch: warning: the program `{}` of stage `{}` cannot be found; the stage will be held unless it is there by then",
+            missing.program, missing.stage
+        ));
+    }
 
     let mut notify = |notice: Notice<'_>| tell(&notice);
     let mut runner = Runner {
@@ -148,9 +158,9 @@ fn stage(text: Option<&str>) -> Result<Option<StageName>, Problem> {
     text.map(|text| StageName::new(text).map_err(refused)).transpose()
 }
 
-fn pipeline_path(options: &RunArgs, worktree: &Worktree) -> Result<PathBuf, Problem> {
-    if let Some(path) = &options.pipeline {
-        return Ok(path.clone());
+pub(super) fn pipeline_path(given: Option<&Path>, worktree: &Worktree) -> Result<PathBuf, Problem> {
+    if let Some(path) = given {
+        return Ok(path.to_owned());
     }
     let folder = worktree.toplevel().join("pipelines");
     let mut found: Vec<PathBuf> = std::fs::read_dir(&folder)

@@ -113,7 +113,7 @@ pub(super) fn open_cwd(cwd: &Path) -> Result<OwnedFd, SpawnFailure> {
 ///
 /// # Errors
 /// Step `find`: ENOENT when there is no such file, EACCES when there is one that nobody may execute.
-pub(super) fn find(program: &str, search: Option<&str>, cwd: &Path) -> Result<PathBuf, SpawnFailure> {
+pub fn find(program: &str, search: Option<&str>, cwd: &Path) -> Result<PathBuf, SpawnFailure> {
     let failed = |errno| failure(SpawnStep::Find, errno, program);
     if program.contains('/') {
         let there = cwd.join(program);

@@ -198,6 +198,15 @@ impl<'r> Git<'r> {
         &self.program
     }
 
+    /// What it calls itself, such as `git version 2.43.0`.
+    ///
+    /// # Errors
+    /// [`GitError`] when git cannot answer.
+    pub fn version(&self) -> Result<String, GitError> {
+        let said = self.must("tell its version", Path::new("/"), &Place::Discover, &[OsStr::new("version")])?;
+        Ok(String::from_utf8_lossy(&said).trim_end().to_owned())
+    }
+
     /// Asks in a folder; whatever git answers is given back.
     pub(super) fn ask(
         &self,

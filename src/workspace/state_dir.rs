@@ -134,6 +134,17 @@ impl StateDirError {
     }
 }
 
+/// The folder that a wish leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Choice {
+    /// As it was wished.
+    pub path: PathBuf,
+    /// Absolute, links resolved as far as it exists.
+    pub real: PathBuf,
+    /// What decided.
+    pub source: StateDirSource,
+}
+
 /// The state folder of one repository, made and found private.
 #[derive(Debug)]
 pub struct StateDir {
@@ -148,17 +159,8 @@ impl StateDir {
     /// # Errors
     /// [`StateDirError`], each with its help.
     pub fn open(wish: StateDirWish<'_>, worktree: &Worktree, cwd: &Path) -> Result<Self, StateDirError> {
-        let (path, source) = choose(wish, worktree, cwd)?;
-        if path.components().any(|part| part == Component::ParentDir) {
-            return Err(StateDirError::BadPath { path, why: "it has `..` in it" });
-        }
+        let Choice { path, real, source } = Self::choose(wish, worktree, cwd)?;
         let io = |source| StateDirError::Io { path: path.clone(), source };
-        let real = resolve(&path).map_err(io)?;
-        for inside in [worktree.toplevel(), worktree.git_dir(), worktree.common_dir()] {
-            if real.starts_with(inside) {
-                return Err(StateDirError::WithinReach { path, inside: inside.to_owned() });
-            }
-        }
         if matches!(source, StateDirSource::XdgStateHome | StateDirSource::Home)
             && let Some(orch) = path.parent()
         {
@@ -170,6 +172,25 @@ impl StateDir {
             return Err(StateDirError::Network { path, kind });
         }
         Ok(Self { path: real, source, root })
+    }
+
+    /// Says which folder would be opened, there or not; makes nothing.
+    ///
+    /// # Errors
+    /// [`StateDirError`] for a place that no folder may be made in.
+    pub fn choose(wish: StateDirWish<'_>, worktree: &Worktree, cwd: &Path) -> Result<Choice, StateDirError> {
+        let (path, source) = choose(wish, worktree, cwd)?;
+        if path.components().any(|part| part == Component::ParentDir) {
+            return Err(StateDirError::BadPath { path, why: "it has `..` in it" });
+        }
+        let io = |source| StateDirError::Io { path: path.clone(), source };
+        let real = resolve(&path).map_err(io)?;
+        for inside in [worktree.toplevel(), worktree.git_dir(), worktree.common_dir()] {
+            if real.starts_with(inside) {
+                return Err(StateDirError::WithinReach { path, inside: inside.to_owned() });
+            }
+        }
+        Ok(Choice { path, real, source })
     }
 
     /// The folder, absolute, links resolved.
