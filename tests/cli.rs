@@ -12,6 +12,8 @@ mod doctor;
 mod ends;
 #[path = "cli/environment.rs"]
 mod environment;
+#[path = "cli/first_mistakes.rs"]
+mod first_mistakes;
 #[path = "cli/look.rs"]
 mod look;
 #[path = "cli/place.rs"]

@@ -28,6 +28,11 @@ pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
         .map_err(|problem| problem.and(store::trouble(&options.state, &worktree)))?;
     let wanted = Wanted { from: stage(options.from.as_deref())?, until: stage(options.until.as_deref())? };
     let task = task_name(options, &worktree)?;
+    if options.task.is_none() && worktree.head().branch.is_none() {
+        output::talk(&format!(
+            "orch: HEAD is detached, so the task is called {task}; --task NAME gives it another name"
+        ));
+    }
     let place = store::state(&options.state, worktree)?;
 
     // From here on a request to stop is heard, not obeyed at once: what is begun is brought to its record.
@@ -77,6 +82,11 @@ pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
         return Ok(ExitCode::Success);
     }
     let driven = runner.drive(&wanted).map_err(|error| of_run(&error))?;
+    if let Driven::Ran { run, .. } = &driven
+        && store.attempts(*run).is_ok_and(|attempts| attempts.iter().any(|attempt| attempt.intent.dirty))
+    {
+        output::talk("orch: the worktree differs from its commit: what is said here holds for the files as they are");
+    }
     let code = exit_code(&driven, &signals);
     let run = match &driven {
         Driven::Ran { run, .. } | Driven::PassedAlready { run, .. } | Driven::DoneAlready { run } => *run,
@@ -171,12 +181,14 @@ pub(super) fn pipeline_path(given: Option<&Path>, worktree: &Worktree) -> Result
     found.sort();
     match found.as_slice() {
         [one] => Ok(one.clone()),
-        [] => Err(Problem::new(ExitCode::Invalid, format!("there is no pipeline in {}", folder.display()))
-            .help("name one with --pipeline FILE, or write one; docs/reference/pipeline.md describes the file")),
-        several => {
+        [] => Err(Problem::new(ExitCode::Invalid, format!("there is no pipeline in {}", folder.display())).help(
+            "write one there as NAME.yaml (docs/reference/pipeline.md describes the file), or name one: \
+                 `orch pipeline run --pipeline FILE`",
+        )),
+        several @ [first, ..] => {
             let names: Vec<String> = several.iter().map(|path| path.display().to_string()).collect();
             Err(Problem::new(ExitCode::Invalid, format!("there are several pipelines: {}", names.join(", ")))
-                .help("name one with --pipeline FILE"))
+                .help(format!("name one with --pipeline FILE: `orch pipeline run --pipeline {}`", first.display())))
         }
     }
 }
