@@ -15,7 +15,7 @@ fn lived() -> Shop {
     shop.run().held(10, "budget");
     shop.write("suite.sh", PASSES);
     shop.commit("mended");
-    shop.run().exits(0);
+    shop.release_and_run().exits(0);
     shop
 }
 
