@@ -17,6 +17,7 @@
 //! | 4 | [`workspace`] | worktrees, artifacts, reports, the state folder, locks, logs |
 //! | 5 | [`producer`] | what stands around a producer's process: prepare, gather, compose |
 //! | 6 | [`runner`] | drives one task: asks the engine, does what it says, feeds back what happened |
+//! | 6 | [`doctor`] | looks and touches nothing: is the place fit, is what is stored whole |
 //! | 7 | [`cli`] | arguments → command → exit code |
 //!
 //! Floors 0 to 2 are the core: no file, process, clock, randomness or environment. What holds everywhere:
@@ -35,6 +36,7 @@
 pub mod classify;
 pub mod cli;
 pub mod config;
+pub mod doctor;
 pub mod domain;
 pub mod engine;
 pub mod exec;

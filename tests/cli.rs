@@ -14,12 +14,16 @@ mod config;
 mod day;
 #[path = "cli/death.rs"]
 mod death;
+#[path = "cli/doctor.rs"]
+mod doctor;
 #[path = "cli/emit.rs"]
 mod emit;
 #[path = "cli/ends.rs"]
 mod ends;
 #[path = "cli/environment.rs"]
 mod environment;
+#[path = "cli/first_mistakes.rs"]
+mod first_mistakes;
 #[path = "cli/graph.rs"]
 mod graph;
 #[path = "cli/look.rs"]
@@ -36,8 +40,12 @@ mod report;
 mod resume;
 #[path = "cli/smoke.rs"]
 mod smoke;
+#[path = "cli/state.rs"]
+mod state;
 mod support;
 #[path = "cli/switches.rs"]
 mod switches;
+#[path = "cli/verify.rs"]
+mod verify;
 #[path = "cli/waits.rs"]
 mod waits;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Floor of each module: it may use lower floors only.
-const FLOORS: [(&str, u8); 12] = [
+const FLOORS: [(&str, u8); 13] = [
     ("domain", 0),
     ("spec", 1),
     ("classify", 1),
@@ -17,6 +17,7 @@ const FLOORS: [(&str, u8); 12] = [
     ("workspace", 4),
     ("producer", 5),
     ("runner", 6),
+    ("doctor", 6),
     ("cli", 7),
 ];
 

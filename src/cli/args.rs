@@ -52,6 +52,10 @@ pub(super) enum Command {
     /// Show the settings in force
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Look whether this place is fit for a run (exit 0, or 3 where something would stop one)
+    Doctor(DoctorArgs),
+    /// Check everything that is recorded against everything else (exit 0 clean, 1 findings)
+    Verify(VerifyArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -438,4 +442,22 @@ pub(super) struct CompletionsArgs {
     /// Print one JSON document
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct VerifyArgs {
+    /// Only this task's events, verdicts and files; the store is checked as a whole in any case
+    #[arg(value_name = "TASK")]
+    pub(super) task: Option<String>,
+    #[command(flatten)]
+    pub(super) state: StateArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct DoctorArgs {
+    /// Pipeline file [default: the only file in pipelines/]
+    #[arg(long, value_name = "FILE")]
+    pub(super) pipeline: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) state: StateArgs,
 }

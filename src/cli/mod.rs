@@ -4,6 +4,7 @@ mod args;
 mod classify;
 mod complete;
 mod config;
+mod doctor;
 mod emit;
 mod exit_code;
 mod explain;
@@ -21,6 +22,7 @@ mod signals;
 mod status;
 mod store;
 mod task;
+mod verify;
 mod view;
 mod waiting;
 mod wrap;
@@ -69,6 +71,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Logs(options) => logs::logs(&options),
         Command::Completions(options) => complete::completions(&options),
         Command::Config(ConfigCommand::Show(options)) => config::show(&options),
+        Command::Doctor(options) => doctor::doctor(&options),
+        Command::Verify(options) => verify::verify(&options),
     };
     done.unwrap_or_else(|problem| problem.report())
 }
@@ -87,6 +91,8 @@ const fn tells_all_settings(command: &Command) -> bool {
         | Command::Task(_)
         | Command::Explain(_)
         | Command::Logs(_)
-        | Command::Completions(_) => false,
+        | Command::Completions(_)
+        | Command::Doctor(_)
+        | Command::Verify(_) => false,
     }
 }

@@ -15,18 +15,27 @@ pub struct Problem {
     pub message: String,
     /// What to do next.
     pub help: Option<String>,
+    /// What else stands in the way.
+    pub also: Vec<Self>,
 }
 
 impl Problem {
     /// A problem without a next step.
     pub fn new(code: ExitCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), help: None }
+        Self { code, message: message.into(), help: None, also: Vec::new() }
     }
 
     /// Adds what to do next.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
+        self
+    }
+
+    /// Adds another that was found with it; how orch ends is said by the first.
+    #[must_use]
+    pub fn and(mut self, other: Option<Self>) -> Self {
+        self.also.extend(other);
         self
     }
 
@@ -40,6 +49,9 @@ impl Problem {
         talk(&format!("error: {}", self.message));
         if let Some(help) = &self.help {
             talk(&format!("help: {help}"));
+        }
+        for other in &self.also {
+            other.report();
         }
         self.code
     }

@@ -13,6 +13,9 @@ use super::output::{self, Problem};
 /// Longest pipeline file, plus the byte that shows that it is longer.
 const READ_MAX_BYTES: u64 = 8 * 1024 * 1024 + 1;
 
+/// Most files that are suggested.
+const SUGGESTED_MAX: usize = 5;
+
 pub(super) fn validate(options: &ValidateArgs) -> Result<ExitCode, Problem> {
     let bytes = read(&options.file)?;
     match (spec::load(&bytes), options.json) {
@@ -67,8 +70,12 @@ fn report(path: &Path, bytes: &[u8], problems: &[problem::Problem]) {
 
 fn read(path: &Path) -> Result<Vec<u8>, Problem> {
     let failed = |error: std::io::Error| {
-        Problem::new(ExitCode::Invalid, format!("could not read the pipeline {}: {error}", path.display()))
-            .help("name the file with its path; `orch pipeline schema` describes what it holds")
+        let problem =
+            Problem::new(ExitCode::Invalid, format!("could not read the pipeline {}: {error}", path.display()));
+        match beside(path).as_slice() {
+            [] => problem.help("name the file with its path; `orch pipeline schema` describes what it holds"),
+            files => problem.help(format!("name the file with its path; there is {}", files.join(", "))),
+        }
     };
     let meta = std::fs::metadata(path).map_err(failed)?;
     if !meta.is_file() {
@@ -77,4 +84,21 @@ fn read(path: &Path) -> Result<Vec<u8>, Problem> {
     let mut bytes = Vec::new();
     std::fs::File::open(path).map_err(failed)?.take(READ_MAX_BYTES).read_to_end(&mut bytes).map_err(failed)?;
     Ok(bytes)
+}
+
+/// Pipelines that could have been meant: in the folder that was named, or below it, or in `pipelines/`.
+fn beside(path: &Path) -> Vec<String> {
+    let folders = [Some(path), path.parent(), Some(Path::new("pipelines"))];
+    let yaml = |path: &Path| path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
+    for folder in folders.into_iter().flatten() {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        let mut found: Vec<String> = entries.filter(|path| yaml(path)).map(|path| path.display().to_string()).collect();
+        found.sort();
+        found.truncate(SUGGESTED_MAX);
+        if !found.is_empty() {
+            return found;
+        }
+    }
+    Vec::new()
 }

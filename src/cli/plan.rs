@@ -16,7 +16,7 @@ pub(super) fn plan(options: &PlanArgs) -> Result<ExitCode, Problem> {
     let worktree = store::worktree(&options.state, &git)?;
     let path = run::pipeline_path(options.pipeline.as_deref(), &worktree)?;
     let (pipeline, text) = pipeline::load(&path)?;
-    let settings = run::settings(&config::flags(&options.overrides, &options.state), &pipeline)?;
+    let settings = run::settings(&config::flags(&options.overrides, &options.state), Some(&pipeline))?;
     let repository = run::repository(&git, &worktree, &pipeline)?;
     for warning in settings.warnings(pipeline.stages(), &repository) {
         output::talk(&format!("orch: warning: {warning}"));

@@ -107,7 +107,7 @@ impl Reached {
         let text = self.pinned_text()?;
         let pipeline = spec::load(&text)
             .map_err(|_| internal(format!("this version of orch refuses the pipeline of task {}", self.task)))?;
-        let settings = run::settings(&Flags::default(), &pipeline)?;
+        let settings = run::settings(&Flags::default(), Some(&pipeline))?;
         let repository = run::repository(&git, &worktree, &pipeline)?;
         let (stop, mut asked) =
             UnixStream::pair().map_err(|error| internal(format!("could not make a pipe: {error}")))?;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::config::{Flags, Settings};
+use crate::doctor;
 use crate::domain::decision::{Decision, HoldReason, Settlement};
 use crate::domain::id::{NameError, Nonce, RunId, StageName, TaskName};
 use crate::domain::pipeline::Pipeline;
@@ -31,9 +32,18 @@ pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
     emits.clear()?;
     let git = store::git(&options.state.worktree)?;
     let worktree = store::worktree(&options.state, &git)?;
-    let path = pipeline_path(options.pipeline.as_deref(), &worktree)?;
-    let (pipeline, text) = pipeline::load(&path)?;
-    let settings = settings(&config::flags(&options.overrides, &options.state), &pipeline)?;
+    // Everything that is in the way is told at once.
+    let read = pipeline_path(options.pipeline.as_deref(), &worktree)
+        .and_then(|path| pipeline::load(&path).map(|(pipeline, text)| (path, pipeline, text)));
+    let known = read.as_ref().ok().map(|(_, pipeline, _)| pipeline);
+    let settings = settings(&config::flags(&options.overrides, &options.state), known);
+    let ((path, pipeline, text), settings) = match (read, settings) {
+        (Ok(read), Ok(settings)) => (read, settings),
+        (Err(problem), settings) => {
+            return Err(problem.and(settings.err()).and(store::trouble(&options.state, &worktree)));
+        }
+        (Ok(_), Err(problem)) => return Err(problem.and(store::trouble(&options.state, &worktree))),
+    };
     let repository = repository(&git, &worktree, &pipeline)?;
     let wanted = Wanted {
         from: stage(options.from.as_deref())?,
@@ -42,6 +52,11 @@ pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
         accept_pipeline: options.accept_pipeline,
     };
     let task = task_name(options.task.as_deref(), &worktree)?;
+    if options.task.is_none() && worktree.head().branch.is_none() {
+        output::talk(&format!(
+            "orch: HEAD is detached, so the task is called {task}; --task NAME gives it another name"
+        ));
+    }
     let place = store::state(&options.state, worktree)?;
 
     // From here on a request to stop is heard, not obeyed at once: what is begun is brought to its record.
@@ -62,6 +77,13 @@ pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
     let mut store = store::open(&place.state)?;
     for warning in settings.warnings(pipeline.stages(), &repository) {
         output::talk(&format!("orch: warning: {warning}"));
+    }
+
+    for missing in doctor::missing_programs(&pipeline, (&settings, &repository), &place.worktree, &store::host_env()) {
+        output::talk(&format!(
+            "orch: warning: the program `{}` of stage `{}` cannot be found; the stage will be held unless it is there by then",
+            missing.program, missing.stage
+        ));
     }
 
     let begun = Cell::new(None);
@@ -112,6 +134,11 @@ pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
             return Err(problem);
         }
     };
+    if let Driven::Ran { run, .. } = &driven
+        && store.attempts(*run).is_ok_and(|attempts| attempts.iter().any(|attempt| attempt.intent.dirty))
+    {
+        output::talk("orch: the worktree differs from its commit: what is said here holds for the files as they are");
+    }
     let code = exit_code(&driven, &signals);
     let code = report(options, store.as_ref(), &pipeline, &task, &driven, code, &emits)?;
     checkout.release();
@@ -183,8 +210,8 @@ fn nothing(pipeline: &Pipeline, heading: &str, state: Option<&TaskState>) -> Tol
 }
 
 /// Reads every setting before anything is made or started.
-pub(super) fn settings(flags: &Flags, pipeline: &Pipeline) -> Result<Settings, Problem> {
-    Settings::read(&config::variables(), flags, Some(pipeline)).map_err(|problems| config::refused(&problems))
+pub(super) fn settings(flags: &Flags, pipeline: Option<&Pipeline>) -> Result<Settings, Problem> {
+    Settings::read(&config::variables(), flags, pipeline).map_err(|problems| config::refused(&problems))
 }
 
 /// What the repository is called where switches name it.
@@ -283,12 +310,14 @@ pub(super) fn only_pipeline(top: &Path) -> Result<PathBuf, Problem> {
     found.sort();
     match found.as_slice() {
         [one] => Ok(one.clone()),
-        [] => Err(Problem::new(ExitCode::Invalid, format!("there is no pipeline in {}", folder.display()))
-            .help("name one with --pipeline FILE, or write one; docs/reference/pipeline.md describes the file")),
-        several => {
+        [] => Err(Problem::new(ExitCode::Invalid, format!("there is no pipeline in {}", folder.display())).help(
+            "write one there as NAME.yaml (docs/reference/pipeline.md describes the file), or name one: \
+                 `orch pipeline run --pipeline FILE`",
+        )),
+        several @ [first, ..] => {
             let names: Vec<String> = several.iter().map(|path| path.display().to_string()).collect();
             Err(Problem::new(ExitCode::Invalid, format!("there are several pipelines: {}", names.join(", ")))
-                .help("name one with --pipeline FILE"))
+                .help(format!("name one with --pipeline FILE: `orch pipeline run --pipeline {}`", first.display())))
         }
     }
 }

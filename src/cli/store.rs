@@ -17,6 +17,9 @@ use super::ExitCode;
 use super::args::StateArgs;
 use super::output::Problem;
 
+/// Longest time for one question of a look.
+const BRIEFLY: std::time::Duration = std::time::Duration::from_secs(20);
+
 /// A worktree and the state folder of its repository.
 pub(super) struct Place {
     pub(super) worktree: Worktree,
@@ -26,6 +29,11 @@ pub(super) struct Place {
 /// git, asked through `exec`.
 pub(super) fn git(start: &Path) -> Result<Git<'static>, Problem> {
     Git::find(&run_git, &|name| std::env::var_os(name), start).map_err(|error| of_git(&error))
+}
+
+/// The same for a look that should not take long.
+pub(super) fn run_git_briefly(call: &GitCall<'_>) -> io::Result<GitAnswer> {
+    run_git(&GitCall { deadline: call.deadline.min(BRIEFLY), ..*call })
 }
 
 /// Starts git for the workspace; only `exec` starts processes.
@@ -76,8 +84,30 @@ pub(super) fn state(options: &StateArgs, worktree: Worktree) -> Result<Place, Pr
     Ok(Place { worktree, state })
 }
 
+/// What would keep the state folder or its store from being used; makes nothing.
+pub(super) fn trouble(options: &StateArgs, worktree: &Worktree) -> Option<Problem> {
+    let [env, xdg, home] = ["ORCH_STATE_DIR", "XDG_STATE_HOME", "HOME"].map(std::env::var_os);
+    let flag = options.state_dir.as_deref().map(without_dots);
+    let wish = StateDirWish {
+        flag: flag.as_deref(),
+        env: env.as_deref(),
+        xdg_state_home: xdg.as_deref(),
+        home: home.as_deref(),
+    };
+    let cwd = cwd().ok()?;
+    let choice = match StateDir::choose(wish, worktree, &cwd) {
+        Ok(choice) => choice,
+        Err(error) => return Some(of_state_dir(&error)),
+    };
+    std::fs::symlink_metadata(&choice.path).ok()?;
+    match StateDir::open(wish, worktree, &cwd) {
+        Ok(state) => open_existing(&state).err(),
+        Err(error) => Some(of_state_dir(&error)),
+    }
+}
+
 /// Resolves `..` in a path as far as it exists; the rest stays as it is.
-fn without_dots(path: &Path) -> PathBuf {
+pub(super) fn without_dots(path: &Path) -> PathBuf {
     let whole = path.canonicalize();
     let parent = || Some(path.parent()?.canonicalize().ok()?.join(path.file_name()?));
     whole.ok().or_else(parent).unwrap_or_else(|| path.to_owned())

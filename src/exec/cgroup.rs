@@ -114,7 +114,7 @@ pub(super) fn remove(path: &Path) {
 
 /// Folder of the cgroup v2 that the calling process is in, on whatever path that hierarchy is mounted: on hybrid
 /// machines it is not `/sys/fs/cgroup`.
-fn own_cgroup() -> Option<PathBuf> {
+pub(super) fn own_cgroup() -> Option<PathBuf> {
     let own = fs::read_to_string("/proc/self/cgroup").ok()?;
     let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
     let folder = locate(&own, &mounts)?;

@@ -374,3 +374,12 @@ pub(super) fn adopt_stdin() -> Result<OwnedFd, Errno> {
     }
     Ok(adopted)
 }
+
+/// Version of Landlock's interface, as `landlock_create_ruleset(2)` tells it; `None` where it is not there or off.
+pub(super) fn landlock_version() -> Option<u32> {
+    /// `LANDLOCK_CREATE_RULESET_VERSION` of linux/landlock.h.
+    const VERSION: c_int = 1;
+    // SAFETY: with this flag the call takes no memory (null, length 0), makes nothing and answers with a number.
+    let answer = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, ptr::null::<u8>(), 0_usize, VERSION) };
+    u32::try_from(answer).ok().filter(|version| *version > 0)
+}

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 /// File with the [`Identity`] of the run's latest supervisor.
 const IDENTITY_FILE: &str = "supervisor.json";
 /// Locked as long as a supervisor of the run lives. Never removed: a new file of the same name would be a second lock.
-pub(super) const LOCK_FILE: &str = "supervisor.lock";
+pub const LOCK_FILE: &str = "supervisor.lock";
 
 /// The boot during which something was seen; differs after every start of the machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -111,6 +111,12 @@ pub fn stop_orphan(run_dir: &Path) -> bool {
     }
 }
 
+/// The supervisor of a run, where it lives and can be seen from here. Takes no lock and waits for nothing.
+pub fn living_supervisor(run_dir: &Path) -> Option<i32> {
+    let pid = Holder::look(run_dir)?.target.pid();
+    Stat::read(pid).is_some_and(|stat| !stat.zombie).then_some(pid)
+}
+
 fn settle(run_dir: &Path, attempt: AttemptId, nonce: Nonce, same_boot: bool) -> Result<Ending, RecordError> {
     let (reason, begun, starting) = match trace(run_dir, attempt, nonce)? {
         Trace::Ended(record) => return Ok(Ending::Ended(record)),

@@ -124,6 +124,14 @@ pub enum StoreError {
         /// What belongs to it.
         beside: PathBuf,
     },
+    /// The database has no event, and a run that it must have known has left its records.
+    #[error("store {path} has no events, and {beside} is there")]
+    Emptied {
+        /// The file.
+        path: PathBuf,
+        /// The records of a run.
+        beside: PathBuf,
+    },
     /// There is no store, and this caller does not make one.
     #[error("there is no store at {path}")]
     Absent {
@@ -239,17 +247,26 @@ impl StoreError {
             Self::Rewound { .. } => Some(
                 "its -wal was removed or an older copy put in its place; restore it, or, to go on from what is there, remove orch.db.lock",
             ),
+            Self::Emptied { .. } => Some(
+                "its -wal was removed; restore it, or orch.db from your own backup; to begin anew, move the whole state folder away",
+            ),
             Self::Missing { .. } => Some(
                 "restore orch.db from backups/ or your own backup; to begin anew, move the whole state folder away",
             ),
             Self::Absent { .. } => Some("`orch pipeline run` makes one; `--state-dir` names another folder"),
-            Self::Replaced { .. } => Some("find out who touched the state folder, put the file back and start again"),
+            Self::Replaced { .. } => Some(
+                "find out who touched the state folder, put back what was there, and run `orch pipeline run` again",
+            ),
             Self::Newer { .. } | Self::UnknownForm { .. } => Some("use the newer orch that wrote it"),
-            Self::NotOurs { .. } => Some("`--state-dir` names another folder"),
+            Self::NotOurs { .. } => Some(
+                "if it was a store of orch, keep a copy and restore it (docs/reference/store.md); `--state-dir` names another folder",
+            ),
             Self::Insecure { what, .. } => Some(what.help()),
             Self::Network { .. } => Some("put the state folder on a local disk with `--state-dir` or ORCH_STATE_DIR"),
             Self::InUse { .. } => Some("stop it, then start again: the schema changes with one process only"),
-            Self::DiskFull { .. } => Some("free some space; nothing was lost and nothing was half stored"),
+            Self::DiskFull { .. } => {
+                Some("free some space and run it again: what was recorded is kept, and nothing was half stored")
+            }
             Self::ReadOnly { .. } => Some("make the state folder writable for this user"),
             Self::Broken { .. } => Some("start again: the store is checked when it is opened"),
             Self::OldEngine { .. } => Some("build orch with its bundled SQLite"),

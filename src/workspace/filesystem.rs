@@ -48,6 +48,36 @@ pub(super) enum Locality {
     Network(String),
 }
 
+/// What a file system says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// Its type, such as `ext4`; `None` where the table of mounts does not have it.
+    pub kind: Option<String>,
+    /// Bytes that this user may still write.
+    pub free_bytes: u64,
+    /// Files that may still be made; `None` where it keeps no such count.
+    pub free_files: Option<u64>,
+    /// Whether it is mounted read-only.
+    pub read_only: bool,
+}
+
+/// Asks the file system that a path is on.
+///
+/// # Errors
+/// What statvfs(3) says.
+pub fn facts(path: &std::path::Path) -> std::io::Result<Facts> {
+    use std::os::unix::fs::MetadataExt as _;
+    let found = rustix::fs::statvfs(path)?;
+    let device = std::fs::metadata(path)?.dev();
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    Ok(Facts {
+        kind: kind_of_mount(&mounts, &format!("{}:{}", major(device), minor(device))).map(str::to_owned),
+        free_bytes: found.f_bavail.saturating_mul(found.f_frsize),
+        free_files: (found.f_files > 0).then_some(found.f_favail),
+        read_only: found.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY),
+    })
+}
+
 /// Where the file system of an open folder is.
 pub(super) fn locality(folder: BorrowedFd<'_>) -> Result<Locality, Errno> {
     // The field's width and sign differ by architecture; the magic numbers have 32 bits.

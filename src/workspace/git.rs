@@ -74,7 +74,16 @@ pub enum GitError {
         /// Why.
         source: io::Error,
     },
-    /// No repository, or the inside of a git folder.
+    /// Nothing is there.
+    #[error("use {}: there is no such folder", .0.display())]
+    NoSuchFolder(PathBuf),
+    /// A file, or what else is no folder.
+    #[error("use {}: it is not a folder", .0.display())]
+    NotAFolder(PathBuf),
+    /// The inside of a git folder.
+    #[error("use {}: it is inside a git folder, where no files of a checkout are", .0.display())]
+    InGitFolder(PathBuf),
+    /// No repository.
     #[error("use {}: it is not inside a git worktree", .0.display())]
     NotAWorktree(PathBuf),
     /// A repository without a worktree.
@@ -131,9 +140,15 @@ impl GitError {
                 "install git 2.31 or newer; folders inside the worktree and relative folders of PATH do not count"
             }
             Self::Run { .. } => "run the same git command by hand in the worktree to see what it waits for",
-            Self::NotAWorktree(_) => "change to a checkout, or name one with --worktree",
-            Self::Bare(_) => "make a checkout with `git worktree add`, and run orch there",
-            Self::Unborn(_) => "make a first commit: a verdict is bound to a commit",
+            Self::NoSuchFolder(_) | Self::NotAFolder(_) => "name the folder of a checkout with --worktree DIR",
+            Self::InGitFolder(_) => "change to the checkout it belongs to, or name that with --worktree DIR",
+            Self::NotAWorktree(_) => {
+                "change to a checkout, or name one with --worktree DIR; a new project becomes one with `git init`"
+            }
+            Self::Bare(_) => "make a checkout with `git worktree add ../checkout`, and run orch there",
+            Self::Unborn(_) => {
+                "a verdict is bound to a commit, so make a first one: `git add -A && git commit -m first`"
+            }
             Self::DubiousOwnership(_) => "when you trust it: git config --global --add safe.directory PATH",
             Self::UnusablePath(_) => "use a path without line breaks that this user may read",
             Self::Redirected { .. } => "remove core.worktree from the repository's configuration",
@@ -196,6 +211,15 @@ impl<'r> Git<'r> {
     /// The absolute program.
     pub fn program(&self) -> &Path {
         &self.program
+    }
+
+    /// What it calls itself, such as `git version 2.43.0`.
+    ///
+    /// # Errors
+    /// [`GitError`] when git cannot answer.
+    pub fn version(&self) -> Result<String, GitError> {
+        let said = self.must("tell its version", Path::new("/"), &Place::Discover, &[OsStr::new("version")])?;
+        Ok(String::from_utf8_lossy(&said).trim_end().to_owned())
     }
 
     /// Asks in a folder; whatever git answers is given back.

@@ -266,6 +266,20 @@ pub fn look(state: &StateDir, subject: Subject<'_>) -> std::io::Result<LockView>
     })
 }
 
+/// Whether somebody has a flock(2) lock on a file. Takes nothing; `false` where there is no such file, and for a
+/// holder in another PID namespace.
+///
+/// # Errors
+/// What the kernel says of the file or of `/proc/locks`.
+pub fn is_held(path: &Path) -> std::io::Result<bool> {
+    let inode = match std::fs::symlink_metadata(path) {
+        Ok(found) => found.ino(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    Ok(is_locked(&std::fs::read_to_string("/proc/locks")?, inode))
+}
+
 /// Whether proc(5) `locks` has a flock(2) lock on an inode, held rather than waited for (`->`).
 fn is_locked(table: &str, inode: u64) -> bool {
     table.lines().any(|line| {

@@ -11,7 +11,7 @@
 pub mod artifact;
 mod content;
 mod fetch;
-mod filesystem;
+pub mod filesystem;
 pub mod git;
 pub mod holder;
 mod listing;

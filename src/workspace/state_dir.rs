@@ -11,8 +11,6 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Component, Path, PathBuf};
 
-use rustix::io::Errno;
-
 use super::artifact::make_private;
 use super::filesystem::{self, Locality};
 use super::root::Root;
@@ -82,6 +80,9 @@ pub enum StateDirError {
     /// A link stands where the folder belongs.
     #[error("use {} as the state folder: it is a symbolic link", .0.display())]
     Link(PathBuf),
+    /// Something else stands where the folder belongs.
+    #[error("use {} as the state folder: it is not a folder", .0.display())]
+    NotAFolder(PathBuf),
     /// It belongs to another user.
     #[error("use {} as the state folder: it belongs to user {owner}", path.display())]
     Foreign {
@@ -123,6 +124,7 @@ impl StateDirError {
             Self::NoWish => "name one with --state-dir",
             Self::BadPath { .. } => "name an absolute path without `..`",
             Self::WithinReach { .. } => "name a folder outside the worktree and its repository with --state-dir",
+            Self::NotAFolder(_) => "name a folder with --state-dir; one that does not exist yet is made",
             Self::Link(_) => "name the folder the link points to",
             Self::Foreign { .. } => "name a folder of your own with --state-dir",
             Self::Open { .. } => "chmod 700 it, after a look at what others may have left there",
@@ -130,6 +132,17 @@ impl StateDirError {
             Self::Io { .. } => "look at the parent folder's owner and mode, and at the space left",
         }
     }
+}
+
+/// The folder that a wish leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Choice {
+    /// As it was wished.
+    pub path: PathBuf,
+    /// Absolute, links resolved as far as it exists.
+    pub real: PathBuf,
+    /// What decided.
+    pub source: StateDirSource,
 }
 
 /// The state folder of one repository, made and found private.
@@ -146,17 +159,8 @@ impl StateDir {
     /// # Errors
     /// [`StateDirError`], each with its help.
     pub fn open(wish: StateDirWish<'_>, worktree: &Worktree, cwd: &Path) -> Result<Self, StateDirError> {
-        let (path, source) = choose(wish, worktree, cwd)?;
-        if path.components().any(|part| part == Component::ParentDir) {
-            return Err(StateDirError::BadPath { path, why: "it has `..` in it" });
-        }
+        let Choice { path, real, source } = Self::choose(wish, worktree, cwd)?;
         let io = |source| StateDirError::Io { path: path.clone(), source };
-        let real = resolve(&path).map_err(io)?;
-        for inside in [worktree.toplevel(), worktree.git_dir(), worktree.common_dir()] {
-            if real.starts_with(inside) {
-                return Err(StateDirError::WithinReach { path, inside: inside.to_owned() });
-            }
-        }
         if matches!(source, StateDirSource::XdgStateHome | StateDirSource::Home)
             && let Some(orch) = path.parent()
         {
@@ -168,6 +172,25 @@ impl StateDir {
             return Err(StateDirError::Network { path, kind });
         }
         Ok(Self { path: real, source, root })
+    }
+
+    /// Says which folder would be opened, there or not; makes nothing.
+    ///
+    /// # Errors
+    /// [`StateDirError`] for a place that no folder may be made in.
+    pub fn choose(wish: StateDirWish<'_>, worktree: &Worktree, cwd: &Path) -> Result<Choice, StateDirError> {
+        let (path, source) = choose(wish, worktree, cwd)?;
+        if path.components().any(|part| part == Component::ParentDir) {
+            return Err(StateDirError::BadPath { path, why: "it has `..` in it" });
+        }
+        let io = |source| StateDirError::Io { path: path.clone(), source };
+        let real = resolve(&path).map_err(io)?;
+        for inside in [worktree.toplevel(), worktree.git_dir(), worktree.common_dir()] {
+            if real.starts_with(inside) {
+                return Err(StateDirError::WithinReach { path, inside: inside.to_owned() });
+            }
+        }
+        Ok(Choice { path, real, source })
     }
 
     /// The folder, absolute, links resolved.
@@ -281,7 +304,7 @@ fn ensure_private(path: &Path) -> Result<(), StateDirError> {
     if found.is_symlink() {
         Err(StateDirError::Link(path.to_owned()))
     } else if !found.is_dir() {
-        Err(io(Errno::NOTDIR.into()))
+        Err(StateDirError::NotAFolder(path.to_owned()))
     } else if found.uid() != rustix::process::geteuid().as_raw() {
         Err(StateDirError::Foreign { path: path.to_owned(), owner: found.uid() })
     } else if found.mode() & 0o077 != 0 {

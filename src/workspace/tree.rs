@@ -187,6 +187,18 @@ impl Snapshot {
         self.0.dirty
     }
 
+    /// How many paths differ from HEAD's, as [`Snapshot::is_dirty`] sees it.
+    pub fn dirty_paths(&self) -> usize {
+        let Inner { entries, head_tree, less, .. } = self.inner();
+        let now = entries.iter().map(|entry| (&*entry.path, (entry.kind.git_mode(), Some(entry.blob))));
+        let now: std::collections::BTreeMap<_, _> = now.collect();
+        let committed = head_tree.files.iter().filter(|file| !less.covers(&file.path));
+        let committed: std::collections::BTreeMap<_, _> =
+            committed.map(|file| (&*file.path, (Some(file.mode), Some(file.oid)))).collect();
+        let changed = committed.iter().filter(|(path, file)| now.get(*path) != Some(*file)).count();
+        changed.saturating_add(now.keys().filter(|path| !committed.contains_key(*path)).count())
+    }
+
     /// How many files it has.
     pub fn files(&self) -> usize {
         self.0.entries.len()

@@ -7,10 +7,9 @@
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use super::artifact::make_private;
 use super::content::{Entry, Kind, Stamp};
 use super::listing::{HeadTree, Oid, Recorded};
 use super::tree::{Inner, Less, Snapshot};
@@ -30,7 +29,11 @@ const BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// What the file system says; nothing is lost but time.
 pub fn save(snapshot: &Snapshot, worktree: &Worktree, path: &Path) -> io::Result<()> {
     let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
-    make_private(folder)?;
+    // Not the folders above it: a state folder that was taken away must not come back with nothing but this in it.
+    match std::fs::DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
     let bytes = encode(snapshot.inner(), worktree);
     // One name is enough under the worktree's lock; what a killed run left goes first.
     let temp = path.with_extension("cache.tmp");

@@ -147,7 +147,13 @@ impl Worktree {
     /// Every way in which a place cannot be worked in has its own [`GitError`].
     pub fn open(git: &Git<'_>, path: &Path) -> Result<Self, GitError> {
         let what = "find the worktree";
-        let cwd = std::fs::canonicalize(path).map_err(|_| GitError::UnusablePath(path.to_owned()))?;
+        let cwd = std::fs::canonicalize(path).map_err(|error| {
+            let gone = error.kind() == std::io::ErrorKind::NotFound;
+            if gone { GitError::NoSuchFolder(path.to_owned()) } else { GitError::UnusablePath(path.to_owned()) }
+        })?;
+        if !cwd.is_dir() {
+            return Err(GitError::NotAFolder(cwd));
+        }
         let expected = enclosing(&cwd);
         let args =
             ["rev-parse", "--is-bare-repository", "--is-inside-work-tree", "--path-format=absolute", "--git-dir"];
@@ -159,9 +165,12 @@ impl Worktree {
             let bare = answer.stdout.starts_with(b"true\n") || said.contains("cannot use bare repository");
             return Err(if said.contains("dubious ownership") {
                 GitError::DubiousOwnership(cwd)
+            } else if said.contains("must be run in a work tree") || (bare && cwd.iter().any(|part| part == ".git")) {
+                // Some versions of git call the `.git` of a checkout a bare repository.
+                GitError::InGitFolder(cwd)
             } else if bare {
                 GitError::Bare(cwd)
-            } else if said.contains("not a git repository") || said.contains("must be run in a work tree") {
+            } else if said.contains("not a git repository") {
                 GitError::NotAWorktree(cwd)
             } else if is_unborn(&said) {
                 GitError::Unborn(cwd)

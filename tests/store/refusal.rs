@@ -217,6 +217,21 @@ fn a_missing_store_is_not_begun_anew() {
     assert!(matches!(&error, StoreError::Missing { beside, .. } if beside.ends_with("orch.db-wal")), "{error:?}");
 }
 
+/// Records of a run are begun after the commit that announces it: with no event the log must have been removed.
+#[test]
+fn a_store_that_lost_all_events_is_not_begun_anew() {
+    let folder = Folder::new();
+    drop(folder.store());
+    let run = folder.path().join("runs/0199f0c4");
+    fs::create_dir_all(&run).unwrap();
+    // A run whose first commit failed leaves a folder without records.
+    drop(folder.store());
+    fs::write(run.join("exits.jsonl"), "x").unwrap();
+    let error = error(&folder);
+    assert!(matches!(&error, StoreError::Emptied { beside, .. } if beside.ends_with("exits.jsonl")), "{error:?}");
+    assert!(error.help().unwrap().contains("restore"), "{error:?}");
+}
+
 #[test]
 fn looking_does_not_make_a_store() {
     let folder = Folder::new();

@@ -4,6 +4,7 @@
 //! (`shop`), orch's state (`state`) and whatever a suite leaves outside the worktree.
 
 mod fifo;
+mod mount;
 mod process;
 mod service;
 
@@ -11,6 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 pub(crate) use fifo::Fifo;
+pub(crate) use mount::{Mount, in_own_mounts};
 pub(crate) use process::{Ended, Orch, command, lives, supervisor_of};
 pub(crate) use service::{Answer, Service};
 

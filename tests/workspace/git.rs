@@ -39,7 +39,7 @@ fn places_that_cannot_be_worked_in() {
     assert!(matches!(open_error(scratch.path()), GitError::NotAWorktree(_)));
     assert!(matches!(open_error(&Repo::empty().path), GitError::Unborn(_)));
     let repo = Repo::new();
-    assert!(matches!(open_error(&repo.path.join(".git")), GitError::NotAWorktree(_)));
+    assert!(matches!(open_error(&repo.path.join(".git")), GitError::InGitFolder(_)));
     git_in(scratch.path(), &["init", "-q", "--bare", "bare.git"]);
     assert!(matches!(open_error(&scratch.path().join("bare.git")), GitError::Bare(_)));
     let missing = Git::find(&run_git, &|_| None, &repo.path).expect_err("no PATH");

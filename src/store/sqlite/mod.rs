@@ -81,6 +81,27 @@ impl SqliteStore {
         migrate::copy(&self.conn, &self.path, target)
     }
 
+    /// Number of its schema.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn schema(&self) -> Result<u32, StoreError> {
+        migrate::schema_number(&self.conn, &self.path)
+    }
+
+    /// Version of the engine in this program.
+    pub fn engine() -> &'static str {
+        rusqlite::version()
+    }
+
+    /// Reads every page and index entry.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] where one is damaged.
+    pub fn quick_check(&self) -> Result<(), StoreError> {
+        migrate::quick_check(&self.conn, &self.path)
+    }
+
     /// Position of the last event of the store.
     fn position(&self) -> Result<u64, StoreError> {
         open::position(&self.conn, &self.path)

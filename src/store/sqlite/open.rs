@@ -23,6 +23,8 @@ const OLDEST_ENGINE: (i32, &str) = (3_051_003, "3.51.3");
 const WAL_LIMIT_BYTES: i64 = 16 * 1024 * 1024;
 /// Statements kept prepared.
 const STATEMENTS: usize = 64;
+/// A run's exit records in its folder below `runs/`; `exec` writes them.
+const RUN_RECORDS: &str = "exits.jsonl";
 /// How often one looks again where another process makes or migrates the store.
 const ROUNDS: u32 = 50;
 
@@ -105,7 +107,25 @@ fn open_locked(
         migrate::apply(&mut conn, path, schema)?;
     }
     settle(&conn, path)?;
+    refuse_emptied(&conn, dir, path)?;
     Ok(Some(conn))
+}
+
+/// Refuses a database without an event where a run has left its records: those are begun after the commit that
+/// announces them, so that the commit was there and its log is gone.
+fn refuse_emptied(conn: &Connection, dir: &Path, path: &Path) -> Result<(), StoreError> {
+    if position(conn, path)? > 0 {
+        return Ok(());
+    }
+    let runs = std::fs::read_dir(dir.join("runs")).into_iter().flatten().flatten();
+    let records = runs
+        .map(|run| run.path().join(RUN_RECORDS))
+        .find(|records| std::fs::symlink_metadata(records).is_ok_and(|found| found.len() > 0));
+    // Asked again: another process may have stored the first event and begun its records between the two looks.
+    match records {
+        Some(beside) if position(conn, path)? == 0 => Err(StoreError::Emptied { path: path.to_owned(), beside }),
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Refuses to begin anew where runs, artifacts or a log of a store are there.

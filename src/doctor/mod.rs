@@ -1,0 +1,18 @@
+//! Floor 6: looks, and touches nothing: whether the place is fit for a run ([`examine`]), whether what is stored is
+//! whole ([`verify`]).
+//!
+//! Nothing here takes a task's lock, starts a producer, or makes a folder. A task that is being driven while one looks
+//! is never told as broken: what moved between two looks is looked at again, and what a runner has in hand is left out.
+
+mod examine;
+mod finding;
+mod ground;
+mod machine;
+mod others;
+mod programs;
+mod switches;
+pub mod verify;
+
+pub use examine::{Choose, Told, Visit, examine};
+pub use finding::{Finding, Status};
+pub use programs::{Missing, missing_programs};
