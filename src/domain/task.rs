@@ -106,7 +106,7 @@ pub enum TaskState {
     /// A person laid it aside.
     Paused {
         /// What it goes back to: queued, deferred or held.
-        was: Box<TaskState>,
+        was: Box<Self>,
         /// Who.
         by: String,
         /// Why, where it was said.
