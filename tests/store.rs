@@ -83,6 +83,10 @@ conformance! {
     contradictions_are_refused
     an_end_is_final
     a_queued_task_has_no_owner
+    a_waiting_task_reads_back
+    a_new_task_may_be_paused
+    an_answer_is_an_attempt
+    a_visit_outlives_its_change
     artifacts_read_back
     effects_are_done_once
     a_group_is_taken_one_by_one

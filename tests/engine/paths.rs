@@ -274,11 +274,11 @@ impl<'a> Journey<'a> {
 }
 
 /// Drives a task until it stops and nobody moves it any more.
-fn drive<'a>(
-    pipeline: &'a Pipeline,
+fn drive(
+    pipeline: &Pipeline,
     mut next: impl FnMut(&Task, &Stage) -> End,
     nudges: impl IntoIterator<Item = Nudge>,
-) -> Journey<'a> {
+) -> Journey<'_> {
     let mut nudges = nudges.into_iter();
     let mut journey = Journey::new(pipeline);
     loop {

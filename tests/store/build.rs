@@ -7,17 +7,17 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use orch::domain::decision::{Decision, HoldReason, Settlement, Spent};
+use orch::domain::decision::{Decision, Fault, HoldReason, Settlement, Spent};
 use orch::domain::evidence::{
-    Counts, Declared, Evidence, Exit, ExitRecord, KillTier, LogSpan, OutputFacts, Sighting, Stop, Stream, Summary,
-    SummarySource,
+    Answer, Counts, Declared, Evidence, Exit, ExitRecord, KillTier, LogSpan, OutputFacts, Sighting, Stop, Stream,
+    Summary, SummarySource,
 };
 use orch::domain::id::{AttemptId, BudgetName, Digest, Nonce, PipelineName, RelPath, RunId, StageName, TaskName};
 use orch::domain::outcome::{Conclusion, Outcome, Proof, Reason, Rule, Ruling};
 use orch::domain::pipeline::{Adapter, Advance, ProducerKind};
 use orch::domain::stamp::Stamp;
 use orch::domain::task::{
-    ArtifactRef, AttemptPhase, Decided, Effect, Event, Intent, RunEnd, RunStart, Task, TaskState,
+    ArtifactRef, AttemptPhase, Decided, Deferral, Effect, Event, Intent, Releaser, RunEnd, RunStart, Task, TaskState,
 };
 use orch::store::{ArtifactBytes, Change, PinnedPipeline, Version};
 
@@ -124,6 +124,7 @@ impl Life {
         self.attempt += 1;
         let visits = self.task.visits.entry(stage(at_stage)).or_default();
         *visits += 1;
+        self.task.launches = 1;
         Event::AttemptIntended(Box::new(Intent {
             run: run_id(self.run),
             attempt: attempt_id(self.attempt),
@@ -132,6 +133,7 @@ impl Life {
             number: one(),
             producer: ProducerKind::TestRunner,
             chosen: "declared".to_owned(),
+            fallback: false,
             nonce: Nonce::new(id(3, self.attempt)),
             argv: vec!["cargo".to_owned(), "nextest".to_owned()],
             cwd: self.task.worktree.clone(),
@@ -242,25 +244,22 @@ impl Life {
 
     /// The last stage passes: the run and the task are done.
     pub(crate) fn done(&mut self) -> Change {
-        let events = vec![
-            self.finished_event(),
-            self.decided_event(Settlement::Passed, Decision::Advance(Advance::Done), None),
-            self.closed_event(RunEnd::Done),
-        ];
+        let mut events =
+            vec![self.finished_event(), self.decided_event(Settlement::Passed, Decision::Advance(Advance::Done), None)];
         let state = TaskState::Done { run: run_id(self.run), at: at(self.clock) };
+        events.push(self.closed_event(RunEnd::Done));
         self.change(state, events)
     }
 
     /// The suite fails where the stage asks for a person.
     pub(crate) fn held(&mut self, at_stage: &str) -> Change {
-        let events = vec![
+        let mut events = vec![
             self.finished_event(),
             self.decided_event(
                 Settlement::Failed(vec!["one test".to_owned()]),
                 Decision::Hold(HoldReason::Failed),
                 None,
             ),
-            self.closed_event(RunEnd::Held),
         ];
         let state = TaskState::Held {
             run: run_id(self.run),
@@ -268,6 +267,7 @@ impl Life {
             reason: HoldReason::Failed,
             since: at(self.clock),
         };
+        events.push(self.closed_event(RunEnd::Held));
         self.change(state, events)
     }
 
@@ -291,6 +291,120 @@ impl Life {
         ];
         let state = self.running(to, AttemptPhase::Intended);
         self.change(state, events)
+    }
+
+    /// The fault may pass: the run waits for the retry time.
+    pub(crate) fn waiting(&mut self, at_stage: &str) -> Change {
+        let pause = Duration::from_secs(30);
+        let fault = Fault { reason: Reason::Lost, detail: "nobody saw its end".to_owned() };
+        let retry = self.task.spent.retries + 1;
+        let events = vec![
+            self.finished_event(),
+            self.decided_event(
+                Settlement::TransientInfra(fault.clone()),
+                Decision::Retry { retry, max: 3, pause },
+                None,
+            ),
+        ];
+        self.task.spent.retries = retry;
+        let state = TaskState::Waiting {
+            run: run_id(self.run),
+            stage: stage(at_stage),
+            visit: one(),
+            number: NonZeroU32::new(2).unwrap(),
+            deferral: Deferral { fault, retry, max: 3, pause, due: at(self.clock) + pause },
+        };
+        self.change(state, events)
+    }
+
+    /// Its run lets go of a waiting task.
+    pub(crate) fn deferred(&mut self) -> Change {
+        let TaskState::Waiting { run, stage, deferral, .. } = self.task.state.clone() else {
+            panic!("{:?} does not wait", self.task.state)
+        };
+        let events = vec![self.closed_event(RunEnd::Held)];
+        self.change(TaskState::Deferred { run, stage, deferral }, events)
+    }
+
+    /// A person releases it.
+    pub(crate) fn released(&mut self, at_stage: &str) -> Change {
+        self.task.spent.retries = 0;
+        let by = Releaser::Person("ada".to_owned());
+        let event = Event::HoldReleased { by, why: Some("the net is back".to_owned()), checked: None, at: self.tick() };
+        self.change(TaskState::Queued { stage: Some(stage(at_stage)) }, vec![event])
+    }
+
+    /// A person lays it aside.
+    pub(crate) fn paused(&mut self) -> Change {
+        let (by, was) = ("ada".to_owned(), Box::new(self.task.state.clone()));
+        let since = self.tick();
+        let event = Event::TaskPaused { by: by.clone(), why: None, at: since };
+        self.change(TaskState::Paused { was, by, why: None, since }, vec![event])
+    }
+
+    /// A person takes it up again.
+    pub(crate) fn resumed(&mut self) -> Change {
+        let TaskState::Paused { was, .. } = self.task.state.clone() else { panic!("{:?}", self.task.state) };
+        let event = Event::TaskResumed { by: "ada".to_owned(), at: self.tick() };
+        self.change(*was, vec![event])
+    }
+
+    /// A person ends it.
+    pub(crate) fn cancelled(&mut self) -> Change {
+        let at = self.tick();
+        let event = Event::TaskCancelled { by: "ada".to_owned(), why: None, at };
+        self.change(TaskState::Cancelled { at }, vec![event])
+    }
+
+    /// A run comes to a stage that a person decides: held before anything of it was started.
+    pub(crate) fn asked(&mut self, at_stage: &str) -> Change {
+        *self.task.visits.entry(stage(at_stage)).or_default() += 1;
+        let start = self.started_event(at_stage);
+        let (run, since) = (run_id(self.run), self.tick());
+        let held = Event::StageHeld { run, stage: stage(at_stage), reason: HoldReason::Approval, at: since };
+        let events = vec![start, held, self.closed_event(RunEnd::Held)];
+        let state = TaskState::Held { run, stage: stage(at_stage), reason: HoldReason::Approval, since };
+        let mut change = self.change(state, events);
+        change.pipelines = vec![PinnedPipeline::of(PIPELINE.to_vec())];
+        change
+    }
+
+    /// The person's word, as a run of its own without a process.
+    pub(crate) fn answered(&mut self, at_stage: &str, approved: bool) -> Change {
+        let answer = Answer { approved, by: "ada".to_owned(), why: "looks right".to_owned() };
+        let start = self.started_event(at_stage);
+        let visits = self.task.visits.clone();
+        let mut intended = self.intended_event(at_stage);
+        self.task.visits = visits;
+        if let Event::AttemptIntended(intent) = &mut intended {
+            intent.visit = one();
+            intent.producer = ProducerKind::Approval;
+            intent.argv = Vec::new();
+        }
+        let mut finished = self.finished_event();
+        if let Event::AttemptFinished { record, .. } = &mut finished {
+            record.exit = Exit::Answered(answer.clone());
+        }
+        let (settlement, decision) = if approved {
+            (Settlement::Passed, Decision::Advance(Advance::Done))
+        } else {
+            (Settlement::Failed(vec!["rejected".to_owned()]), Decision::Fail)
+        };
+        let mut decided = self.decided_event(settlement, decision, None);
+        if let Event::AttemptDecided(decided) = &mut decided {
+            decided.evidence.exit = Exit::Answered(answer);
+        }
+        let end = at(self.clock);
+        let closed = self.closed_event(if approved { RunEnd::Done } else { RunEnd::Failed });
+        let run = run_id(self.run);
+        let state = if approved {
+            TaskState::Done { run, at: end }
+        } else {
+            TaskState::Failed { run, stage: stage(at_stage), at: end }
+        };
+        let mut change = self.change(state, vec![start, intended, finished, decided, closed]);
+        change.pipelines = vec![PinnedPipeline::of(PIPELINE.to_vec())];
+        change
     }
 }
 

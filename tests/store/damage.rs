@@ -23,6 +23,13 @@ fn filled() -> (Folder, Life) {
         for at in 1..12 {
             keep(&mut store, &life.advanced(&format!("s{at}"), format!("report {at}").repeat(50).as_bytes()));
         }
+        let (mut waiting, mut paused) = (Life::numbered("waiting", 100), Life::numbered("paused", 200));
+        for change in [waiting.added(), waiting.started("s0"), waiting.waiting("s0")] {
+            keep(&mut store, &change);
+        }
+        for change in [paused.added(), paused.asked("s0"), paused.paused()] {
+            keep(&mut store, &change);
+        }
     }
     folder.raw().query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
     (folder, life)

@@ -53,9 +53,45 @@ fn a_queued_row_names_no_run() {
     }
     let sql = "UPDATE task SET version = version + 1, run_id = NULL, attempt_id = NULL, started_at = NULL WHERE name = 'running'";
     check(&raw, sql, "CHECK");
-    check(&raw, "UPDATE task SET version = version + 1, status = 'paused', stage = NULL WHERE name = 'held'", "CHECK");
+    for status in ["running", "deferred", "held", "failed"] {
+        let sql =
+            format!("UPDATE task SET version = version + 1, status = '{status}', stage = NULL WHERE name = 'held'");
+        check(&raw, &sql, "CHECK");
+    }
     check(&raw, "UPDATE task SET version = version + 1, status = 'lost' WHERE name = 'held'", "CHECK");
     check(&raw, "UPDATE task SET version = version + 1, owner = 'host' WHERE name = 'running'", "CHECK");
+}
+
+/// A run owns a task only while it drives it or waits for its retry time; an attempt is live only while it is driven.
+#[test]
+fn a_resting_row_names_no_run() {
+    let (_folder, raw) = filled();
+    let set = |what: &str, name: &str| format!("UPDATE task SET version = version + 1, {what} WHERE name = '{name}'");
+    // With its attempt live, a task is running and nothing else.
+    for status in ["deferred", "held", "paused", "done", "failed", "cancelled"] {
+        check(&raw, &set(&format!("status = '{status}'"), "running"), "CHECK");
+    }
+    // Without it, its run may wait with it, and nothing else.
+    for status in ["held", "paused", "done", "failed", "cancelled"] {
+        check(&raw, &set(&format!("status = '{status}', attempt_id = NULL"), "running"), "CHECK");
+    }
+    let started = "started_at = '2026-01-01T00:00:00Z'";
+    for (run, attempt) in
+        [(Some(run_id(21)), None), (None, Some(attempt_id(12))), (Some(run_id(21)), Some(attempt_id(12)))]
+    {
+        let run = run.map_or("NULL".to_owned(), |run| format!("'{run}', {started}"));
+        let attempt = attempt.map_or("NULL".to_owned(), |attempt| format!("'{attempt}'"));
+        check(&raw, &set(&format!("run_id = {run}, attempt_id = {attempt}"), "held"), "CHECK");
+        let sql = set(&format!("status = 'paused', run_id = {run}, attempt_id = {attempt}"), "held");
+        check(&raw, &sql, "CHECK");
+    }
+    // Deferred without a run: no holder, no process, no start.
+    for what in [started, "owner = 'host', pid = 1", "pid = 1"] {
+        check(&raw, &set(&format!("status = 'deferred', {what}"), "held"), "CHECK");
+    }
+    // What is lawful is taken, so that the refusals above are those of one column each.
+    let waits = set("status = 'deferred', attempt_id = NULL", "running");
+    raw.execute_batch(&format!("BEGIN; {waits}; {}; ROLLBACK", set("status = 'deferred'", "held"))).unwrap();
 }
 
 #[test]
@@ -179,6 +215,11 @@ fn rows_that_disagree_are_named() {
     assert!(store.tasks().is_err());
     assert!(store.task(&name("running")).is_ok());
 
+    check(
+        "UPDATE task SET status = 'deferred' WHERE name = 'held'",
+        "task `held`",
+        "status: its row says `\"deferred\"`, its state `\"held\"`",
+    );
     check("UPDATE task SET version = 9 WHERE name = 'held'", "task `held`", "its last event is 6");
     check(
         "UPDATE task SET head = prev FROM event WHERE name = task AND seq = 1",

@@ -1,8 +1,9 @@
 //! What every engine must do, written against [`Store`] alone.
 
 use orch::domain::decision::{Decision, Settlement};
+use orch::domain::evidence::Exit;
 use orch::domain::id::{Digest, RunId};
-use orch::domain::pipeline::Advance;
+use orch::domain::pipeline::{Advance, ProducerKind};
 use orch::domain::task::{AttemptPhase, Effect, Event, RunEnd, TaskState};
 use orch::store::{
     ArtifactBytes, Change, Holder, PinnedPipeline, ROW_ARTIFACT_BYTES, RunFilter, Store, StoreError, Version,
@@ -283,6 +284,86 @@ pub(crate) fn a_queued_task_has_no_owner(engine: &dyn Engine) {
     assert_clean(&*store);
 }
 
+/// A task that waits keeps its run and its holder while the run waits with it, and neither once the run let go.
+pub(crate) fn a_waiting_task_reads_back(engine: &dyn Engine) {
+    let mut store = engine.open();
+    let mut life = Life::new("x");
+    let holder = Some(Holder { owner: "host 1 since 12:00".to_owned(), pid: 4711 });
+    keep(&mut *store, &life.added());
+    keep(&mut *store, &Change { holder: holder.clone(), ..life.started("testing") });
+    let attempt = attempt_id(life.attempt);
+    let standing = |store: &mut dyn Store, change: Change, status: &str, held: bool| {
+        keep(store, &change);
+        let found = engine.open().task(&name("x")).unwrap().unwrap();
+        assert_eq!(found.task, change.next);
+        let holder = holder.clone().filter(|_| held);
+        assert_eq!((found.task.state.status(), found.holder), (status, holder));
+        assert_clean(store);
+    };
+    standing(&mut *store, Change { holder: holder.clone(), ..life.waiting("testing") }, "deferred", true);
+    let decided = store.attempt(attempt).unwrap().unwrap().decided.unwrap();
+    assert!(matches!(decided.decision, Decision::Retry { retry: 1, max: 3, .. }), "{:?}", decided.decision);
+    // Nobody else's run may start, and the attempt that was waited out is final.
+    refused(store.commit(&life.clone().started("testing")), "UNIQUE");
+    refused(store.commit(&life.clone().finished("testing")), "not live");
+    standing(&mut *store, Change { holder: holder.clone(), ..life.deferred() }, "deferred", false);
+    let before = life.task.state.clone();
+    standing(&mut *store, life.paused(), "paused", false);
+    standing(&mut *store, life.resumed(), "deferred", false);
+    assert_eq!(life.task.state, before);
+    standing(&mut *store, life.released("testing"), "queued", false);
+    standing(&mut *store, life.paused(), "paused", false);
+    standing(&mut *store, life.cancelled(), "cancelled", false);
+}
+
+/// A task may be laid aside, taken up and ended before its first run.
+pub(crate) fn a_new_task_may_be_paused(engine: &dyn Engine) {
+    let mut store = engine.open();
+    let mut life = Life::new("x");
+    for change in [life.added(), life.paused(), life.resumed(), life.paused(), life.cancelled()] {
+        keep(&mut *store, &change);
+        assert_eq!(engine.open().task(&name("x")).unwrap().unwrap().task, change.next);
+    }
+    assert_clean(&*store);
+}
+
+/// An approval is held before a start, and answered by an attempt without a process.
+pub(crate) fn an_answer_is_an_attempt(engine: &dyn Engine) {
+    for (approved, status) in [(true, "done"), (false, "failed")] {
+        let mut store = engine.open();
+        let mut life = Life::numbered(status, if approved { 0 } else { 50 });
+        for change in [life.added(), life.asked("review"), life.answered("review", approved)] {
+            keep(&mut *store, &change);
+            assert_eq!(store.task(&name(status)).unwrap().unwrap().task, change.next);
+        }
+        let attempt = store.attempt(attempt_id(life.attempt)).unwrap().unwrap();
+        assert_eq!(attempt.intent.producer, ProducerKind::Approval);
+        match attempt.finished.unwrap().record.exit {
+            Exit::Answered(answer) => assert_eq!((answer.approved, answer.by.as_str()), (approved, "ada")),
+            other => panic!("{other:?}"),
+        }
+        assert_clean(&*store);
+    }
+}
+
+/// A change may lead into a stage and end elsewhere: the visit is kept.
+pub(crate) fn a_visit_outlives_its_change(engine: &dyn Engine) {
+    let mut store = engine.open();
+    let mut life = Life::new("x");
+    keep(&mut *store, &life.added());
+    keep(&mut *store, &life.started("testing"));
+    let onward = Decision::Advance(Advance::To(stage("deploy")));
+    let mut events = vec![life.finished_event(), life.decided_event(Settlement::Passed, onward, None)];
+    events.push(life.closed_event(RunEnd::Interrupted));
+    life.task.visits.insert(stage("deploy"), 1);
+    let Change { events: last, .. } = life.clone().cancelled();
+    events.extend(last);
+    let end = at(life.clock + 1);
+    keep(&mut *store, &life.change(TaskState::Cancelled { at: end }, events));
+    assert_eq!(store.task(&name("x")).unwrap().unwrap().task.visits, life.task.visits);
+    assert_clean(&*store);
+}
+
 /// Row D7: small artifacts and large ones come back as they were, from the same call.
 pub(crate) fn artifacts_read_back(engine: &dyn Engine) {
     let mut store = engine.open();
@@ -427,6 +508,9 @@ pub(crate) fn racing_writers_win_once(engine: &dyn Engine) {
                         life.interrupted("testing")
                     }
                     ref state @ (TaskState::Ready { .. }
+                    | TaskState::Waiting { .. }
+                    | TaskState::Deferred { .. }
+                    | TaskState::Paused { .. }
                     | TaskState::Held { .. }
                     | TaskState::Done { .. }
                     | TaskState::Failed { .. }

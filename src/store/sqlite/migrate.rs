@@ -33,7 +33,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration {
         number: 2,
         sql: include_str!("../migrations/sqlite/0002_deferred.sql"),
-        schema: "0ddbcdaeabe98e5725f96099ae9180e4f985206e23fa1dbd07ecf4d70a708eb5",
+        schema: "11821c1470f2879cfdc5396122b55b86361890df02e2d4904258b042e2a7239a",
     },
 ];
 
@@ -201,34 +201,43 @@ mod tests {
         assert_eq!(numbers, (1..=newest(MIGRATIONS)).collect::<Vec<_>>());
     }
 
-    /// A filled store is copied, then migrated; nothing of it changes but the schema.
+    /// A filled store is copied, then migrated, over one schema and over several; nothing of it changes but the schema.
     #[test]
     fn a_filled_store_is_migrated_after_a_copy() {
-        let dir = filled();
-        let (before, events) = {
-            let store = open_with(&dir, MIGRATIONS).unwrap();
-            (store.tasks().unwrap(), store.events(&TaskName::new("first").unwrap(), Version::NONE).unwrap())
-        };
-        let store = open_with(&dir, &with_next(NEXT)).unwrap();
-        assert_eq!(store.tasks().unwrap(), before);
-        assert_eq!(store.events(&TaskName::new("first").unwrap(), Version::NONE).unwrap(), events);
-        assert!(store.verify().unwrap().is_clean());
-        let priority: u32 = store.conn.query_row("SELECT min(priority) FROM task", [], |row| row.get(0)).unwrap();
-        assert_eq!(priority, 5);
-        assert_eq!(backups(&dir), ["orch.schema-1.event-20.db"]);
-        drop(store);
+        let known = newest(MIGRATIONS);
+        for from in 1..=known {
+            let (dir, kept) = (filled(), format!("orch.schema-{from}.event-20.db"));
+            let old = MIGRATIONS.split_at(usize::try_from(from).unwrap()).0;
+            let (before, events) = {
+                let store = open_with(&dir, old).unwrap();
+                (store.tasks().unwrap(), store.events(&TaskName::new("first").unwrap(), Version::NONE).unwrap())
+            };
+            let already = backups(&dir);
+            let store = open_with(&dir, &with_next(NEXT)).unwrap();
+            assert_eq!(store.tasks().unwrap(), before);
+            assert_eq!(store.events(&TaskName::new("first").unwrap(), Version::NONE).unwrap(), events);
+            assert!(store.verify().unwrap().is_clean());
+            let priority: u32 = store.conn.query_row("SELECT min(priority) FROM task", [], |row| row.get(0)).unwrap();
+            assert_eq!(priority, 5);
+            let mut copies = backups(&dir);
+            copies.retain(|copy| !already.contains(copy));
+            assert_eq!(copies, [kept.clone()]);
+            drop(store);
 
-        // An older orch refuses it and says so.
-        let error = open_with(&dir, MIGRATIONS).map(drop).unwrap_err();
-        assert!(matches!(error, StoreError::Newer { found: 2, known: 1, .. }), "{error:?}");
-        // The copy is the store from before.
-        let path = dir.path().join(super::super::DATABASE);
-        for suffix in ["", "-wal", "-shm", ".lock"] {
-            std::fs::remove_file(folder::beside(&path, suffix)).unwrap();
+            // An older orch refuses it and says so.
+            let error = open_with(&dir, MIGRATIONS).map(drop).unwrap_err();
+            let told =
+                matches!(error, StoreError::Newer { found, known: said, .. } if (found, said) == (known + 1, known));
+            assert!(told, "{error:?}");
+            // The copy is the store from before.
+            let path = dir.path().join(super::super::DATABASE);
+            for suffix in ["", "-wal", "-shm", ".lock"] {
+                std::fs::remove_file(folder::beside(&path, suffix)).unwrap();
+            }
+            std::fs::rename(dir.path().join("backups").join(kept), &path).unwrap();
+            let store = open_with(&dir, old).unwrap();
+            assert_eq!(store.tasks().unwrap(), before);
         }
-        std::fs::rename(dir.path().join("backups/orch.schema-1.event-20.db"), &path).unwrap();
-        let store = open_with(&dir, MIGRATIONS).unwrap();
-        assert_eq!(store.tasks().unwrap(), before);
     }
 
     /// A step that fails leaves the schema before it, whole.
@@ -262,6 +271,6 @@ mod tests {
         let store = open_with(&dir, MIGRATIONS).unwrap();
         let error = open_with(&dir, &with_next(NEXT)).map(drop).unwrap_err();
         assert!(matches!(error, StoreError::InUse { .. }), "{error:?}");
-        assert_eq!(schema_number(&store.conn, Path::new("x")).unwrap(), 1);
+        assert_eq!(schema_number(&store.conn, Path::new("x")).unwrap(), newest(MIGRATIONS));
     }
 }

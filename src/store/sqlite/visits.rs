@@ -7,7 +7,9 @@ use rusqlite::{OptionalExtension as _, Transaction, params};
 
 use super::SqliteStore;
 use super::fault::refusal;
+use crate::domain::decision::Decision;
 use crate::domain::id::StageName;
+use crate::domain::pipeline::Advance;
 use crate::domain::task::Event;
 use crate::store::change::Change;
 use crate::store::error::StoreError;
@@ -28,7 +30,8 @@ impl Tally {
     }
 }
 
-/// Writes the visits that a change can have touched: those of the stages it intends, and of the one it ends at.
+/// Writes the visits that a change can have touched: those of the stages it intends or leads into, and of the one it
+/// ends at.
 pub(super) fn write(
     tx: &Transaction<'_>,
     store: &SqliteStore,
@@ -71,9 +74,9 @@ fn touched(change: &Change) -> BTreeSet<&StageName> {
     let intended = change.events.iter().filter_map(|event| match event {
         Event::AttemptIntended(intent) => Some(&intent.stage),
         Event::RunStarted(start) => Some(&start.stage),
+        Event::AttemptDecided(decided) => entered(&decided.decision),
         Event::TaskAdded { .. }
         | Event::AttemptFinished { .. }
-        | Event::AttemptDecided(_)
         | Event::RunClosed { .. }
         | Event::StageHeld { .. }
         | Event::RetryDue { .. }
@@ -83,6 +86,19 @@ fn touched(change: &Change) -> BTreeSet<&StageName> {
         | Event::TaskCancelled { .. } => None,
     });
     intended.chain(change.next.state.stage()).collect()
+}
+
+/// The stage that a decision leads into; a change may end elsewhere, such as with the task cancelled.
+const fn entered(decision: &Decision) -> Option<&StageName> {
+    match decision {
+        Decision::Advance(Advance::To(stage)) | Decision::Rollback { to: stage, .. } => Some(stage),
+        Decision::Advance(Advance::Done)
+        | Decision::Rewrite
+        | Decision::Retry { .. }
+        | Decision::Hold(_)
+        | Decision::Fail
+        | Decision::Interrupt => None,
+    }
 }
 
 /// Reads visits as a query gathers them: `stage count,stage count`.

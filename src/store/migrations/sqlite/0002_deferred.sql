@@ -1,4 +1,5 @@
--- A run may wait for a retry time: the task is deferred then, and the run still owns it.
+-- A run may wait for a retry time: the task is deferred then, and the run still owns it. An attempt is live only while
+-- its task is running. A task may be paused before its first run, at no stage.
 --
 -- SQLite cannot change a CHECK; the table is made anew, as https://www.sqlite.org/lang_altertable.html#otheralter
 -- tells, with foreign keys off and checked before the commit.
@@ -23,10 +24,11 @@ CREATE TABLE task_next (
          OR (run_id IS NULL AND attempt_id IS NULL AND owner IS NULL AND pid IS NULL AND started_at IS NULL)),
   CHECK (status <> 'running' OR run_id IS NOT NULL),
   CHECK (run_id IS NULL OR status IN ('running', 'deferred')), -- deferred: its run waits for the retry time
+  CHECK (attempt_id IS NULL OR status = 'running'),
   CHECK ((run_id IS NULL) = (started_at IS NULL)),
-  CHECK (run_id IS NOT NULL OR (attempt_id IS NULL AND owner IS NULL)),
+  CHECK (run_id IS NOT NULL OR owner IS NULL),
   CHECK ((owner IS NULL) = (pid IS NULL)),
-  CHECK (stage IS NOT NULL OR status IN ('queued', 'done', 'cancelled'))
+  CHECK (stage IS NOT NULL OR status IN ('queued', 'paused', 'done', 'cancelled'))
 ) STRICT, WITHOUT ROWID;
 
 INSERT INTO task_next SELECT name, version, head, status, stage, run_id, attempt_id, owner, pid, started_at,
