@@ -345,7 +345,7 @@ impl Life {
     /// A person takes it up again.
     pub(crate) fn resumed(&mut self) -> Change {
         let TaskState::Paused { was, .. } = self.task.state.clone() else { panic!("{:?}", self.task.state) };
-        let event = Event::TaskResumed { by: "ada".to_owned(), at: self.tick() };
+        let event = Event::TaskResumed { by: "ada".to_owned(), why: None, at: self.tick() };
         self.change(*was, vec![event])
     }
 

@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::FileExt as _;
 
 use orch::domain::id::Digest;
+use orch::domain::task::Effect;
 use orch::store::sqlite::SqliteStore;
 use orch::store::{ArtifactBytes, Change, Store as _, StoreError, Version};
 
@@ -76,8 +77,11 @@ fn everything(store: &SqliteStore) -> Result<String, StoreError> {
         write!(text, "{run:?}{:?}", store.attempts(run.start.run)?).unwrap();
     }
     for effect in store.pending_effects(None)? {
-        let orch::domain::task::Effect::PublishArtifact { artifact, .. } = &effect.effect;
-        write!(text, "{effect:?}{:?}", store.artifact(&artifact.digest)?).unwrap();
+        let bytes = match &effect.effect {
+            Effect::PublishArtifact { artifact, .. } => store.artifact(&artifact.digest)?,
+            Effect::Alert { .. } => None,
+        };
+        write!(text, "{effect:?}{bytes:?}").unwrap();
     }
     Ok(text)
 }

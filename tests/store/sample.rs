@@ -149,7 +149,7 @@ fn runs_of_the_first_schema_go_on() {
     let by = || "ada".to_owned();
     let held = store.task(&name("lost")).unwrap().unwrap().task.state;
     go_on(&mut store, "lost", Event::TaskPaused { by: by(), why: None, at: at(901) });
-    assert_eq!(go_on(&mut store, "lost", Event::TaskResumed { by: by(), at: at(902) }).state, held);
+    assert_eq!(go_on(&mut store, "lost", Event::TaskResumed { by: by(), why: None, at: at(902) }).state, held);
     go_on(&mut store, "lost", Event::TaskCancelled { by: by(), why: None, at: at(903) });
     assert_replays(&store);
     assert_clean(&store);
@@ -181,7 +181,7 @@ fn a_store_of_the_second_schema_opens() {
     for task in ["asked", "deferred", "held"] {
         assert_eq!(go_on(&mut store, task, released()).state.status(), "queued");
     }
-    let resumed = go_on(&mut store, "paused", Event::TaskResumed { by: "ada".to_owned(), at: at(901) });
+    let resumed = go_on(&mut store, "paused", Event::TaskResumed { by: "ada".to_owned(), why: None, at: at(901) });
     assert_eq!(resumed.state.deferral().map(|deferral| (deferral.retry, deferral.max)), Some((1, 3)));
     let waiting = store.task(&name("waiting")).unwrap().unwrap().task.state;
     let (TaskState::Waiting { run, number, .. }, Some(at_stage)) = (&waiting, waiting.stage()) else {
