@@ -18,7 +18,7 @@ use crate::store::{RunFilter, Store};
 
 use super::args::{Args, CompletionsArgs, StateArgs};
 use super::output::{self, Problem};
-use super::{ExitCode, run, store, view};
+use super::{ExitCode, goal, store, view};
 
 /// Set by the scripts, to the shell's name.
 const ASKED: &str = "ORCH_COMPLETE";
@@ -159,7 +159,7 @@ fn matching(current: &OsStr, found: Vec<(String, String)>) -> Vec<CompletionCand
 
 fn pipeline() -> Option<Pipeline> {
     let worktree = option("--worktree").unwrap_or_else(|| PathBuf::from("."));
-    let path = option("--pipeline").or_else(|| run::only_pipeline(&worktree).ok())?;
+    let path = option("--pipeline").or_else(|| goal::only_pipeline(&worktree).ok())?;
     // A FIFO would be waited for.
     if !std::fs::metadata(&path).ok()?.is_file() {
         return None;

@@ -8,7 +8,7 @@ use crate::workspace::git::Git;
 
 use super::args::DoctorArgs;
 use super::output::{self, Problem};
-use super::{ExitCode, config, run, store};
+use super::{ExitCode, config, goal, store};
 
 /// Version of the document.
 const VERSION: u32 = 1;
@@ -21,7 +21,7 @@ pub(super) fn doctor(options: &DoctorArgs) -> Result<ExitCode, Problem> {
         cwd: store::cwd()?,
         state_dir: options.state.state_dir.as_deref().map(store::without_dots),
         homes: ["ORCH_STATE_DIR", "XDG_STATE_HOME", "HOME"].map(std::env::var_os),
-        pipeline: Box::new(move |worktree| run::pipeline_path(given.as_deref(), worktree).map_err(told)),
+        pipeline: Box::new(move |worktree| goal::pipeline_path(given.as_deref(), worktree).map_err(told)),
         host_env: store::host_env(),
         variables: config::variables(),
         now: SystemClock.now(),

@@ -12,7 +12,7 @@ use super::output::{self, Problem};
 use super::reach::{Driven, Reached, last_attempt, person};
 use super::store::of_store;
 use super::waiting::Waiting;
-use super::{ExitCode, explain, run, status, store, view};
+use super::{ExitCode, explain, goal, status, store, trouble, view};
 
 pub(super) fn list(options: &StateArgs) -> Result<ExitCode, Problem> {
     let git = store::git(&options.worktree)?;
@@ -40,7 +40,7 @@ pub(super) fn list(options: &StateArgs) -> Result<ExitCode, Problem> {
 pub(super) fn show(options: &HoldShowArgs) -> Result<ExitCode, Problem> {
     let git = store::git(&options.state.worktree)?;
     let place = store::place(&options.state, &git)?;
-    let task = run::task_name(options.task.as_deref(), &place.worktree)?;
+    let task = goal::task_name(options.task.as_deref(), &place.worktree)?;
     let store = status::existing(&place)?;
     let stored = store.task(&task).map_err(|error| of_store(&error))?.ok_or_else(|| {
         Problem::new(ExitCode::Usage, format!("there is no task {task}"))
@@ -70,7 +70,7 @@ pub(super) fn release(options: &ReleaseArgs) -> Result<ExitCode, Problem> {
         return answer(&mut reached, options);
     }
     if asks {
-        return Err(run::of_run(&RunError::NeedsAnswer { task: reached.task.clone() }));
+        return Err(trouble::of_run(&RunError::NeedsAnswer { task: reached.task.clone() }));
     }
     if !matches!(&state, TaskState::Held { .. } | TaskState::Deferred { .. }) {
         let problem = Problem::new(
@@ -100,7 +100,7 @@ pub(super) fn release(options: &ReleaseArgs) -> Result<ExitCode, Problem> {
     let state = reached
         .desk(&SystemClock)
         .release(options.reason.clone(), checked.clone())
-        .map_err(|error| run::of_run(&error))?;
+        .map_err(|error| trouble::of_run(&error))?;
     let stage = state.stage().map(ToString::to_string).unwrap_or_default();
     if options.state.json {
         let mut document = reached.document()?;

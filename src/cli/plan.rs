@@ -9,24 +9,24 @@ use crate::store::sqlite::SqliteStore;
 
 use super::args::PlanArgs;
 use super::output::{self, Problem};
-use super::{ExitCode, config, pipeline, reach, run, store};
+use super::{ExitCode, config, goal, pipeline, reach, store, talk, trouble};
 
 pub(super) fn plan(options: &PlanArgs) -> Result<ExitCode, Problem> {
     let git = store::git(&options.state.worktree)?;
     let worktree = store::worktree(&options.state, &git)?;
-    let path = run::pipeline_path(options.pipeline.as_deref(), &worktree)?;
+    let path = goal::pipeline_path(options.pipeline.as_deref(), &worktree)?;
     let (pipeline, text) = pipeline::load(&path)?;
-    let settings = run::settings(&config::flags(&options.overrides, &options.state), Some(&pipeline))?;
-    let repository = run::repository(&git, &worktree, &pipeline)?;
+    let settings = goal::settings(&config::flags(&options.overrides, &options.state), Some(&pipeline))?;
+    let repository = goal::repository(&git, &worktree, &pipeline)?;
     for warning in settings.warnings(pipeline.stages(), &repository) {
         output::talk(&format!("orch: warning: {warning}"));
     }
     let wanted = Wanted {
-        from: run::stage(options.from.as_deref())?,
-        until: run::stage(options.until.as_deref())?,
+        from: goal::stage(options.from.as_deref())?,
+        until: goal::stage(options.until.as_deref())?,
         ..Wanted::default()
     };
-    let task = run::task_name(options.task.as_deref(), &worktree)?;
+    let task = goal::task_name(options.task.as_deref(), &worktree)?;
     let place = store::state(&options.state, worktree)?;
     // Where nothing has been run yet, an empty store elsewhere stands for the one that is not there.
     let blank = tempfile::tempdir()
@@ -37,7 +37,7 @@ pub(super) fn plan(options: &PlanArgs) -> Result<ExitCode, Problem> {
     };
     let (stop, _asked) = std::os::unix::net::UnixStream::pair()
         .map_err(|error| Problem::new(ExitCode::Internal, format!("could not make a pipe: {error}")))?;
-    let mut notify = |notice: Notice<'_>| run::tell(&notice);
+    let mut notify = |notice: Notice<'_>| talk::tell(&notice);
     let clock = SystemClock;
     let mut runner = Runner {
         pipeline: &pipeline,
@@ -59,7 +59,7 @@ pub(super) fn plan(options: &PlanArgs) -> Result<ExitCode, Problem> {
         progress: None,
         notify: &mut notify,
     };
-    let planned = runner.dry_run(&wanted).map_err(|error| run::of_run(&error))?;
+    let planned = runner.dry_run(&wanted).map_err(|error| trouble::of_run(&error))?;
     show(&planned, options.state.json);
     Ok(ExitCode::Success)
 }
@@ -120,7 +120,7 @@ fn in_words(planned: &Planned) -> String {
                 "{}: {}{instead} {}\n  why: {why}\n  in {}, gate {}, environment {}",
                 stage.name,
                 plan.producer.as_str(),
-                run::words(plan.shown.words()),
+                talk::words(plan.shown.words()),
                 plan.cwd.display(),
                 stage.gate.as_str(),
                 plan.env.names().join(" ")

@@ -22,7 +22,7 @@ use super::args::StateArgs;
 use super::output::{self, Problem};
 use super::status::existing;
 use super::store::{Place, of_store};
-use super::{ExitCode, run, store, view};
+use super::{ExitCode, goal, store, talk, trouble, view};
 
 /// How long a runner that was asked to stop may take; its own grace is part of it.
 const STOPS_WITHIN: Duration = Duration::from_mins(2);
@@ -52,18 +52,19 @@ impl Reached {
     pub(super) fn open(name: Option<&str>, options: &StateArgs, driven: Driven) -> Result<Self, Problem> {
         let git = store::git(&options.worktree)?;
         let worktree = store::worktree(options, &git)?;
-        let task = run::task_name(name, &worktree)?;
+        let task = goal::task_name(name, &worktree)?;
         let place = store::state(options, worktree)?;
         // Before the lock: a name that is mistyped makes no lock of its own.
         require(existing(&place)?.as_ref(), &task)?;
         let clock = SystemClock;
-        let card = holder::Holder::this_process(Nonce::new(clock.secret()), clock.now(), &run::words_of_this_process());
+        let card =
+            holder::Holder::this_process(Nonce::new(clock.secret()), clock.now(), &talk::words_of_this_process());
         let holder = Holder { owner: card.describe(), pid: std::process::id() };
         if driven == Driven::StopIt {
             stop_runner(&place, &task)?;
         }
         let lock = Lock::acquire(&place.state, Subject::Task(&task), card)
-            .map_err(|error| run::locked(&error, options.json))?;
+            .map_err(|error| trouble::locked(&error, options.json))?;
         let store = existing(&place)?;
         Ok(Self { place, store, task, holder, _lock: lock })
     }
@@ -107,14 +108,14 @@ impl Reached {
         let text = self.pinned_text()?;
         let pipeline = spec::load(&text)
             .map_err(|_| internal(format!("this version of orch refuses the pipeline of task {}", self.task)))?;
-        let settings = run::settings(&Flags::default(), Some(&pipeline))?;
-        let repository = run::repository(&git, &worktree, &pipeline)?;
+        let settings = goal::settings(&Flags::default(), Some(&pipeline))?;
+        let repository = goal::repository(&git, &worktree, &pipeline)?;
         let (stop, mut asked) =
             UnixStream::pair().map_err(|error| internal(format!("could not make a pipe: {error}")))?;
         if stopping {
             asked.write_all(b"s").map_err(|error| internal(format!("could not write to a pipe: {error}")))?;
         }
-        let mut notify = |notice: Notice<'_>| run::tell(&notice);
+        let mut notify = |notice: Notice<'_>| talk::tell(&notice);
         let mut runner = Runner {
             pipeline: &pipeline,
             pipeline_text: &text,
@@ -135,7 +136,7 @@ impl Reached {
             progress: None,
             notify: &mut notify,
         };
-        act(&mut runner).map_err(|error| run::of_run(&error))
+        act(&mut runner).map_err(|error| trouble::of_run(&error))
     }
 
     fn pinned_text(&self) -> Result<Vec<u8>, Problem> {

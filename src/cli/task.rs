@@ -6,7 +6,7 @@ use crate::runner::{Desk, RunError, SystemClock};
 use super::args::TaskArgs;
 use super::output::{self, Problem};
 use super::reach::{Driven, Reached};
-use super::{ExitCode, run};
+use super::{ExitCode, trouble};
 
 pub(super) fn pause(options: &TaskArgs) -> Result<ExitCode, Problem> {
     let mut reached = at_rest(options)?;
@@ -45,7 +45,7 @@ fn record(
     act: impl FnOnce(&mut Desk<'_>) -> Result<TaskState, RunError>,
 ) -> Result<ExitCode, Problem> {
     let clock = SystemClock;
-    let state = act(&mut reached.desk(&clock)).map_err(|error| run::of_run(&error))?;
+    let state = act(&mut reached.desk(&clock)).map_err(|error| trouble::of_run(&error))?;
     if options.state.json {
         let document = reached.document()?;
         output::document(&document);

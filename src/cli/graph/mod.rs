@@ -14,7 +14,7 @@ use super::args::{GraphArgs, GraphFormat};
 use super::output::{self, Problem};
 use super::status::{existing, find_run};
 use super::store::of_store;
-use super::{ExitCode, pipeline, run, store};
+use super::{ExitCode, goal, pipeline, store};
 use model::Graph;
 
 /// What `--run` calls the newest run.
@@ -50,7 +50,7 @@ pub(super) fn graph(options: &GraphArgs) -> Result<ExitCode, Problem> {
 fn file(options: &GraphArgs) -> Result<Pipeline, Problem> {
     let path = match &options.file {
         Some(path) => path.clone(),
-        None => run::only_pipeline(&options.state.worktree)?,
+        None => goal::only_pipeline(&options.state.worktree)?,
     };
     Ok(pipeline::load(&path)?.0)
 }

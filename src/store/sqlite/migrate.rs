@@ -221,7 +221,7 @@ mod tests {
             assert_eq!(priority, 5);
             let mut copies = backups(&dir);
             copies.retain(|copy| !already.contains(copy));
-            assert_eq!(copies, [kept.clone()]);
+            assert_eq!(copies, std::slice::from_ref(&kept));
             drop(store);
 
             // An older orch refuses it and says so.

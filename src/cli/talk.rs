@@ -1,0 +1,73 @@
+//! What a run says while it goes on.
+
+use crate::domain::decision::{Decision, HoldReason, Settlement};
+use crate::runner::Notice;
+
+use super::{emit, output, view};
+
+pub(super) fn tell(notice: &Notice<'_>) {
+    let text = match notice {
+        Notice::RunStarted { task, run, stage } => format!("orch: run {run}: task {task} at {stage}"),
+        Notice::AttemptStarted { stage, place: (visit, number), argv, .. } => {
+            let again =
+                if (*visit, *number) == (1, 1) { String::new() } else { format!(" (visit {visit}, attempt {number})") };
+            format!("orch: {stage}{again}: {}", words(argv))
+        }
+        Notice::AttemptDecided { stage, outcome, settlement, decision, .. } => {
+            let seen = match (outcome, settlement) {
+                (Some(outcome), Settlement::Passed | Settlement::Failed(_)) => {
+                    format!("{}, {}", settlement.as_str(), outcome.proof.detail)
+                }
+                (Some(outcome), _) => {
+                    format!("{} ({}): {}", outcome.conclusion.class(), outcome.reason.as_str(), outcome.proof.detail)
+                }
+                (None, _) => "cancelled".to_owned(),
+            };
+            let next = match decision {
+                // The cause stands before the arrow.
+                Decision::Hold(
+                    HoldReason::TimedOut(..) | HoldReason::PermanentEnv(_) | HoldReason::TransientInfra(_),
+                ) => "hold".to_owned(),
+                Decision::Advance(_)
+                | Decision::Rollback { .. }
+                | Decision::Rewrite
+                | Decision::Retry { .. }
+                | Decision::Hold(
+                    HoldReason::Failed
+                    | HoldReason::BudgetSpent { .. }
+                    | HoldReason::Unreadable(_)
+                    | HoldReason::Approval
+                    | HoldReason::SwitchedOff { .. },
+                )
+                | Decision::Fail
+                | Decision::Interrupt => view::decision(decision),
+            };
+            format!("orch: {stage}: {seen} -> {next}")
+        }
+        // It is shown elsewhere.
+        Notice::Working { .. } => return,
+        Notice::Waiting { stage, deferral, left } => format!(
+            "orch: {stage}: waiting {} for retry {} of {}, due {:.0}",
+            crate::classify::shown_duration(*left),
+            deferral.retry,
+            deferral.max,
+            deferral.due
+        ),
+        Notice::Warning(text) => format!("orch: warning: {text}"),
+    };
+    output::talk(&emit::talk(&text));
+}
+
+/// The command line of this process.
+pub(super) fn words_of_this_process() -> Vec<String> {
+    std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect()
+}
+
+/// Arguments for people: words with blanks in quotes, control characters escaped.
+pub(super) fn words(argv: &[String]) -> String {
+    let shown = |word: &String| {
+        let plain = !word.is_empty() && word.chars().all(|c| c.is_ascii_graphic() && !matches!(c, '\'' | '"' | '\\'));
+        if plain { word.clone() } else { format!("{word:?}") }
+    };
+    argv.iter().map(shown).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,114 @@
+//! What keeps a run from its work, told to people: what happened, where, what to do next.
+
+use serde_json::json;
+
+use crate::producer::PrepareError;
+use crate::runner::RunError;
+use crate::workspace::lock::LockError;
+
+use super::output::{self, Problem};
+use super::{ExitCode, store};
+
+pub(super) fn locked(error: &LockError, as_json: bool) -> Problem {
+    let code = match error {
+        LockError::Held { .. } => ExitCode::Locked,
+        LockError::Unsafe { .. } | LockError::StateDir(_) | LockError::Io { .. } => ExitCode::Internal,
+    };
+    if let (LockError::Held { holder, heartbeat_at, .. }, true) = (error, as_json) {
+        output::document(&json!({
+            "version": 1,
+            "error": "run_locked",
+            "holder": holder.as_ref().map(|holder| json!({
+                "pid": holder.pid,
+                "host": holder.host,
+                "started_at": holder.started_at.to_string(),
+                "command": holder.command,
+                "heartbeat_at": heartbeat_at.map(|at| at.to_string()),
+            })),
+            "hint": error.help(),
+        }));
+    }
+    Problem::could_not(code, error).help(error.help())
+}
+
+pub(super) fn of_run(error: &RunError) -> Problem {
+    let help = match error {
+        RunError::UnknownStage { .. } => "name one of those with --from or --until".to_owned(),
+        RunError::NotBuilt { .. } => "nothing was started; run a part without it, with --from and --until".to_owned(),
+        RunError::ReportCommitted { .. } => {
+            "name a file that only the suite writes, and that git ignores; or take this one out of the commit"
+                .to_owned()
+        }
+        RunError::LeftHere { task } => {
+            format!("finish it with `orch pipeline run --task {task}`, or use a worktree of its own")
+        }
+        RunError::Elsewhere { .. } => {
+            "finish it there with `orch pipeline run`, or give this worktree a task of its own with --task".to_owned()
+        }
+        RunError::UntilBefore { .. } => "name a stage that passes lead to".to_owned(),
+        RunError::PipelineChanged { .. } => {
+            "restore the file, or go on with the new one: `orch pipeline run --accept-pipeline`; no earlier verdict \
+             stands for it then"
+                .to_owned()
+        }
+        RunError::PipelineEdited { .. } => {
+            "what was recorded is kept; restore the file and run again, or go on with the new one: `orch pipeline run \
+             --accept-pipeline`"
+                .to_owned()
+        }
+        RunError::StageGone { .. } => "start at one that it has, with --from STAGE".to_owned(),
+        RunError::NoTask { .. } => "`orch status` lists the tasks there are".to_owned(),
+        RunError::NotNow { .. } => "`orch status` shows where each task stands".to_owned(),
+        RunError::NotAsked { .. } => "`orch hold list` says what each task waits for".to_owned(),
+        RunError::NeedsAnswer { task } => {
+            format!("`orch hold release {task} --approve --reason TEXT`, or `--reject --reason TEXT`")
+        }
+        RunError::Plan { .. } => "set the variable, or declare it under `env:` of the stage's producer".to_owned(),
+        RunError::Prepare { source, .. } => prepare_help(source),
+        RunError::Store(error) => return store::of_store(error),
+        RunError::Git(error) => return store::of_git(error),
+        RunError::StateDir(error) => return store::of_state_dir(error),
+        RunError::Tree(_) => {
+            "look at the file that is named; the tree must be readable for a verdict to be bound to it".to_owned()
+        }
+        RunError::Refused(_) | RunError::Pinned(_) => {
+            "please report this: it is a bug, or the store was edited".to_owned()
+        }
+        RunError::Supervisor(_) => {
+            "run it again: what was recorded is kept, and the task goes on from there".to_owned()
+        }
+    };
+    let code = match error {
+        RunError::LeftHere { .. } => ExitCode::Locked,
+        RunError::NoTask { .. }
+        | RunError::NotNow { .. }
+        | RunError::NotAsked { .. }
+        | RunError::NeedsAnswer { .. } => ExitCode::Usage,
+        RunError::UnknownStage { .. }
+        | RunError::ReportCommitted { .. }
+        | RunError::Prepare { .. }
+        | RunError::NotBuilt { .. }
+        | RunError::UntilBefore { .. }
+        | RunError::Elsewhere { .. }
+        | RunError::PipelineChanged { .. }
+        | RunError::PipelineEdited { .. }
+        | RunError::StageGone { .. }
+        | RunError::Plan { .. } => ExitCode::Invalid,
+        RunError::Store(_)
+        | RunError::Git(_)
+        | RunError::Tree(_)
+        | RunError::StateDir(_)
+        | RunError::Refused(_)
+        | RunError::Pinned(_)
+        | RunError::Supervisor(_) => ExitCode::Internal,
+    };
+    Problem::could_not(code, error).help(help)
+}
+
+fn prepare_help(error: &PrepareError) -> String {
+    match error {
+        PrepareError::Artifact(error) => error.help().to_owned(),
+        PrepareError::Report(error) => error.help().to_owned(),
+        PrepareError::Folder { .. } => "look at the state folder's owner, mode and space".to_owned(),
+    }
+}
