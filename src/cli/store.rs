@@ -70,30 +70,36 @@ pub(super) fn worktree(options: &StateArgs, git: &Git<'_>) -> Result<Worktree, P
     Worktree::open(git, &options.worktree).map_err(|error| of_git(&error))
 }
 
+/// Where the state folder is wished to be.
+struct Wish {
+    flag: Option<PathBuf>,
+    /// `ORCH_STATE_DIR`, `XDG_STATE_HOME` and `HOME`.
+    homes: [Option<OsString>; 3],
+}
+
+impl Wish {
+    fn of(options: &StateArgs) -> Self {
+        let homes = ["ORCH_STATE_DIR", "XDG_STATE_HOME", "HOME"].map(std::env::var_os);
+        Self { flag: options.state_dir.as_deref().map(without_dots), homes }
+    }
+
+    fn as_given(&self) -> StateDirWish<'_> {
+        let [env, xdg_state_home, home] = self.homes.each_ref().map(Option::as_deref);
+        StateDirWish { flag: self.flag.as_deref(), env, xdg_state_home, home }
+    }
+}
+
 /// Opens the state folder that goes with a worktree.
 pub(super) fn state(options: &StateArgs, worktree: Worktree) -> Result<Place, Problem> {
-    let [env, xdg, home] = ["ORCH_STATE_DIR", "XDG_STATE_HOME", "HOME"].map(std::env::var_os);
-    let flag = options.state_dir.as_deref().map(without_dots);
-    let wish = StateDirWish {
-        flag: flag.as_deref(),
-        env: env.as_deref(),
-        xdg_state_home: xdg.as_deref(),
-        home: home.as_deref(),
-    };
-    let state = StateDir::open(wish, &worktree, &cwd()?).map_err(|error| of_state_dir(&error))?;
+    let wish = Wish::of(options);
+    let state = StateDir::open(wish.as_given(), &worktree, &cwd()?).map_err(|error| of_state_dir(&error))?;
     Ok(Place { worktree, state })
 }
 
 /// What would keep the state folder or its store from being used; makes nothing.
 pub(super) fn trouble(options: &StateArgs, worktree: &Worktree) -> Option<Problem> {
-    let [env, xdg, home] = ["ORCH_STATE_DIR", "XDG_STATE_HOME", "HOME"].map(std::env::var_os);
-    let flag = options.state_dir.as_deref().map(without_dots);
-    let wish = StateDirWish {
-        flag: flag.as_deref(),
-        env: env.as_deref(),
-        xdg_state_home: xdg.as_deref(),
-        home: home.as_deref(),
-    };
+    let wish = Wish::of(options);
+    let wish = wish.as_given();
     let cwd = cwd().ok()?;
     let choice = match StateDir::choose(wish, worktree, &cwd) {
         Ok(choice) => choice,

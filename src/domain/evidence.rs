@@ -209,6 +209,37 @@ pub struct ExitRecord {
     pub system: Duration,
 }
 
+impl ExitRecord {
+    /// The record of an attempt that came to its end without a process of its own.
+    pub fn without_process(
+        attempt: AttemptId,
+        nonce: Nonce,
+        exit: Exit,
+        started_at: Timestamp,
+        ended_at: Timestamp,
+    ) -> Self {
+        Self {
+            version: 1,
+            attempt,
+            nonce,
+            exit,
+            began: false,
+            started_at,
+            ended_at,
+            elapsed: Duration::try_from(ended_at.duration_since(started_at)).unwrap_or_default(),
+            stdout: LogSpan::default(),
+            stderr: LogSpan::default(),
+            stop: Stop::Unasked,
+            leaked: Vec::new(),
+            survivors: Vec::new(),
+            tier: KillTier::Walk,
+            max_rss_kib: 0,
+            user: Duration::ZERO,
+            system: Duration::ZERO,
+        }
+    }
+}
+
 /// An attempt's part of a log file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]

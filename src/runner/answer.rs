@@ -1,13 +1,9 @@
 //! A person's answer to an approval: written down as the stage's artifact, and read back by its gate.
 
-use std::time::Duration;
-
 use crate::classify::classify;
 use crate::domain::artifact::{Artifact, Work};
 use crate::domain::decision::{Decision, HoldReason, Settlement};
-use crate::domain::evidence::{
-    Answer, Declared, Evidence, Exit, ExitRecord, KillTier, LogSpan, OutputFacts, Stop, TreeFacts,
-};
+use crate::domain::evidence::{Answer, Declared, Evidence, Exit, ExitRecord, OutputFacts, TreeFacts};
 use crate::domain::id::{AttemptId, Nonce, RunId};
 use crate::domain::outcome::{Outcome, Ruling};
 use crate::domain::pipeline::{ProducerKind, Stage};
@@ -76,7 +72,7 @@ impl Runner<'_> {
             at,
         };
         ledger.apply(Event::AttemptIntended(Box::new(intent.clone())))?;
-        let record = record(&intent, Exit::Answered(answer));
+        let record = ExitRecord::without_process(attempt, intent.nonce, Exit::Answered(answer), at, at);
         ledger.apply(Event::AttemptFinished { record: Box::new(record.clone()), at })?;
         let before = tree.digest();
         let unchanged = TreeFacts { before, after: before, left: before, changed: Vec::new(), added: Vec::new() };
@@ -160,28 +156,5 @@ impl Runner<'_> {
             Ok((answer, published)) => (settle(evidence, Some(outcome), answer), published),
             Err(error) => (unpublished(&error), None),
         })
-    }
-}
-
-/// The record of an answer: there was no process.
-fn record(intent: &Intent, exit: Exit) -> ExitRecord {
-    ExitRecord {
-        version: 1,
-        attempt: intent.attempt,
-        nonce: intent.nonce,
-        exit,
-        began: false,
-        started_at: intent.at,
-        ended_at: intent.at,
-        elapsed: Duration::ZERO,
-        stdout: LogSpan::default(),
-        stderr: LogSpan::default(),
-        stop: Stop::Unasked,
-        leaked: Vec::new(),
-        survivors: Vec::new(),
-        tier: KillTier::Walk,
-        max_rss_kib: 0,
-        user: Duration::ZERO,
-        system: Duration::ZERO,
     }
 }

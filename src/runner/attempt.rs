@@ -1,11 +1,10 @@
 //! One launch of a producer: plan it, intend it, run it under the supervisor.
 
 use std::path::Path;
-use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::domain::evidence::{Canceller, Exit, ExitRecord, KillTier, LogSpan, SpawnFailure, Stop};
+use crate::domain::evidence::{Canceller, Exit, ExitRecord, SpawnFailure};
 use crate::domain::plan::AttemptPlan;
 use crate::exec::{Begun, Ending, ExecError, Launch, Loss, Progress, Supervisor};
 
@@ -84,23 +83,5 @@ pub(super) fn lost(plan: &AttemptPlan, loss: Loss, started_at: Timestamp, found_
 }
 
 fn record(plan: &AttemptPlan, exit: Exit, started_at: Timestamp, ended_at: Timestamp) -> ExitRecord {
-    ExitRecord {
-        version: 1,
-        attempt: plan.key.attempt,
-        nonce: plan.nonce,
-        exit,
-        began: false,
-        started_at,
-        ended_at,
-        elapsed: Duration::try_from(ended_at.duration_since(started_at)).unwrap_or_default(),
-        stdout: LogSpan::default(),
-        stderr: LogSpan::default(),
-        stop: Stop::Unasked,
-        leaked: Vec::new(),
-        survivors: Vec::new(),
-        tier: KillTier::Walk,
-        max_rss_kib: 0,
-        user: Duration::ZERO,
-        system: Duration::ZERO,
-    }
+    ExitRecord::without_process(plan.key.attempt, plan.nonce, exit, started_at, ended_at)
 }
