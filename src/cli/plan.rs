@@ -29,7 +29,10 @@ pub(super) fn plan(options: &PlanArgs) -> Result<ExitCode, Problem> {
     let task = goal::task_name(options.task.as_deref(), &worktree)?;
     let place = store::state(&options.state, worktree)?;
     // Where nothing has been run yet, an empty store elsewhere stands for the one that is not there.
-    let blank = tempfile::tempdir()
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    let blank = tempfile::Builder::new()
+        .permissions(private)
+        .tempdir()
         .map_err(|error| Problem::new(ExitCode::Internal, format!("could not make a temporary folder: {error}")))?;
     let mut store = match store::open_existing(&place.state)? {
         Some(store) => store,

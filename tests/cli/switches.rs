@@ -106,7 +106,10 @@ fn no_fallback_holds_instead() {
     let off = ("ORCH_TEST_RUNNER_ENABLED", "false");
     shop.orch("pipeline run --no-fallback").env(off.0, off.1).run().held(10, "--no-fallback");
     assert_eq!(who(&shop), "");
-    // A plan says the same and starts nothing.
+    // A plan says the same and starts nothing, also where nothing has been run yet.
+    let fresh = self::shop("ORCH_TEST_RUNNER", true);
+    fresh.orch("pipeline plan").env(off.0, off.1).run().exits(0).says("command (the fallback) sh other.sh");
+    assert!(!fresh.state().join("orch.db").exists(), "a plan stores nothing");
     shop.orch("pipeline plan").env(off.0, off.1).run().exits(0).says("command (the fallback) sh other.sh");
     shop.orch("pipeline plan --no-fallback").env(off.0, off.1).run().exits(0).says("testing: held:");
     shop.orch("pipeline plan").run().exits(0).says("test-runner sh suite.sh");
