@@ -125,12 +125,18 @@ impl<'a> Waiting<'a> {
         Some(&self.attempt?.decided.as_ref()?.outcome.as_ref()?.proof)
     }
 
-    /// The line of output or report that it rests on.
+    /// What it rests on: the line of output or report, or what else was seen.
     pub(super) fn evidence_line(&self) -> Option<String> {
         let proof = self.proof()?;
-        let place = proof.place.as_deref()?;
-        let line = proof.line.map(|line| format!(":{line}")).unwrap_or_default();
-        Some(format!("{place}{line}: {}", proof.text.as_deref().unwrap_or(&proof.detail)))
+        let told = proof.text.as_deref().unwrap_or(&proof.detail);
+        Some(match (&proof.place, &proof.source) {
+            (Some(place), _) => {
+                let line = proof.line.map(|line| format!(":{line}")).unwrap_or_default();
+                format!("{place}{line}: {told}")
+            }
+            (None, Some(source)) => format!("{source}: {told}"),
+            (None, None) => told.to_owned(),
+        })
     }
 
     fn since(&self) -> Option<Timestamp> {
@@ -175,7 +181,9 @@ impl<'a> Waiting<'a> {
             format!("task {}: {}{stage} ({})", self.task, self.state.status().to_ascii_uppercase(), self.kind()),
             self.text(),
         ];
-        lines.extend(self.evidence_line().map(|line| format!("evidence: {line}")));
+        // Without a place the text above has said it.
+        let placed = self.proof().is_some_and(|proof| proof.place.is_some());
+        lines.extend(self.evidence_line().filter(|_| placed).map(|line| format!("evidence: {line}")));
         lines.extend(self.since().map(|since| format!("since: {since}")));
         lines.push(format!("waits for: {}", self.waits_for()));
         lines.push(format!("to let it go on: {}", self.way_out()));
