@@ -26,6 +26,8 @@ mod environment;
 mod first_mistakes;
 #[path = "cli/graph.rs"]
 mod graph;
+#[path = "cli/locks.rs"]
+mod locks;
 #[path = "cli/look.rs"]
 mod look;
 #[path = "cli/place.rs"]

@@ -137,9 +137,19 @@ pub(super) struct RunArgs {
     #[arg(long)]
     pub(super) accept_pipeline: bool,
     #[command(flatten)]
+    pub(super) lock: LockArgs,
+    #[command(flatten)]
     pub(super) overrides: OverrideArgs,
     #[command(flatten)]
     pub(super) state: StateArgs,
+}
+
+/// What a command does about a lock that another orch has.
+#[derive(Debug, Clone, Copy, ClapArgs)]
+pub(super) struct LockArgs {
+    /// Wait at most so long for the lock of another runner, such as 30s; who comes first gets it, in no promised order
+    #[arg(long, value_name = "TIME", default_value = "0", value_parser = duration)]
+    pub(super) wait: Duration,
 }
 
 /// What outranks the environment and the pipeline file.
@@ -238,6 +248,8 @@ pub(super) struct ReleaseArgs {
     #[arg(long, value_name = "TEXT")]
     pub(super) reason: Option<String>,
     #[command(flatten)]
+    pub(super) lock: LockArgs,
+    #[command(flatten)]
     pub(super) state: StateArgs,
 }
 
@@ -249,6 +261,8 @@ pub(super) struct TaskArgs {
     /// Why, in your words; kept with the record
     #[arg(long, value_name = "TEXT")]
     pub(super) reason: Option<String>,
+    #[command(flatten)]
+    pub(super) lock: LockArgs,
     #[command(flatten)]
     pub(super) state: StateArgs,
 }

@@ -63,7 +63,7 @@ pub(super) fn show(options: &HoldShowArgs) -> Result<ExitCode, Problem> {
 }
 
 pub(super) fn release(options: &ReleaseArgs) -> Result<ExitCode, Problem> {
-    let mut reached = Reached::open(options.task.as_deref(), &options.state, Driven::LeaveIt)?;
+    let mut reached = Reached::open(options.task.as_deref(), &options.state, options.lock, Driven::LeaveIt)?;
     let state = reached.stored()?.task.state;
     let asks = matches!(&state, TaskState::Held { reason: HoldReason::Approval, .. });
     if options.approve || options.reject {

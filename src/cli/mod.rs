@@ -5,6 +5,7 @@ mod classify;
 mod complete;
 mod config;
 mod doctor;
+mod driver;
 mod emit;
 mod exit_code;
 mod explain;

@@ -59,6 +59,8 @@ pub(super) fn plan(options: &PlanArgs) -> Result<ExitCode, Problem> {
         clock: &clock,
         stop: std::os::fd::AsFd::as_fd(&stop),
         stopping: &|| false,
+        // It has no lock, and so it can write nothing.
+        still_ours: &|| false,
         progress: None,
         notify: &mut notify,
     };

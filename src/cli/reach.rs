@@ -5,8 +5,6 @@ use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use rustix::event::{Timespec, poll};
-
 use crate::config::Flags;
 use crate::domain::id::{Nonce, TaskName};
 use crate::domain::task::TaskState;
@@ -14,15 +12,17 @@ use crate::exec;
 use crate::runner::{Clock as _, Desk, Notice, RunError, Runner, SystemClock};
 use crate::spec;
 use crate::store::{AttemptRecord, Holder, RunFilter, Store, StoredTask};
+use crate::workspace::heartbeat::Heartbeat;
 use crate::workspace::holder::{self, Liveness};
 use crate::workspace::lock::{Lock, LockView, Subject, look};
 use crate::workspace::worktree::Worktree;
 
-use super::args::StateArgs;
+use super::args::{LockArgs, StateArgs};
+use super::driver::Asking;
 use super::output::{self, Problem};
 use super::status::existing;
 use super::store::{Place, of_store};
-use super::{ExitCode, goal, store, talk, trouble, view};
+use super::{ExitCode, driver, goal, store, talk, trouble, view};
 
 /// How long a runner that was asked to stop may take; its own grace is part of it.
 const STOPS_WITHIN: Duration = Duration::from_mins(2);
@@ -35,7 +35,9 @@ pub(super) struct Reached {
     pub(super) store: Box<dyn Store>,
     pub(super) task: TaskName,
     holder: Holder,
-    _lock: Lock,
+    /// Ends before the lock is released.
+    _beating: Heartbeat,
+    lock: Lock,
 }
 
 /// What to do about a runner that drives the task right now.
@@ -49,7 +51,12 @@ pub(super) enum Driven {
 
 impl Reached {
     /// Takes the task's lock and opens the store, which must be there.
-    pub(super) fn open(name: Option<&str>, options: &StateArgs, driven: Driven) -> Result<Self, Problem> {
+    pub(super) fn open(
+        name: Option<&str>,
+        options: &StateArgs,
+        lock: LockArgs,
+        driven: Driven,
+    ) -> Result<Self, Problem> {
         let git = store::git(&options.worktree)?;
         let worktree = store::worktree(options, &git)?;
         let task = goal::task_name(name, &worktree)?;
@@ -63,10 +70,11 @@ impl Reached {
         if driven == Driven::StopIt {
             stop_runner(&place, &task)?;
         }
-        let lock = Lock::acquire(&place.state, Subject::Task(&task), card)
-            .map_err(|error| trouble::locked(&error, options.json))?;
+        let asking = Asking::at_most(lock.wait, None, options.json);
+        let lock = driver::take(&place.state, Subject::Task(&task), &card, asking)?;
+        let beating = driver::beat_for(&[&lock])?;
         let store = existing(&place)?;
-        Ok(Self { place, store, task, holder, _lock: lock })
+        Ok(Self { place, store, task, holder, _beating: beating, lock })
     }
 
     /// The task as it stands.
@@ -90,6 +98,7 @@ impl Reached {
             task: self.task.clone(),
             holder: self.holder.clone(),
             person: person(),
+            lock: &self.lock,
             clock,
         }
     }
@@ -116,6 +125,7 @@ impl Reached {
             asked.write_all(b"s").map_err(|error| internal(format!("could not write to a pipe: {error}")))?;
         }
         let mut notify = |notice: Notice<'_>| talk::tell(&notice);
+        let lock = &self.lock;
         let mut runner = Runner {
             pipeline: &pipeline,
             pipeline_text: &text,
@@ -133,6 +143,7 @@ impl Reached {
             clock: &SystemClock,
             stop: stop.as_fd(),
             stopping: &|| stopping,
+            still_ours: &|| lock.is_ours(),
             progress: None,
             notify: &mut notify,
         };
@@ -196,8 +207,7 @@ fn stop_runner(place: &Place, task: &TaskName) -> Result<(), Problem> {
         if waited >= STOPS_WITHIN {
             return Err(refused("it was asked to stop and has not ended yet"));
         }
-        let pause = Timespec::try_from(LOOKS_EVERY).unwrap_or(Timespec { tv_sec: 0, tv_nsec: 50_000_000 });
-        poll(&mut [], Some(&pause)).ok();
+        driver::pause(LOOKS_EVERY, None);
         waited += LOOKS_EVERY;
     }
     Ok(())

@@ -14,10 +14,10 @@ use crate::domain::task::{RunEnd, TaskState};
 use crate::runner::{Clock as _, Driven, Notice, PipelineFile, Runner, SystemClock, Wanted};
 use crate::store::{Holder, Store};
 use crate::workspace::holder;
-use crate::workspace::lock::{Lock, Subject};
 use crate::workspace::worktree::Worktree;
 
 use super::args::RunArgs;
+use super::driver::{Asking, Driving};
 use super::emit::{Emits, Stdout, Told};
 use super::output::{self, Problem};
 use super::progress::Progress;
@@ -52,15 +52,8 @@ pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
     let clock = SystemClock;
     let card = holder::Holder::this_process(Nonce::new(clock.secret()), clock.now(), &talk::words_of_this_process());
     let owner = Holder { owner: card.describe(), pid: std::process::id() };
-    let take = |subject| {
-        Lock::acquire(&place.state, subject, card.clone()).map_err(|error| trouble::locked(&error, options.state.json))
-    };
-    let lock = take(Subject::Task(&task))?;
-    // Two tasks in one checkout would judge each other's changes.
-    let checkout = take(Subject::Worktree(&place.worktree))?;
-    if let Some(gone) = lock.took_over_from() {
-        output::talk(&format!("orch: the last runner of this task ended without releasing it: {}", gone.describe()));
-    }
+    let asking = Asking::at_most(options.lock.wait, Some(&signals), options.state.json);
+    let driving = Driving::take(&place, &task, &card, asking)?;
     let mut store = store::open(&place.state)?;
     let host_env = store::host_env();
     warn(&pipeline, (&settings, &repository), &place.worktree, &host_env);
@@ -92,6 +85,7 @@ pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
         clock: &clock,
         stop: signals.descriptor(),
         stopping: &|| signals.seen().is_some(),
+        still_ours: &|| driving.is_ours(),
         progress: every,
         notify: &mut notify,
     };
@@ -105,7 +99,7 @@ pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
     let driven = match driven {
         Ok(driven) => driven,
         Err(error) => {
-            let problem = trouble::of_run(&error);
+            let problem = driving.stopped_by(&error, options.state.json);
             let told = told(store.as_ref(), begun.get(), &pipeline, "", None);
             let mut told = told.unwrap_or_else(|_| nothing(&pipeline, "", None)).broken(&problem.message);
             told.set("exit_code", json!(problem.code.code()));
@@ -120,8 +114,7 @@ pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
     }
     let code = exit_code(&driven, &signals);
     let code = report(options, store.as_ref(), &pipeline, &task, &driven, code, &emits)?;
-    checkout.release();
-    lock.release();
+    driving.release();
     Ok(code)
 }
 

@@ -14,7 +14,7 @@ use super::output::{self, Problem};
 use super::reach::last_attempt;
 use super::store::{Place, of_store};
 use super::waiting::Waiting;
-use super::{ExitCode, store, view};
+use super::{ExitCode, driver, store, view};
 
 pub(super) fn status(options: &StateArgs) -> Result<ExitCode, Problem> {
     let git = store::git(&options.worktree)?;
@@ -30,15 +30,17 @@ pub(super) fn status(options: &StateArgs) -> Result<ExitCode, Problem> {
         }
         None => Vec::new(),
     };
-    let holders: Vec<Option<String>> = tasks.iter().map(|stored| holder(&place, &stored.task.name)).collect();
+    let locks: Vec<std::io::Result<LockView>> =
+        tasks.iter().map(|stored| lock::look(&place.state, Subject::Task(&stored.task.name))).collect();
     if options.json {
         let tasks: Vec<Value> = tasks
             .iter()
             .zip(&attempts)
-            .zip(&holders)
-            .map(|((stored, attempt), holder)| {
+            .zip(&locks)
+            .map(|((stored, attempt), lock)| {
                 let mut shown = view::task(stored, attempt.as_ref());
-                shown["holder"] = json!(holder);
+                shown["holder"] = json!(holder(lock));
+                shown["lock"] = driven_by(lock);
                 shown
             })
             .collect();
@@ -54,13 +56,13 @@ pub(super) fn status(options: &StateArgs) -> Result<ExitCode, Problem> {
     if tasks.is_empty() {
         output::data("no task yet; `orch pipeline run` makes one");
     }
-    for ((stored, attempt), holder) in tasks.iter().zip(&attempts).zip(holders) {
+    for ((stored, attempt), lock) in tasks.iter().zip(&attempts).zip(&locks) {
         let task = &stored.task;
         let stage = task.state.stage().map(|stage| format!(" at {stage}")).unwrap_or_default();
         let why = Waiting::of(&task.name, &task.state, attempt.as_ref())
             .map(|waiting| format!(": {}; {}", waiting.text(), waiting.way_out()))
             .unwrap_or_default();
-        let holder = holder.map(|holder| format!(" [{holder}]")).unwrap_or_default();
+        let holder = holder(lock).map(|holder| format!(" [{holder}]")).unwrap_or_default();
         let line = format!("{}: {}{stage}{why}{holder}", task.name, task.state.status());
         // Why it waits may be what a suite printed.
         output::data(&logs::escape(line.as_bytes()));
@@ -68,15 +70,33 @@ pub(super) fn status(options: &StateArgs) -> Result<ExitCode, Problem> {
     Ok(ExitCode::Success)
 }
 
-fn holder(place: &Place, task: &TaskName) -> Option<String> {
-    match lock::look(&place.state, Subject::Task(task)) {
-        Ok(LockView::Held { holder: Some(holder), .. }) => Some(format!("driven by {}", holder.describe())),
+fn holder(lock: &std::io::Result<LockView>) -> Option<String> {
+    match lock {
+        Ok(LockView::Held { holder: Some(holder), heartbeat_at }) => {
+            Some(format!("driven by {}{}", holder.describe(), driver::beat(*heartbeat_at)))
+        }
         Ok(LockView::Held { holder: None, .. }) => Some("driven by an unknown holder".to_owned()),
-        Ok(LockView::Elsewhere { holder, .. }) => Some(format!("last driven from elsewhere: {}", holder.describe())),
+        Ok(LockView::Elsewhere { holder, heartbeat_at }) => {
+            Some(format!("last driven from elsewhere: {}{}", holder.describe(), driver::beat(*heartbeat_at)))
+        }
         Ok(LockView::Abandoned(holder)) => Some(format!("left by {}", holder.describe())),
         Ok(LockView::Free) => None,
         Err(error) => Some(format!("its lock cannot be read: {error}")),
     }
+}
+
+/// The lock of a task for machines.
+fn driven_by(lock: &std::io::Result<LockView>) -> Value {
+    let (state, holder) = match lock {
+        Ok(view @ (LockView::Free | LockView::Held { holder: None, .. })) => (driver::word(view), None),
+        Ok(view @ LockView::Abandoned(holder)) => (driver::word(view), Some(driver::document(holder, None))),
+        Ok(
+            view @ (LockView::Elsewhere { holder, heartbeat_at }
+            | LockView::Held { holder: Some(holder), heartbeat_at }),
+        ) => (driver::word(view), Some(driver::document(holder, *heartbeat_at))),
+        Err(_) => ("unreadable", None),
+    };
+    json!({ "state": state, "holder": holder })
 }
 
 pub(super) fn run_list(options: &RunListArgs) -> Result<ExitCode, Problem> {

@@ -15,7 +15,7 @@ pub(super) fn pause(options: &TaskArgs) -> Result<ExitCode, Problem> {
 }
 
 pub(super) fn resume(options: &TaskArgs) -> Result<ExitCode, Problem> {
-    let mut reached = Reached::open(options.task.as_deref(), &options.state, Driven::LeaveIt)?;
+    let mut reached = Reached::open(options.task.as_deref(), &options.state, options.lock, Driven::LeaveIt)?;
     let why = options.reason.clone();
     record(&mut reached, options, |desk| desk.resume(why))
 }
@@ -29,7 +29,7 @@ pub(super) fn cancel(options: &TaskArgs) -> Result<ExitCode, Problem> {
 /// Reaches the task and sees to it that nothing of it runs: its runner is asked to stop, and what a dead runner left
 /// is brought to its record.
 fn at_rest(options: &TaskArgs) -> Result<Reached, Problem> {
-    let mut reached = Reached::open(options.task.as_deref(), &options.state, Driven::StopIt)?;
+    let mut reached = Reached::open(options.task.as_deref(), &options.state, options.lock, Driven::StopIt)?;
     if reached.stored()?.task.state.live_run().is_some() {
         reached.with_runner(true, |runner| {
             runner.bring_to_rest()?;

@@ -1,13 +1,11 @@
 //! What keeps a run from its work, told to people: what happened, where, what to do next.
 
-use serde_json::json;
-
 use crate::producer::PrepareError;
 use crate::runner::RunError;
 use crate::workspace::lock::LockError;
 
 use super::output::{self, Problem};
-use super::{ExitCode, store};
+use super::{ExitCode, driver, store};
 
 pub(super) fn locked(error: &LockError, as_json: bool) -> Problem {
     let code = match error {
@@ -15,18 +13,7 @@ pub(super) fn locked(error: &LockError, as_json: bool) -> Problem {
         LockError::Unsafe { .. } | LockError::StateDir(_) | LockError::Io { .. } => ExitCode::Internal,
     };
     if let (LockError::Held { holder, heartbeat_at, .. }, true) = (error, as_json) {
-        output::document(&json!({
-            "version": 1,
-            "error": "run_locked",
-            "holder": holder.as_ref().map(|holder| json!({
-                "pid": holder.pid,
-                "host": holder.host,
-                "started_at": holder.started_at.to_string(),
-                "command": holder.command,
-                "heartbeat_at": heartbeat_at.map(|at| at.to_string()),
-            })),
-            "hint": error.help(),
-        }));
+        output::document(&driver::refusal(holder.as_deref(), *heartbeat_at, error.help()));
     }
     Problem::could_not(code, error).help(error.help())
 }
@@ -42,6 +29,7 @@ pub(super) fn of_run(error: &RunError) -> Problem {
         RunError::LeftHere { task } => {
             format!("finish it with `orch pipeline run --task {task}`, or use a worktree of its own")
         }
+        RunError::LockLost { .. } => "`orch status` says who has it now; nothing more was recorded here".to_owned(),
         RunError::Elsewhere { .. } => {
             "finish it there with `orch pipeline run`, or give this worktree a task of its own with --task".to_owned()
         }
@@ -79,7 +67,7 @@ pub(super) fn of_run(error: &RunError) -> Problem {
         }
     };
     let code = match error {
-        RunError::LeftHere { .. } => ExitCode::Locked,
+        RunError::LeftHere { .. } | RunError::LockLost { .. } => ExitCode::Locked,
         RunError::NoTask { .. }
         | RunError::NotNow { .. }
         | RunError::NotAsked { .. }

@@ -145,6 +145,7 @@ impl Runner<'_> {
             smoke: Vec::new(),
         }
         .render();
+        self.fence()?;
         let root = self.worktree.root();
         let moved_dir = self.state.moved_dir(intent.run, intent.attempt);
         let taken = take_away(root, &path, None, &moved_dir).map_err(|source| RunError::Prepare {

@@ -4,12 +4,13 @@ use crate::domain::decision::HoldReason;
 use crate::domain::id::TaskName;
 use crate::domain::task::{Event, Releaser, TaskState};
 use crate::store::{Holder, Store};
+use crate::workspace::lock::Lock;
 
 use super::clock::Clock;
 use super::error::RunError;
 use super::ledger::Ledger;
 
-/// The place where a person's commands on a task are recorded. The caller has the task's lock.
+/// The place where a person's commands on a task are recorded, under the task's lock.
 pub struct Desk<'a> {
     /// The store.
     pub store: &'a mut dyn Store,
@@ -19,6 +20,8 @@ pub struct Desk<'a> {
     pub holder: Holder,
     /// Who gives the command.
     pub person: String,
+    /// The task's lock.
+    pub lock: &'a Lock,
     /// Clock and ids.
     pub clock: &'a dyn Clock,
 }
@@ -83,6 +86,9 @@ impl Desk<'_> {
             state: state.status(),
             why: refused.why,
         })?;
+        if !self.lock.is_ours() {
+            return Err(RunError::LockLost { task: self.task.clone() });
+        }
         ledger.commit(self.store)?;
         ledger.task().map(|task| task.state.clone()).ok_or(RunError::NoTask { task: self.task.clone() })
     }

@@ -121,6 +121,8 @@ pub struct Runner<'a> {
     pub stop: BorrowedFd<'a>,
     /// Whether it has been asked to stop.
     pub stopping: &'a dyn Fn() -> bool,
+    /// Whether the locks that this runner works under are still its own; asked before anything is started or written.
+    pub still_ours: &'a dyn Fn() -> bool,
     /// How often [`Notice::Working`] is told; never where `None`.
     pub progress: Option<Duration>,
     /// Told what happens.
@@ -210,7 +212,9 @@ impl Runner<'_> {
         let end = self.run_stages(&mut ledger, &mut course, &mut bench, wanted);
         bench.close();
         // A hint for the next run; losing it costs time only.
-        if let Err(error) = tree_cache::save(&course.tree, self.worktree, &cache) {
+        if end.is_ok()
+            && let Err(error) = tree_cache::save(&course.tree, self.worktree, &cache)
+        {
             tracing::debug!(%error, "the tree's cache was not kept");
         }
         let end = end?;
@@ -237,6 +241,7 @@ impl Runner<'_> {
     /// Takes away the artifacts of every stage this run may come to: what an earlier run said of another tree must
     /// not stand there while this one works, or fails before it comes that far.
     fn clear_way(&mut self, start: &Stage, course: &Course) -> Result<(), RunError> {
+        self.fence()?;
         let way: Vec<Stage> = self.stages_from(start, None).into_iter().cloned().collect();
         let moved_dir = course.run_dir.join("moved").join("start");
         for stage in way {
@@ -344,6 +349,7 @@ impl Runner<'_> {
         let artifact = self.artifact_path(self.pipeline, stage);
         let published = artifact.as_ref().and_then(|path| course.published.get(path)).copied();
         let moved_dir = self.state.moved_dir(course.run, attempt);
+        self.fence()?;
         let taken =
             prepare(&plan, self.worktree.root(), artifact.as_ref().map(|path| (path, published.as_ref())), &moved_dir)
                 .map_err(|source| RunError::Prepare { stage: stage.name.clone(), source })?;
@@ -378,6 +384,8 @@ impl Runner<'_> {
         let record = bench
             .run(&plan, &course.run_dir, self.stop, self.clock, &mut watch)
             .map_err(|error| RunError::Supervisor(chain(&error)))?;
+        // Before the artifact is written: without the lock the record stays for whoever has it now.
+        self.fence()?;
         let after = self.snapshot(self.pipeline, Some(&before))?;
         let mut tree = compare(&before, &after);
         if before.head() != after.head() {

@@ -25,9 +25,17 @@ const ALERT_OUTPUT_BYTES_MAX: usize = 64 * 1024;
 const ALERT_NAMES: [&str; 5] = ["PATH", "HOME", "USER", "LANG", "TZ"];
 
 impl Runner<'_> {
+    /// Refuses to go on without the lock (row F10). Another runner may work here by now: nothing more is started or
+    /// written, and what is under way is left to it.
+    pub(super) fn fence(&self) -> Result<(), RunError> {
+        if (self.still_ours)() { Ok(()) } else { Err(RunError::LockLost { task: self.task.clone() }) }
+    }
+
     /// Stores what happened and carries out what follows from it; not what belongs to `vacant`, the place that was
     /// just made ready for an attempt: nothing old may stand there again.
     pub(super) fn commit(&mut self, ledger: &mut Ledger, vacant: Option<&RelPath>) -> Result<(), RunError> {
+        // The store's own guard, the task's version, closes the moment between this look and the commit.
+        self.fence()?;
         let effects = ledger.commit(self.store)?;
         for effect in effects {
             match &effect {
@@ -45,6 +53,7 @@ impl Runner<'_> {
 
     /// Does in the world what an event asked for.
     pub(super) fn carry_out(&mut self, effect: &Effect) -> Result<(), RunError> {
+        self.fence()?;
         match effect {
             Effect::PublishArtifact { attempt, artifact } => self.republish(*attempt, artifact),
             Effect::Alert { run, stage, reason, since } => {

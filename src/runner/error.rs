@@ -51,6 +51,12 @@ pub enum RunError {
         /// The other task.
         task: TaskName,
     },
+    /// The lock is not this runner's any more; it has started and written nothing since it saw that.
+    #[error("go on with task `{task}`: its lock was taken away from this runner")]
+    LockLost {
+        /// The task.
+        task: TaskName,
+    },
     /// A declared report is a file of the commit: it would be removed before the start.
     #[error("run stage `{stage}`: its report {path} is a file of the commit, which orch would have to remove")]
     ReportCommitted {

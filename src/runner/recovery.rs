@@ -166,6 +166,7 @@ impl Runner<'_> {
             artifact: artifact.as_ref(),
             moved_dir: &self.state.moved_dir(run, attempt),
         };
+        self.fence()?;
         let judged = judge(scene, Some(tree));
         self.settle(ledger, &pinned, scene, &stored.intent, judged)?;
         Ok(record)

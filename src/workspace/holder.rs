@@ -104,6 +104,11 @@ impl Holder {
         }
     }
 
+    /// Whether it runs, or ran, under another kernel than this one: then this one's locks say nothing of it.
+    pub fn is_of_another_machine(&self) -> bool {
+        self.liveness() == Liveness::Unknown && self.boot_id != Here::look().boot_id
+    }
+
     /// One line for people.
     pub fn describe(&self) -> String {
         let life = match self.liveness() {

@@ -13,9 +13,11 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use rustix::event::{Timespec, poll};
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::heartbeat;
 use super::holder::{CARD_BYTES_MAX, Holder, Liveness};
 use super::state_dir::{StateDir, StateDirError};
 use super::worktree::Worktree;
@@ -23,6 +25,11 @@ use crate::domain::id::{Digest, TaskName};
 
 /// How often a lock file that was replaced while it was being locked is opened again.
 const REPLACED_TRIES_MAX: u32 = 8;
+
+/// How often the card of a holder that has just taken a lock is looked for, and the pause between: half a second in
+/// all, so that a refusal names it.
+const CARD_TRIES_MAX: u32 = 50;
+const CARD_TRIES_PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
 
 /// A lock that was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -61,9 +68,11 @@ impl LockError {
     pub fn help(&self) -> &'static str {
         match self {
             Self::Held { holder: Some(holder), .. } => match holder.liveness() {
-                Liveness::Alive => "wait for it, or stop it; `orch status` shows what it does",
+                Liveness::Alive => {
+                    "wait for it, with --wait TIME or by hand, or stop it; `orch status` shows what it does"
+                }
                 Liveness::Gone | Liveness::Unknown => {
-                    "the kernel keeps the lock of a process that this one cannot see: another PID namespace or container; stop it there"
+                    "it is in another PID namespace, container or machine: stop it there; where it is surely gone, `orch unlock --force`"
                 }
             },
             Self::Held { holder: None, .. } => {
@@ -113,6 +122,8 @@ impl Subject<'_> {
 pub struct Lock {
     file: File,
     path: PathBuf,
+    /// Ours, open: its age can be renewed without touching what another holder may have put in its place.
+    card_file: File,
     card_path: PathBuf,
     card: Holder,
     /// The card that a holder left which did not release: it died, and this is a takeover.
@@ -120,7 +131,11 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Takes a lock, or says who has it. Never waits.
+    /// Takes a lock, or says who has it. Waits for nothing but a new holder's name.
+    ///
+    /// A free lock is taken whatever its card says, except one of another machine: this kernel cannot know whether
+    /// that holder lives, so its card keeps the lock until it is older than [`heartbeat::HEARTBEAT_TTL`]. `card` was
+    /// made now.
     ///
     /// # Errors
     /// [`LockError`].
@@ -144,10 +159,15 @@ impl Lock {
             if !names(&path, &file) {
                 continue;
             }
-            let took_over_from = read_card(&card_path).0.map(Box::new);
-            let lock = Self { file, path: path.clone(), card_path: card_path.clone(), card, took_over_from };
-            lock.write_card().map_err(io)?;
-            return Ok(lock);
+            let (left, heartbeat_at) = read_card(&card_path);
+            let left = left.map(Box::new);
+            if left.as_ref().is_some_and(|left| left.is_of_another_machine())
+                && !heartbeat::is_expired(heartbeat_at, card.started_at)
+            {
+                return Err(LockError::Held { subject: subject.describe(), holder: left, heartbeat_at });
+            }
+            let card_file = write_card(&card_path, &card).map_err(io)?;
+            return Ok(Self { file, path, card_file, card_path, card, took_over_from: left });
         }
         Err(LockError::Unsafe { path })
     }
@@ -164,44 +184,63 @@ impl Lock {
 
     /// Whether the lock still is what it was: the same file under the same name, and our card. A runner that
     /// finds otherwise starts and writes nothing more.
+    ///
+    /// Two files are looked at, none is read while both are ours. A card that is missing or torn takes nothing away.
     pub fn is_ours(&self) -> bool {
-        let named = read_card(&self.card_path).0;
-        names(&self.path, &self.file) && named.is_none_or(|holder| holder.token == self.card.token)
+        names(&self.path, &self.file) && (names(&self.card_path, &self.card_file) || !self.names_another())
     }
 
-    /// Renews the card's time, so that people see a holder that makes progress.
+    /// What renews its card, for a thread of its own.
     ///
     /// # Errors
-    /// What utimensat(2) says; the lock holds all the same.
-    pub fn beat(&self) -> std::io::Result<()> {
-        let now = rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
-        let times = rustix::fs::Timestamps { last_access: now, last_modification: now };
-        let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
-        rustix::fs::utimensat(rustix::fs::CWD, &self.card_path, &times, flags)?;
-        Ok(())
+    /// No descriptor is left.
+    pub fn pulse(&self) -> std::io::Result<Pulse> {
+        Ok(Pulse { card: self.card_file.try_clone()? })
+    }
+
+    fn names_another(&self) -> bool {
+        read_card(&self.card_path).0.is_some_and(|holder| holder.token != self.card.token)
     }
 
     /// Gives the lock back. The card goes when it is ours; the lock file stays for ever.
     pub fn release(self) {
         drop(self);
     }
+}
 
-    /// Writes the card whole, under a name of its own first: a reader sees one card or none.
-    fn write_card(&self) -> std::io::Result<()> {
-        let bytes = serde_json::to_vec(&self.card)?;
-        // One name is enough: only the holder of the lock writes here, and what a killed one left goes first.
-        let temp = self.card_path.with_extension("json.tmp");
-        match std::fs::remove_file(&temp) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
-        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temp)?;
-        let written = file.write_all(&bytes).and_then(|()| std::fs::rename(&temp, &self.card_path));
-        if written.is_err() {
-            std::fs::remove_file(&temp).ok();
-        }
-        written
+/// Renews the card of a holder.
+#[derive(Debug)]
+pub struct Pulse {
+    card: File,
+}
+
+impl Pulse {
+    /// Renews the card's time. A card that another holder has put in its place is not touched.
+    ///
+    /// # Errors
+    /// What futimens(3) says; the lock holds all the same.
+    pub fn beat(&self) -> std::io::Result<()> {
+        let now = rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
+        rustix::fs::futimens(&self.card, &rustix::fs::Timestamps { last_access: now, last_modification: now })?;
+        Ok(())
     }
+}
+
+/// Writes a card whole, under a name of its own first: a reader sees one card or none.
+fn write_card(path: &Path, card: &Holder) -> std::io::Result<File> {
+    let bytes = serde_json::to_vec(card)?;
+    // One name is enough: only the holder of the lock writes here, and what a killed one left goes first.
+    let temp = path.with_extension("json.tmp");
+    match std::fs::remove_file(&temp) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temp)?;
+    let written = file.write_all(&bytes).and_then(|()| std::fs::rename(&temp, path));
+    if written.is_err() {
+        std::fs::remove_file(&temp).ok();
+    }
+    written.map(|()| file)
 }
 
 impl Drop for Lock {
@@ -290,9 +329,18 @@ fn is_locked(table: &str, inode: u64) -> bool {
 }
 
 fn held(subject: Subject<'_>, card_path: &Path) -> LockError {
-    let (card, heartbeat_at) = read_card(card_path);
-    // Between the lock and the card stands the card of the one before; it must not be blamed.
-    let holder = card.filter(|holder| holder.liveness() != Liveness::Gone).map(Box::new);
+    let (mut holder, mut heartbeat_at) = (None, None);
+    for _ in 0..CARD_TRIES_MAX {
+        let (card, at) = read_card(card_path);
+        let torn = card.is_none() && at.is_some();
+        // Between the lock and the card stands the card of the one before, or none; it must not be blamed.
+        holder = card.filter(|holder| holder.liveness() != Liveness::Gone).map(Box::new);
+        heartbeat_at = at.filter(|_| holder.is_some());
+        if holder.is_some() || torn {
+            break;
+        }
+        poll(&mut [], Some(&CARD_TRIES_PAUSE)).ok();
+    }
     LockError::Held { subject: subject.describe(), holder, heartbeat_at }
 }
 

@@ -13,6 +13,7 @@ mod content;
 mod fetch;
 pub mod filesystem;
 pub mod git;
+pub mod heartbeat;
 pub mod holder;
 mod listing;
 pub mod lock;

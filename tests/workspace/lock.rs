@@ -133,7 +133,7 @@ fn a_dead_holder_is_taken_over_from_and_a_live_one_named() {
     let dead = lock.took_over_from().unwrap();
     assert_eq!((dead.pid, dead.liveness()), (pid, Liveness::Gone));
     assert!(lock.is_ours());
-    lock.beat().unwrap();
+    lock.pulse().unwrap().beat().unwrap();
     lock.release();
     assert_eq!(look(&state, Subject::Task(&task("t"))).unwrap(), LockView::Free);
     assert!(acquire(&state, &task("t")).unwrap().took_over_from().is_none());
