@@ -47,6 +47,8 @@ mod state;
 mod support;
 #[path = "cli/switches.rs"]
 mod switches;
+#[path = "cli/unlock.rs"]
+mod unlock;
 #[path = "cli/verify.rs"]
 mod verify;
 #[path = "cli/waits.rs"]

@@ -43,6 +43,8 @@ pub(super) enum Command {
     /// Pause, resume or cancel a task
     #[command(subcommand)]
     Task(TaskCommand),
+    /// Undo the lock of a task whose runner is gone
+    Unlock(UnlockArgs),
     /// Explain an attempt's outcome, or a problem's code
     Explain(ExplainArgs),
     /// Show an attempt's output
@@ -263,6 +265,21 @@ pub(super) struct TaskArgs {
     pub(super) reason: Option<String>,
     #[command(flatten)]
     pub(super) lock: LockArgs,
+    #[command(flatten)]
+    pub(super) state: StateArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct UnlockArgs {
+    /// The task [default: the branch]
+    #[arg(value_name = "TASK", add = ArgValueCompleter::new(complete::tasks))]
+    pub(super) task: Option<String>,
+    /// Ask a runner that lives to stop; take the lock of one that cannot be asked, 30 s after its last heartbeat
+    #[arg(long)]
+    pub(super) force: bool,
+    /// Why, in your words; kept with the record
+    #[arg(long, value_name = "TEXT")]
+    pub(super) reason: Option<String>,
     #[command(flatten)]
     pub(super) state: StateArgs,
 }

@@ -13,12 +13,13 @@ use crate::runner::{Clock as _, RunError, SystemClock};
 use crate::workspace::heartbeat::{Heartbeat, age};
 use crate::workspace::holder::Holder;
 use crate::workspace::lock::{Lock, LockError, LockView, Subject, look};
+use crate::workspace::lock_log::{self, Deed, Entry};
 use crate::workspace::state_dir::StateDir;
 
 use super::output::{self, Problem};
 use super::signals::Signals;
 use super::store::Place;
-use super::{ExitCode, trouble};
+use super::{ExitCode, reach, trouble};
 
 /// Pause between two looks at a lock.
 const LOOKS_EVERY: Duration = Duration::from_millis(50);
@@ -105,9 +106,10 @@ pub(super) fn take(state: &StateDir, subject: Subject<'_>, card: &Holder, asking
         let card = Holder { started_at: SystemClock.now(), ..card.clone() };
         let error = match Lock::acquire(state, subject, card) {
             Ok(lock) => {
-                if let (Some(gone), Subject::Task(_)) = (lock.took_over_from(), subject) {
-                    let gone = gone.describe();
-                    output::talk(&format!("orch: the last runner of this task ended without releasing it: {gone}"));
+                if let (Some(gone), Subject::Task(task)) = (lock.took_over_from(), subject) {
+                    let who = gone.describe();
+                    output::talk(&format!("orch: the last runner of this task ended without releasing it: {who}"));
+                    note(state, task, Deed::TakenOver, (lock.card(), gone), None);
                 }
                 return Ok(lock);
             }
@@ -126,6 +128,15 @@ pub(super) fn take(state: &StateDir, subject: Subject<'_>, card: &Holder, asking
         if let Some(signals) = asking.signals.filter(|signals| signals.seen().is_some()) {
             return Err(Problem::new(signals.exit_code(), "stopped while waiting for a lock; nothing was started"));
         }
+    }
+}
+
+/// Writes down what was done to a task's lock, who did it, and who had it before.
+pub(super) fn note(state: &StateDir, task: &TaskName, deed: Deed, (by, from): (&Holder, &Holder), why: Option<&str>) {
+    let person = reach::person();
+    let entry = Entry { at: SystemClock.now(), deed, person: &person, by, from, why };
+    if let Err(error) = lock_log::note(state, task, &entry) {
+        output::talk(&format!("orch: warning: could not write to the log of the task's lock: {error}"));
     }
 }
 

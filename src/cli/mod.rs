@@ -26,6 +26,7 @@ mod store;
 mod talk;
 mod task;
 mod trouble;
+mod unlock;
 mod verify;
 mod view;
 mod waiting;
@@ -71,6 +72,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Task(TaskCommand::Pause(options)) => task::pause(&options),
         Command::Task(TaskCommand::Resume(options)) => task::resume(&options),
         Command::Task(TaskCommand::Cancel(options)) => task::cancel(&options),
+        Command::Unlock(options) => unlock::unlock(&options),
         Command::Explain(options) => explain::explain(&options),
         Command::Logs(options) => logs::logs(&options),
         Command::Completions(options) => complete::completions(&options),
@@ -93,6 +95,7 @@ const fn tells_all_settings(command: &Command) -> bool {
         | Command::Run(_)
         | Command::Hold(_)
         | Command::Task(_)
+        | Command::Unlock(_)
         | Command::Explain(_)
         | Command::Logs(_)
         | Command::Completions(_)

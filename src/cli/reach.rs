@@ -184,7 +184,7 @@ fn require(store: &dyn Store, task: &TaskName) -> Result<StoredTask, Problem> {
 }
 
 /// Asks the runner that drives the task to stop, and waits until the kernel says that it has gone.
-fn stop_runner(place: &Place, task: &TaskName) -> Result<(), Problem> {
+pub(super) fn stop_runner(place: &Place, task: &TaskName) -> Result<(), Problem> {
     let look = || {
         look(&place.state, Subject::Task(task)).map_err(|error| {
             Problem::new(ExitCode::Internal, format!("could not look at the lock of task {task}: {error}"))

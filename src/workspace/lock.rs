@@ -31,6 +31,9 @@ const REPLACED_TRIES_MAX: u32 = 8;
 const CARD_TRIES_MAX: u32 = 50;
 const CARD_TRIES_PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
 
+/// How often the kernel's table is read before a living holder is said to have no lock.
+const TABLE_READS_MAX: u32 = 5;
+
 /// A lock that was not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
@@ -172,6 +175,35 @@ impl Lock {
         Err(LockError::Unsafe { path })
     }
 
+    /// Takes a lock from a holder that cannot be asked: in another PID namespace, with a card that has expired. The lock
+    /// file is replaced, so that the old holder, should it live, finds at its next look that it has no lock.
+    ///
+    /// # Errors
+    /// [`LockError::Held`] for every other holder.
+    pub fn seize(state: &StateDir, subject: Subject<'_>, card: Holder) -> Result<Self, LockError> {
+        let (holder, heartbeat_at) = match Self::acquire(state, subject, card.clone()) {
+            Err(LockError::Held { holder: Some(holder), heartbeat_at, .. }) => (holder, heartbeat_at),
+            taken @ (Ok(_) | Err(_)) => return taken,
+        };
+        if holder.liveness() != Liveness::Unknown || !heartbeat::is_expired(heartbeat_at, card.started_at) {
+            return Err(LockError::Held { subject: subject.describe(), holder: Some(holder), heartbeat_at });
+        }
+        let (folder, stem) = (state.locks_dir(), subject.file_stem());
+        let path = folder.join(format!("{stem}.lock"));
+        let io = |source: std::io::Error| LockError::Io { path: path.clone(), source };
+        let fresh = folder.join(format!("{stem}.lock.new"));
+        match std::fs::remove_file(&fresh) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(error)),
+            Ok(()) | Err(_) => {}
+        }
+        let file = open(&fresh).map_err(io)?;
+        rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|errno| io(errno.into()))?;
+        std::fs::rename(&fresh, &path).map_err(io)?;
+        let card_path = folder.join(format!("{stem}.json"));
+        let card_file = write_card(&card_path, &card).map_err(io)?;
+        Ok(Self { file, path, card_file, card_path, card, took_over_from: Some(holder) })
+    }
+
     /// This holder's card.
     pub fn card(&self) -> &Holder {
         &self.card
@@ -293,9 +325,13 @@ pub fn look(state: &StateDir, subject: Subject<'_>) -> std::io::Result<LockView>
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(LockView::Free),
         Err(error) => return Err(error),
     };
-    let table = std::fs::read_to_string("/proc/locks")?;
-    if is_locked(&table, inode) {
-        return Ok(LockView::Held { holder, heartbeat_at });
+    // The kernel gives its table page by page, and a line may slip between two pages when a lock before it goes. A
+    // holder that lives is asked for again, then.
+    let lives = holder.as_ref().is_some_and(|holder| holder.liveness() == Liveness::Alive);
+    for _ in 0..if lives { TABLE_READS_MAX } else { 1 } {
+        if is_locked(&std::fs::read_to_string("/proc/locks")?, inode) {
+            return Ok(LockView::Held { holder, heartbeat_at });
+        }
     }
     // A holder in another PID namespace is not in the table.
     Ok(match holder.map(|holder| (holder.liveness(), holder)) {

@@ -17,6 +17,7 @@ pub mod heartbeat;
 pub mod holder;
 mod listing;
 pub mod lock;
+pub mod lock_log;
 pub mod logs;
 pub mod report;
 pub mod repository;
