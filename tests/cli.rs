@@ -34,6 +34,8 @@ mod look;
 mod place;
 #[path = "cli/progress.rs"]
 mod progress;
+#[path = "cli/race.rs"]
+mod race;
 #[path = "cli/refused.rs"]
 mod refused;
 #[path = "cli/report.rs"]
