@@ -46,6 +46,8 @@ mod resume;
 mod smoke;
 #[path = "cli/state.rs"]
 mod state;
+#[path = "cli/stillborn.rs"]
+mod stillborn;
 mod support;
 #[path = "cli/switches.rs"]
 mod switches;

@@ -22,6 +22,7 @@ mod reach;
 mod run;
 mod signals;
 mod status;
+mod stillborn;
 mod store;
 mod talk;
 mod task;

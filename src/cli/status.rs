@@ -12,6 +12,7 @@ use crate::workspace::logs;
 use super::args::{RunListArgs, RunShowArgs, StateArgs};
 use super::output::{self, Problem};
 use super::reach::last_attempt;
+use super::stillborn::Stillborn;
 use super::store::{Place, of_store};
 use super::waiting::Waiting;
 use super::{ExitCode, driver, store, view};
@@ -32,15 +33,23 @@ pub(super) fn status(options: &StateArgs) -> Result<ExitCode, Problem> {
     };
     let locks: Vec<std::io::Result<LockView>> =
         tasks.iter().map(|stored| lock::look(&place.state, Subject::Task(&stored.task.name))).collect();
+    let mut stillborn = Vec::with_capacity(tasks.len());
+    for (stored, lock) in tasks.iter().zip(&locks) {
+        stillborn.push(match &store {
+            Some(store) => Stillborn::of(&place.state, store.as_ref(), stored, lock)?,
+            None => Stillborn::default(),
+        });
+    }
     if options.json {
         let tasks: Vec<Value> = tasks
             .iter()
             .zip(&attempts)
-            .zip(&locks)
-            .map(|((stored, attempt), lock)| {
+            .zip(locks.iter().zip(&stillborn))
+            .map(|((stored, attempt), (lock, stillborn))| {
                 let mut shown = view::task(stored, attempt.as_ref());
                 shown["holder"] = json!(holder(lock));
                 shown["lock"] = driven_by(lock);
+                shown["stillborn"] = stillborn.document();
                 shown
             })
             .collect();
@@ -51,6 +60,11 @@ pub(super) fn status(options: &StateArgs) -> Result<ExitCode, Problem> {
             "tasks": tasks,
         }));
         return Ok(ExitCode::Success);
+    }
+    for (stored, stillborn) in tasks.iter().zip(&stillborn) {
+        for line in stillborn.in_words(&stored.task.name) {
+            output::data(&logs::escape(line.as_bytes()));
+        }
     }
     output::data(&format!("state: {} (from {})", place.state.path().display(), place.state.source().as_str()));
     if tasks.is_empty() {

@@ -62,6 +62,10 @@ pub(super) fn of_run(error: &RunError) -> Problem {
         RunError::Refused(_) | RunError::Pinned(_) => {
             "please report this: it is a bug, or the store was edited".to_owned()
         }
+        RunError::Untold { .. } => {
+            "look at the state folder's space, owner and mode, then run it again: nothing was decided about the stage"
+                .to_owned()
+        }
         RunError::Supervisor(_) => {
             "run it again: what was recorded is kept, and the task goes on from there".to_owned()
         }
@@ -82,7 +86,8 @@ pub(super) fn of_run(error: &RunError) -> Problem {
         | RunError::PipelineEdited { .. }
         | RunError::StageGone { .. }
         | RunError::Plan { .. } => ExitCode::Invalid,
-        RunError::Store(_)
+        RunError::Untold { .. }
+        | RunError::Store(_)
         | RunError::Git(_)
         | RunError::Tree(_)
         | RunError::StateDir(_)

@@ -45,6 +45,9 @@ pub(super) fn run(bench: &mut Bench, launch: &Launch) -> ExitRecord {
         Ok(born) => Live::new(bench, launch, born, since).run(),
         Err(failure) => Over::stillborn(failure, spans),
     };
+    if let Exit::SpawnFailed(failure) = &over.exit {
+        bench.tell_of_failure(launch, failure);
+    }
     let record = ExitRecord {
         version: 1,
         attempt: launch.attempt,

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -23,6 +23,7 @@ use super::group::{self, Children};
 use super::identity::{Hold, Identity, LOCK_FILE, try_lock};
 use super::protocol::{Ask, Channel, Launch, Say};
 use super::record::{EXITS_FILE, Ledger};
+use super::sentinel::{self, Sentinel};
 use super::spawn::{self, Born, Gifts};
 use super::sweep::ROUND;
 
@@ -50,6 +51,7 @@ pub(super) struct Bench {
     /// Children that an earlier attempt left and that cannot be killed.
     pub(super) survivors: Vec<i32>,
     oom_score: i32,
+    run_dir: PathBuf,
     runner: Option<Channel>,
     /// Dropped by the kernel at our death.
     _lock: File,
@@ -113,6 +115,7 @@ impl Bench {
             leaf,
             survivors: Vec::new(),
             oom_score: children_oom_score(),
+            run_dir: run_dir.to_owned(),
             runner: None,
             _lock: lock,
         })
@@ -139,6 +142,12 @@ impl Bench {
         self.leaf = self.leaf.take().and_then(Leaf::renewed);
         let gifts = Gifts { null: self.null.as_ref(), oom_score: self.oom_score };
         spawn::spawn(launch, gifts, &mut self.leaf)
+    }
+
+    /// Tells by a file that a launch failed. Where it cannot be written, the runner tries, and says so if it cannot either.
+    pub(super) fn tell_of_failure(&self, launch: &Launch, failure: &SpawnFailure) {
+        let sentinel = Sentinel::of(launch.attempt, launch.argv.program(), failure, clock::wall());
+        sentinel::leave(&self.run_dir, &sentinel).ok();
     }
 
     /// The line to the runner, while it is there.

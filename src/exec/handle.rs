@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::Signal;
 
-use crate::domain::evidence::{Canceller, KillTier, SpawnFailure, SpawnStep};
+use crate::domain::evidence::{Canceller, Exit, KillTier, SpawnFailure, SpawnStep};
 use crate::domain::id::{AttemptId, Nonce};
 
 use super::bench::supervisor_failure;
@@ -20,6 +20,7 @@ use super::identity::BootId;
 use super::protocol::{Ask, Channel, ChannelError, Launch, Say, WireLaunch};
 use super::record::RecordError;
 use super::recover::{Ending, Recovered, recover};
+use super::sentinel::{self, Sentinel, SentinelError};
 use super::spawn;
 use super::supervise::arguments;
 use super::sweep::{MARK, Target};
@@ -41,10 +42,23 @@ pub struct Supervisor {
     tick: Option<Duration>,
 }
 
+/// A supervisor that was not started for an attempt.
+#[derive(Debug, thiserror::Error)]
+pub enum NotStarted {
+    /// The attempt's failed start, told by its sentinel.
+    #[error("start the supervisor")]
+    Failed(SpawnFailure),
+    /// It could not even be told.
+    #[error(transparent)]
+    Untold(#[from] SentinelError),
+}
+
 /// The attempt under way.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Current {
     attempt: AttemptId,
+    /// Its command by name.
+    command: String,
     nonce: Nonce,
     /// From launch to the latest end that its limits allow.
     longest: Duration,
@@ -92,6 +106,9 @@ pub enum ExecError {
     /// The exit records cannot be read.
     #[error("read the exit records")]
     Record(#[from] RecordError),
+    /// A start failed, and the file that says so could not be written.
+    #[error(transparent)]
+    Sentinel(#[from] SentinelError),
     /// A system call of the runner's own side failed.
     #[error("wait for the supervisor")]
     Wait(#[source] io::Error),
@@ -132,6 +149,17 @@ impl Supervisor {
         }
     }
 
+    /// Starts the supervisor of a run for the attempt that comes first; a failure leaves that attempt's sentinel.
+    ///
+    /// # Errors
+    /// [`NotStarted`].
+    pub fn start_for(program: &Path, run_dir: &Path, launch: &Launch) -> Result<Self, NotStarted> {
+        Self::start(program, run_dir).map_err(|failure| {
+            let sentinel = Sentinel::of(launch.attempt, launch.argv.program(), &failure, clock::wall());
+            sentinel::leave(run_dir, &sentinel).map_or_else(NotStarted::Untold, |()| NotStarted::Failed(failure))
+        })
+    }
+
     /// Asks for [`Progress::Working`] in such steps while one waits; `None` is never, as at the start.
     pub const fn tick_every(&mut self, tick: Option<Duration>) {
         self.tick = tick;
@@ -142,8 +170,8 @@ impl Supervisor {
     /// # Errors
     /// [`ExecError::Busy`], or a launch that is too large to be sent.
     pub fn launch(&mut self, launch: &Launch) -> Result<(), ExecError> {
-        if let Some(Current { attempt, .. }) = self.current {
-            return Err(ExecError::Busy { attempt });
+        if let Some(Current { attempt, .. }) = &self.current {
+            return Err(ExecError::Busy { attempt: *attempt });
         }
         let limits = launch.limits;
         let longest = limits.start.saturating_add(limits.total).saturating_add(limits.grace).saturating_add(SLACK);
@@ -151,7 +179,8 @@ impl Supervisor {
             // A supervisor that has died is met, and explained, when one waits.
             Ok(()) | Err(ChannelError::Socket(_)) => {
                 let (attempt, nonce) = (launch.attempt, launch.nonce);
-                self.current = Some(Current { attempt, nonce, longest, grace: limits.grace });
+                let command = launch.argv.program().to_owned();
+                self.current = Some(Current { attempt, command, nonce, longest, grace: limits.grace });
                 Ok(())
             }
             Err(
@@ -179,7 +208,7 @@ impl Supervisor {
         by: Canceller,
         on: &mut dyn FnMut(Progress),
     ) -> Result<Ending, ExecError> {
-        let Current { attempt, nonce, longest, grace } = self.current.ok_or(ExecError::Idle)?;
+        let Current { attempt, command, nonce, longest, grace } = self.current.clone().ok_or(ExecError::Idle)?;
         let begun = clock::boot();
         let mut overdue = Overdue::at(begun.saturating_add(longest));
         let mut tick = Tick { every: self.tick, next: self.tick.map(|every| begun.saturating_add(every)) };
@@ -200,6 +229,11 @@ impl Supervisor {
                     Some(Say::Began { pid }) => on(Progress::Began { pid }),
                     Some(Say::Ended(record)) if record.attempt == attempt && record.nonce == nonce => {
                         self.current = None;
+                        if let Exit::SpawnFailed(failure) = &record.exit {
+                            // The supervisor may have had no descriptor or no room left for it.
+                            let sentinel = Sentinel::of(attempt, &command, failure, record.ended_at);
+                            sentinel::leave(&self.run_dir, &sentinel)?;
+                        }
                         return Ok(Ending::Ended(record));
                     }
                     Some(Say::Refused { attempt }) => {

@@ -6,6 +6,7 @@
 //! `docs/design/0003-supervisor.md`.
 //!
 //! Kept here, whatever dies:
+//! - A start that failed is told by a file before it is told by anything else.
 //! - An attempt has at most one exit record, written when nothing of it lives any more.
 //! - An end that nobody saw is lost; it never becomes a code.
 //! - No number is signalled that may belong to a stranger; 0, 1, negative numbers and our own pid cannot be aimed at.
@@ -26,6 +27,7 @@ mod quick;
 mod record;
 mod recover;
 mod request;
+mod sentinel;
 mod spawn;
 mod stop;
 mod supervise;
@@ -34,7 +36,7 @@ mod through;
 
 pub use bench::{STDERR_FILE, STDOUT_FILE};
 pub use group::normalise_signals;
-pub use handle::{ExecError, Progress, Supervisor};
+pub use handle::{ExecError, NotStarted, Progress, Supervisor};
 pub use identity::{BootId, LOCK_FILE as SUPERVISOR_LOCK_FILE};
 pub use kernel::{Kernel, kernel};
 pub use protocol::{ChannelError, Launch, OUTPUT_MAX_BYTES};
@@ -42,6 +44,7 @@ pub use quick::{Quick, QuickEnd, QuickError, QuickOutput, quick};
 pub use record::{EXITS_FILE, RecordError};
 pub use recover::{Begun, Ending, Loss, Recovered, living_supervisor, recover, stop_orphan};
 pub use request::ask_to_stop;
+pub use sentinel::{Sentinel, SentinelError, sentinels, was_launched};
 pub use spawn::find;
 pub use supervise::{SUPERVISE, supervise};
 pub use sweep::{MARK, Swept};

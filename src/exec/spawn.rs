@@ -44,9 +44,13 @@ pub(super) struct Gifts<'fd> {
 
 /// Says what failed.
 pub(super) fn failure(step: SpawnStep, errno: Errno, subject: &str) -> SpawnFailure {
-    let end = subject.floor_char_boundary(SUBJECT_BYTES);
-    let subject = subject.get(..end).expect("cut at a character").to_owned();
-    SpawnFailure { step, errno: Some(errno.raw_os_error()), subject }
+    SpawnFailure { step, errno: Some(errno.raw_os_error()), subject: cut(subject) }
+}
+
+/// A name that fits into a record.
+pub(super) fn cut(name: &str) -> String {
+    let end = name.floor_char_boundary(SUBJECT_BYTES);
+    name.get(..end).expect("cut at a character").to_owned()
 }
 
 /// What a child's own word means.

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::domain::evidence::{Canceller, Exit, ExitRecord, SpawnFailure};
 use crate::domain::plan::AttemptPlan;
-use crate::exec::{Begun, Ending, ExecError, Launch, Loss, Progress, Supervisor};
+use crate::exec::{Begun, Ending, ExecError, Launch, Loss, NotStarted, Progress, Supervisor};
 
 use super::clock::Clock;
 use super::watch::Watch;
@@ -28,15 +28,17 @@ impl Bench {
         watch: &mut Watch<'_>,
     ) -> Result<ExitRecord, ExecError> {
         let started_at = clock.now();
+        let launch = Launch::of(plan);
         let mut supervisor = match self.supervisor.take() {
             Some(supervisor) => supervisor,
-            None => match Supervisor::start(Path::new("/proc/self/exe"), run_dir) {
+            None => match Supervisor::start_for(Path::new("/proc/self/exe"), run_dir, &launch) {
                 Ok(supervisor) => supervisor,
-                Err(failure) => return Ok(never_started(plan, failure, started_at, clock.now())),
+                Err(NotStarted::Failed(failure)) => return Ok(never_started(plan, failure, started_at, clock.now())),
+                Err(NotStarted::Untold(error)) => return Err(error.into()),
             },
         };
         supervisor.tick_every(watch.every);
-        supervisor.launch(&Launch::of(plan))?;
+        supervisor.launch(&launch)?;
         let ending = supervisor.wait(Some(stop), Canceller::Shutdown, &mut |progress| match progress {
             Progress::Began { pid } => tracing::debug!(pid, "the producer began"),
             Progress::Stopping => tracing::info!("the producer is asked to stop"),

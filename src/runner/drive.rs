@@ -13,7 +13,7 @@ use crate::domain::plan::{AttemptKey, AttemptPlan};
 use crate::domain::stamp::Stamp;
 use crate::domain::task::{AttemptPhase, Decided, Event, Intent, RunEnd, RunStart, TaskState};
 use crate::engine::{Launched, Site, decide, plan};
-use crate::exec::BootId;
+use crate::exec::{BootId, ExecError};
 use crate::producer::{PrepareError, prepare};
 use crate::store::{Holder, PinnedPipeline, RunFilter, Store};
 use crate::workspace::artifact::{Taken, take_away};
@@ -381,9 +381,16 @@ impl Runner<'_> {
             argv: plan.shown.words(),
         });
         let mut watch = Watch::new(&stage.name, plan.limits, &course.run_dir, self.clock, self.progress, self.notify);
-        let record = bench
-            .run(&plan, &course.run_dir, self.stop, self.clock, &mut watch)
-            .map_err(|error| RunError::Supervisor(chain(&error)))?;
+        let record =
+            bench.run(&plan, &course.run_dir, self.stop, self.clock, &mut watch).map_err(|error| match error {
+                ExecError::Sentinel(source) => RunError::Untold { stage: stage.name.clone(), source },
+                error @ (ExecError::Busy { .. }
+                | ExecError::Repeated { .. }
+                | ExecError::Idle
+                | ExecError::Channel(_)
+                | ExecError::Record(_)
+                | ExecError::Wait(_)) => RunError::Supervisor(chain(&error)),
+            })?;
         // Before the artifact is written: without the lock the record stays for whoever has it now.
         self.fence()?;
         let after = self.snapshot(self.pipeline, Some(&before))?;

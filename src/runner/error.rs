@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::domain::id::{RelPath, RunId, StageName, TaskName};
 use crate::engine::{PlanError, Refused};
+use crate::exec::SentinelError;
 use crate::producer::PrepareError;
 use crate::store::StoreError;
 use crate::workspace::git::GitError;
@@ -140,6 +141,14 @@ pub enum RunError {
         stage: StageName,
         /// Why.
         source: PrepareError,
+    },
+    /// A stage could not be started, and that could not be put on record.
+    #[error("start stage `{stage}`, nor record that")]
+    Untold {
+        /// The stage.
+        stage: StageName,
+        /// What could not be written, and what it would have said.
+        source: SentinelError,
     },
     /// The store.
     #[error(transparent)]

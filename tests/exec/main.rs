@@ -12,6 +12,7 @@ mod ends;
 mod helpers;
 mod kill_points;
 mod output;
+mod sentinels;
 mod start;
 mod stops;
 mod trees;
