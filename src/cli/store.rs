@@ -151,7 +151,8 @@ pub(super) fn of_git(error: &GitError) -> Problem {
 }
 
 pub(super) fn of_state_dir(error: &StateDirError) -> Problem {
-    Problem::could_not(ExitCode::Invalid, error).help(error.help())
+    let code = if matches!(error, StateDirError::Gone(_)) { ExitCode::Internal } else { ExitCode::Invalid };
+    Problem::could_not(code, error).help(error.help())
 }
 
 pub(super) fn of_store(error: &StoreError) -> Problem {

@@ -11,6 +11,7 @@ use crate::domain::plan::Environment;
 use crate::domain::task::{ArtifactRef, Effect};
 use crate::exec::{self, Quick, QuickEnd};
 use crate::workspace::artifact::{ARTIFACT_BYTES_MAX, Durability, publish, read_back, take_away};
+use crate::workspace::state_dir::StateDirError;
 
 use super::drive::Runner;
 use super::error::{RunError, chain};
@@ -28,7 +29,14 @@ impl Runner<'_> {
     /// Refuses to go on without the lock (row F10). Another runner may work here by now: nothing more is started or
     /// written, and what is under way is left to it.
     pub(super) fn fence(&self) -> Result<(), RunError> {
-        if (self.still_ours)() { Ok(()) } else { Err(RunError::LockLost { task: self.task.clone() }) }
+        if (self.still_ours)() {
+            return Ok(());
+        }
+        // The lock went with the folder: nobody has taken it.
+        if !self.state.still_there() {
+            return Err(StateDirError::Gone(self.state.path().to_owned()).into());
+        }
+        Err(RunError::LockLost { task: self.task.clone() })
     }
 
     /// Stores what happened and carries out what follows from it; not what belongs to `vacant`, the place that was

@@ -107,6 +107,9 @@ pub enum StateDirError {
         /// The file system.
         kind: String,
     },
+    /// It was there, and is not any more.
+    #[error("go on with the state folder {}, which was removed or replaced while it was in use", .0.display())]
+    Gone(PathBuf),
     /// It could not be made or opened.
     #[error("make or open {}", path.display())]
     Io {
@@ -129,6 +132,7 @@ impl StateDirError {
             Self::Foreign { .. } => "name a folder of your own with --state-dir",
             Self::Open { .. } => "chmod 700 it, after a look at what others may have left there",
             Self::Network { .. } => "name a folder on a local disk with --state-dir",
+            Self::Gone(_) => "put it back where it was and run again: what was recorded in it is kept",
             Self::Io { .. } => "look at the parent folder's owner and mode, and at the space left",
         }
     }
