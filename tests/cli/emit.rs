@@ -187,7 +187,7 @@ fn what_cannot_be_written_is_said_before_anything_starts() {
             for word in ["--"].into_iter().chain(rest.split_whitespace()).filter(|_| !rest.is_empty()) {
                 call = call.arg(word);
             }
-            call.run().refused(2, part);
+            call.run().exits(2).talks("error: ").talks(part).talks("help: ");
         }
     };
     check("xml=a", "there is no such format");
