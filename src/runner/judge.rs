@@ -178,7 +178,7 @@ fn document(scene: Scene<'_>, evidence: &Evidence, outcome: Option<&Outcome>, ta
 }
 
 /// An artifact that cannot be written is no fault of the code.
-pub(super) fn unpublished(error: &ArtifactError) -> Settlement {
+fn unpublished(error: &ArtifactError) -> Settlement {
     let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
     let detail = format!("could not {error}{cause}");
     if error.is_not_a_file() {

@@ -157,7 +157,7 @@ fn an_error_is_a_document_too() {
         ("status --json --worktree /nowhere", 3, "invalid"),
         ("run show --json", 2, "usage"),
         ("hold release --json nobody", 2, "usage"),
-        ("pipeline run --json --from shipping", 3, "invalid"),
+        ("pipeline run --json --from shipping", 2, "usage"),
         ("pipeline run --json --pipeline pipelines/none.yaml", 3, "invalid"),
         ("pipeline run --json --sideways", 2, "usage"),
         ("task cancel --json", 2, "usage"),
