@@ -1,11 +1,18 @@
 //! Outcomes and their proofs, in words for people.
 
+use crate::domain::artifact::printable;
 use crate::domain::evidence::{Counts, Sighting, SummarySource};
 use crate::domain::outcome::{Conclusion, Outcome, Proof, Reason, Rule};
 
+/// Longest line of a proof, in characters.
+const DETAIL_CHARS_MAX: usize = 2_000;
+
 /// An outcome of its parts.
 pub(super) fn outcome(conclusion: Conclusion, reason: Reason, rule: Rule, proof: Proof) -> Outcome {
-    Outcome { conclusion, reason, rule, proof }
+    // One line for people, whatever a test is called.
+    let detail = printable(&proof.detail, DETAIL_CHARS_MAX);
+    let text = proof.text.map(|text| printable(&text, DETAIL_CHARS_MAX));
+    Outcome { conclusion, reason, rule, proof: Proof { detail, text, ..proof } }
 }
 
 /// What was seen in the output, as a proof.

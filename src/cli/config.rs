@@ -40,6 +40,7 @@ pub(super) fn refused(problems: &[ConfigProblem]) -> Problem {
     let noun = if count == 1 { "setting is" } else { "settings are" };
     Problem::new(ExitCode::Invalid, format!("{count} {noun} malformed; nothing was started"))
         .help("docs/reference/switches.md lists every setting")
+        .problems(listed(problems))
 }
 
 pub(super) fn show(options: &ConfigShowArgs) -> Result<ExitCode, Problem> {
@@ -107,11 +108,13 @@ fn repository(options: &ConfigShowArgs, pipeline: &Pipeline) -> Result<Repositor
 }
 
 fn malformed(problems: &[ConfigProblem]) -> Json {
-    let problems: Vec<Json> = problems
-        .iter()
-        .map(|problem| json!({ "name": problem.name, "message": problem.message(), "help": problem.help() }))
-        .collect();
-    json!({ "version": VERSION, "valid": false, "problems": problems })
+    json!({ "version": VERSION, "valid": false, "problems": listed(problems) })
+}
+
+fn listed(problems: &[ConfigProblem]) -> Json {
+    let row =
+        |problem: &ConfigProblem| json!({ "name": problem.name, "message": problem.message(), "help": problem.help() });
+    problems.iter().map(row).collect()
 }
 
 fn table(rows: &[InForce], with_origin: bool) {

@@ -63,6 +63,23 @@ impl ExitCode {
         }
     }
 
+    /// One word for documents.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Failed => "failed",
+            Self::Usage => "usage",
+            Self::Invalid => "invalid",
+            Self::Locked => "run_locked",
+            Self::HeldForPerson => "held",
+            Self::Internal => "internal",
+            Self::TransientInfra => "transient-infra",
+            Self::PermanentEnv => "permanent-env",
+            Self::Interrupted => "interrupted",
+            Self::Terminated => "terminated",
+        }
+    }
+
     /// What it means, in the words of the documentation.
     pub const fn meaning(self) -> &'static str {
         match self {

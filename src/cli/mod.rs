@@ -47,14 +47,21 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     if let Some(code) = complete::answer(&arguments) {
         return code;
     }
+    let as_json = wants_json(&arguments);
     let args = match Args::try_parse_from(arguments) {
         Ok(args) => args,
-        Err(error) => return output::usage(&error),
+        Err(error) => return output::usage(&error, as_json),
+    };
+    let tell = |problem: Problem| {
+        if as_json {
+            problem.document();
+        }
+        problem.report()
     };
     if let Err(problem) = output::diagnostics()
         && !tells_all_settings(&args.command)
     {
-        return problem.report();
+        return tell(problem);
     }
     let done = match args.command {
         Command::Pipeline(PipelineCommand::Run(options)) => run::run(&options),
@@ -81,7 +88,13 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Doctor(options) => doctor::doctor(&options),
         Command::Verify(options) => verify::verify(&options),
     };
-    done.unwrap_or_else(|problem| problem.report())
+    done.unwrap_or_else(tell)
+}
+
+/// Whether an answer on stdout is asked for as a document; `classify` puts its own on stderr.
+fn wants_json(arguments: &[OsString]) -> bool {
+    let own = || arguments.iter().skip(1).take_while(|word| *word != "--");
+    own().any(|word| word == "--json") && own().next().is_none_or(|command| command != "classify")
 }
 
 /// Whether a command tells every malformed setting by itself, `ORCH_LOG` among them.

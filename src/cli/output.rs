@@ -1,6 +1,9 @@
 //! Writing to the two streams: data to stdout, talk to stderr, and errors as what happened, where, what to do next.
 
 use std::io::{IsTerminal as _, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::{Value, json};
 
 use crate::runner::chain;
 
@@ -17,18 +20,27 @@ pub struct Problem {
     pub help: Option<String>,
     /// What else stands in the way.
     pub also: Vec<Self>,
+    /// What was found one by one, for documents; people have been told.
+    pub(super) problems: Value,
 }
 
 impl Problem {
     /// A problem without a next step.
     pub fn new(code: ExitCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), help: None, also: Vec::new() }
+        Self { code, message: message.into(), help: None, also: Vec::new(), problems: Value::Null }
     }
 
     /// Adds what to do next.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
+        self
+    }
+
+    /// Adds what was found one by one.
+    #[must_use]
+    pub(super) fn problems(mut self, problems: Value) -> Self {
+        self.problems = problems;
         self
     }
 
@@ -42,6 +54,26 @@ impl Problem {
     /// A failure that `could not {error}` describes, with its causes.
     pub fn could_not(code: ExitCode, error: &dyn std::error::Error) -> Self {
         Self::new(code, format!("could not {}", chain(error)))
+    }
+
+    /// The same for machines; nothing where a document stands on stdout already, such as that of a lock's holder.
+    pub(super) fn document(&self) {
+        if !DOCUMENTED.load(Ordering::Relaxed) {
+            let mut told = self.fields();
+            told["version"] = json!(1);
+            told["exit_code"] = json!(self.code.code());
+            document(&told);
+        }
+    }
+
+    fn fields(&self) -> Value {
+        json!({
+            "error": self.code.word(),
+            "message": self.message,
+            "help": self.help,
+            "problems": self.problems,
+            "also": self.also.iter().map(Self::fields).collect::<Vec<_>>(),
+        })
     }
 
     /// Tells it on stderr.
@@ -79,8 +111,12 @@ pub(super) fn data(text: &str) {
     written.and_then(|()| stdout.flush()).ok();
 }
 
+/// Whether a document was written to stdout.
+static DOCUMENTED: AtomicBool = AtomicBool::new(false);
+
 /// Writes a document to stdout: one line of JSON.
-pub(super) fn document(value: &serde_json::Value) {
+pub(super) fn document(value: &Value) {
+    DOCUMENTED.store(true, Ordering::Relaxed);
     data(&value.to_string());
 }
 
@@ -111,7 +147,15 @@ pub(super) fn utf8() -> bool {
 }
 
 /// Answers a command line that cannot be understood, or one that asks for help.
-pub(super) fn usage(error: &clap::Error) -> ExitCode {
+pub(super) fn usage(error: &clap::Error, as_json: bool) -> ExitCode {
     error.print().ok();
-    if error.use_stderr() { ExitCode::Usage } else { ExitCode::Success }
+    if !error.use_stderr() {
+        return ExitCode::Success;
+    }
+    if as_json {
+        let told = error.render().to_string();
+        let message = told.trim_start_matches("error: ").lines().next().unwrap_or_default();
+        Problem::new(ExitCode::Usage, message).help("`--help` lists the options").document();
+    }
+    ExitCode::Usage
 }

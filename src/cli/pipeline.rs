@@ -58,7 +58,8 @@ pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Pipeline, Problem> {
             report(path, bytes, &problems);
             let count = problems.len();
             let noun = if count == 1 { "problem" } else { "problems" };
-            Err(Problem::new(ExitCode::Invalid, format!("{} has {count} {noun}; nothing was started", path.display())))
+            let what = format!("{} has {count} {noun}; nothing was started", path.display());
+            Err(Problem::new(ExitCode::Invalid, what).problems(problem::to_json(&problems)["problems"].clone()))
         }
     }
 }

@@ -103,6 +103,20 @@ impl Reached {
         }
     }
 
+    /// Ends what a dead runner left where the task's worktree is gone.
+    pub(super) fn abandon(&mut self) -> Result<(), Problem> {
+        let state = &self.place.state;
+        let mut desk = Desk {
+            store: self.store.as_mut(),
+            task: self.task.clone(),
+            holder: self.holder.clone(),
+            person: person(),
+            lock: &self.lock,
+            clock: &SystemClock,
+        };
+        desk.abandon(state).map_err(|error| trouble::of_run(&error))
+    }
+
     /// Does something with a runner in the task's own worktree, under the pipeline that it was left with. A runner
     /// that is `stopping` passes that on to whatever still works on the task.
     pub(super) fn with_runner<T>(

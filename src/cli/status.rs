@@ -170,8 +170,9 @@ pub(super) fn run_show(options: &RunShowArgs) -> Result<ExitCode, Problem> {
         let came_to = attempt.decided.as_ref().map_or(String::new(), |decided| {
             format!(", {} -> {}", decided.settlement.as_str(), view::decision(&decided.decision))
         });
+        let instead = if attempt.intent.fallback { format!(" [{}]", attempt.intent.chosen) } else { String::new() };
         output::data(&format!(
-            "  {}  {} (visit {}, attempt {}): {ended}{came_to}",
+            "  {}  {} (visit {}, attempt {}): {ended}{came_to}{instead}",
             attempt.intent.attempt, attempt.intent.stage, attempt.intent.visit, attempt.intent.number
         ));
     }

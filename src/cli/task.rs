@@ -30,7 +30,11 @@ pub(super) fn cancel(options: &TaskArgs) -> Result<ExitCode, Problem> {
 /// is brought to its record.
 fn at_rest(options: &TaskArgs) -> Result<Reached, Problem> {
     let mut reached = Reached::open(options.task.as_deref(), &options.state, options.lock, Driven::StopIt)?;
-    if reached.stored()?.task.state.live_run().is_some() {
+    let task = reached.stored()?.task;
+    if task.state.live_run().is_some() && !task.worktree.exists() {
+        output::talk(&format!("orch: {} is gone: what ran there can no longer be judged", task.worktree.display()));
+        reached.abandon()?;
+    } else if task.state.live_run().is_some() {
         reached.with_runner(true, |runner| {
             runner.bring_to_rest()?;
             Ok(())

@@ -45,6 +45,12 @@ pub(super) fn of_run(error: &RunError) -> Problem {
                 .to_owned()
         }
         RunError::StageGone { .. } => "start at one that it has, with --from STAGE".to_owned(),
+        RunError::Moving => {
+            "find out what writes into it; files that are made while it works belong into .gitignore".to_owned()
+        }
+        RunError::Unproven { stage, .. } => {
+            format!("`orch pipeline run --from {stage}` proves them and asks again; or put the worktree back as it was")
+        }
         RunError::NoTask { .. } => "`orch status` lists the tasks there are".to_owned(),
         RunError::NotNow { .. } => "`orch status` shows where each task stands".to_owned(),
         RunError::NotAsked { .. } => "`orch hold list` says what each task waits for".to_owned(),
@@ -72,16 +78,18 @@ pub(super) fn of_run(error: &RunError) -> Problem {
     };
     let code = match error {
         RunError::LeftHere { .. } | RunError::LockLost { .. } => ExitCode::Locked,
-        RunError::NoTask { .. }
+        RunError::UnknownStage { .. }
+        | RunError::UntilBefore { .. }
+        | RunError::NoTask { .. }
         | RunError::NotNow { .. }
         | RunError::NotAsked { .. }
         | RunError::NeedsAnswer { .. } => ExitCode::Usage,
-        RunError::UnknownStage { .. }
-        | RunError::ReportCommitted { .. }
+        RunError::ReportCommitted { .. }
         | RunError::Prepare { .. }
         | RunError::NotBuilt { .. }
-        | RunError::UntilBefore { .. }
         | RunError::Elsewhere { .. }
+        | RunError::Moving
+        | RunError::Unproven { .. }
         | RunError::PipelineChanged { .. }
         | RunError::PipelineEdited { .. }
         | RunError::StageGone { .. }

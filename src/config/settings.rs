@@ -130,7 +130,7 @@ pub enum Choice<'s> {
 pub struct Settings {
     read: BTreeMap<String, Value>,
     /// Switches of the pipeline.
-    declared: BTreeSet<SwitchName>,
+    pub(super) declared: BTreeSet<SwitchName>,
     flags: Flags,
     unknown: Vec<String>,
 }

@@ -32,18 +32,21 @@ impl Settings {
 
     /// Warnings that need no pipeline: unknown variables, and settings that nothing reads yet.
     pub fn general_warnings(&self) -> Vec<String> {
+        // A stage may have a switch of this name: then it is read.
+        let own = |name: &str| self.declared.iter().any(|switch| Part::ALL.iter().any(|part| part.of(switch) == name));
         let idle = TABLE.iter().filter(|row| row.reader == Reader::NotYet && self.value(row.name).is_some());
+        let idle = idle.filter(|row| !own(row.name));
         let idle = idle.map(|row| format!("{} is set and has no effect: nothing reads it yet", row.name));
         self.unknown().iter().cloned().chain(idle).collect()
     }
 
     /// A stage that a known switch was meant for, by its producer, and that names no switch.
     fn ungoverned(&self, stage: &Stage, repository: &str) -> Option<String> {
-        if stage.switch.is_some() {
-            return None;
-        }
         let kind = stage.producer.kind();
         let switch = SwitchName::new(switch_of(kind)?).ok()?;
+        if stage.switch.as_ref() == Some(&switch) {
+            return None;
+        }
         let without = format!(
             "stage `{}` runs a {} and has no `switch: {switch}` in the pipeline file",
             stage.name,

@@ -65,7 +65,7 @@ pub enum QuickEnd {
 #[derive(Debug, thiserror::Error)]
 pub enum QuickError {
     /// It did not start.
-    #[error("start {}", .0.subject)]
+    #[error("start {}{}", .0.subject, cause(.0))]
     Start(SpawnFailure),
     /// It took too long and was killed.
     #[error("{program} took longer than {limit:?}")]
@@ -93,6 +93,11 @@ pub enum QuickError {
         /// Why.
         source: io::Error,
     },
+}
+
+/// Why a start failed, where a system call said so.
+fn cause(failure: &SpawnFailure) -> String {
+    failure.errno.map(|errno| format!(": {}", Errno::from_raw_os_error(errno))).unwrap_or_default()
 }
 
 /// Runs a short command to its end, with `/dev/null` as its input.

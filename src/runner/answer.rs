@@ -16,8 +16,9 @@ use crate::workspace::artifact::take_away;
 
 use super::drive::{Runner, find};
 use super::error::RunError;
-use super::judge::{Published, publish_and_read, unpublished};
+use super::judge::{Published, publish_and_read};
 use super::ledger::Ledger;
+use super::reuse::Inputs;
 
 /// What an answer came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +47,11 @@ impl Runner<'_> {
         let stage = find(pipeline, held.as_str())?;
         let tree = self.snapshot(pipeline, None)?;
         let commit = self.worktree.read_head(self.git)?.commit.to_string();
+        // A person's word stands for no test: what comes before must have passed on this very tree.
+        let inputs = Inputs { pipeline: pipeline.digest(), commit: &commit, tree: tree.digest() };
+        if let Some(unproven) = self.unproven(stage, inputs)? {
+            return Err(RunError::Unproven { stage: stage.name.clone(), unproven: unproven.name.clone() });
+        }
         let (run, attempt) = (RunId::new(self.clock.id()), AttemptId::new(self.clock.id()));
         ledger.pin(PinnedPipeline::of(self.pipeline_text.to_vec()));
         let start = self.run_start(run, stage, commit)?;
@@ -153,9 +159,10 @@ impl Runner<'_> {
             source: PrepareError::Artifact(source),
         })?;
         self.tell_taken(&taken);
-        Ok(match publish_and_read(root, &path, &stage.gate, &document) {
-            Ok((answer, published)) => (settle(evidence, Some(outcome), answer), published),
-            Err(error) => (unpublished(&error), None),
-        })
+        // Where it cannot be written down nothing was answered: the hold stays as it is.
+        let (answer, published) = publish_and_read(root, &path, &stage.gate, &document).map_err(|source| {
+            RunError::Prepare { stage: stage.name.clone(), source: PrepareError::Artifact(source) }
+        })?;
+        Ok((settle(evidence, Some(outcome), answer), published))
     }
 }

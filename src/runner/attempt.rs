@@ -5,6 +5,7 @@ use std::path::Path;
 use jiff::Timestamp;
 
 use crate::domain::evidence::{Canceller, Exit, ExitRecord, SpawnFailure};
+use crate::domain::id::{AttemptId, Nonce};
 use crate::domain::plan::AttemptPlan;
 use crate::exec::{Begun, Ending, ExecError, Launch, Loss, NotStarted, Progress, Supervisor};
 
@@ -74,13 +75,24 @@ pub(super) fn never_started(
 
 /// The record of an attempt whose end nobody saw; its time runs until that was found.
 pub(super) fn lost(plan: &AttemptPlan, loss: Loss, started_at: Timestamp, found_at: Timestamp) -> ExitRecord {
+    lost_of(plan.key.attempt, plan.nonce, loss, started_at, found_at)
+}
+
+/// The same where only the attempt's names are known.
+pub(super) fn lost_of(
+    attempt: AttemptId,
+    nonce: Nonce,
+    loss: Loss,
+    started_at: Timestamp,
+    found_at: Timestamp,
+) -> ExitRecord {
     ExitRecord {
         began: loss.begun != Begun::No,
         stdout: loss.stdout,
         stderr: loss.stderr,
         leaked: loss.swept.killed,
         survivors: loss.swept.survivors,
-        ..record(plan, Exit::Lost { reason: loss.reason }, started_at, found_at)
+        ..ExitRecord::without_process(attempt, nonce, Exit::Lost { reason: loss.reason }, started_at, found_at)
     }
 }
 

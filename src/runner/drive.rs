@@ -39,6 +39,9 @@ use super::watch::Watch;
 /// Runs whose verdicts are looked at for reuse.
 pub(super) const RUNS_LOOKED_AT: u32 = 50;
 
+/// How often a run begins anew because the tree changed under it.
+const MOVES_MAX: u32 = 5;
+
 /// What is asked of a run.
 #[derive(Debug, Clone, Default)]
 pub struct Wanted {
@@ -84,6 +87,25 @@ pub enum Driven {
         state: TaskState,
         /// What its probe found, where it was tried.
         found: Option<String>,
+    },
+}
+
+/// How the stages of a run ended.
+enum Closed {
+    /// The run closed so.
+    As(RunEnd),
+    /// The run closed because its tree is another; the task goes on with a new one.
+    Moved,
+}
+
+/// What one try at driving a task came to.
+enum Once {
+    /// This.
+    Driven(Driven),
+    /// The tree changed under it.
+    Moved {
+        /// What is left of the time that may be waited.
+        may_wait: Duration,
     },
 }
 
@@ -158,6 +180,23 @@ impl Runner<'_> {
     /// [`RunError`] where orch itself cannot do its work. What is recorded by then stays; the next run goes on
     /// from there.
     pub fn drive(&mut self, wanted: &Wanted) -> Result<Driven, RunError> {
+        let mut wanted = wanted.clone();
+        for _ in 0..MOVES_MAX {
+            match self.drive_once(&wanted)? {
+                Once::Driven(driven) => return Ok(driven),
+                Once::Moved { may_wait } => {
+                    (self.notify)(Notice::Warning(
+                        "the worktree changed while the run was under way; starting where its verdicts still stand"
+                            .to_owned(),
+                    ));
+                    wanted = Wanted { from: None, max_wait: may_wait, ..wanted };
+                }
+            }
+        }
+        Err(RunError::Moving)
+    }
+
+    fn drive_once(&mut self, wanted: &Wanted) -> Result<Once, RunError> {
         for name in wanted.from.iter().chain(&wanted.until) {
             find(self.pipeline, name.as_str())?;
         }
@@ -165,10 +204,10 @@ impl Runner<'_> {
         if let Some(driven) = self.recover(&mut ledger)?
             && wanted.from.is_none()
         {
-            return Ok(driven);
+            return Ok(Once::Driven(driven));
         }
         if let Some(stays) = self.take_up(&mut ledger, wanted)? {
-            return Ok(stays);
+            return Ok(Once::Driven(stays));
         }
         let head = self.worktree.read_head(self.git)?;
         let commit = head.commit.to_string();
@@ -180,14 +219,14 @@ impl Runner<'_> {
             let Some(TaskState::Done { run, .. }) = ledger.task().map(|task| task.state.clone()) else {
                 return Err(RunError::Pinned("a done task without its run".to_owned()));
             };
-            return Ok(Driven::DoneAlready { run });
+            return Ok(Once::Driven(Driven::DoneAlready { run }));
         };
         if let (None, Some(until), Some(task)) = (&wanted.from, &wanted.until, ledger.task())
             && reuse::way_to(self.pipeline, &stage.name)
                 .is_some_and(|way| way.iter().any(|passed| passed.name == *until))
             && let Some(run) = self.last_run(&task.name.clone())?
         {
-            return Ok(Driven::PassedAlready { until: until.clone(), run });
+            return Ok(Once::Driven(Driven::PassedAlready { until: until.clone(), run }));
         }
         self.check_way(&stage, wanted, &tree)?;
 
@@ -217,10 +256,13 @@ impl Runner<'_> {
         {
             tracing::debug!(%error, "the tree's cache was not kept");
         }
-        let end = end?;
+        let end = match end? {
+            Closed::As(end) => end,
+            Closed::Moved => return Ok(Once::Moved { may_wait: course.may_wait }),
+        };
         let state = ledger.task().map(|task| task.state.clone());
         let Some(state) = state else { return Err(RunError::Pinned("the task is gone".to_owned())) };
-        Ok(Driven::Ran { run, end, state })
+        Ok(Once::Driven(Driven::Ran { run, end, state }))
     }
 
     /// What a run that starts now is bound to.
@@ -259,7 +301,7 @@ impl Runner<'_> {
         course: &mut Course,
         bench: &mut Bench,
         wanted: &Wanted,
-    ) -> Result<RunEnd, RunError> {
+    ) -> Result<Closed, RunError> {
         loop {
             let state = ledger.task().map(|task| task.state.clone());
             let (stage, visit, number) = match state {
@@ -268,14 +310,16 @@ impl Runner<'_> {
                     bench.close();
                     match self.wait(ledger, course, &stage, number, &deferral)? {
                         Waited::Due => continue,
-                        Waited::TooLong => return self.close(ledger, course, RunEnd::Held),
-                        Waited::Stopped => return self.close(ledger, course, RunEnd::Interrupted),
+                        Waited::TooLong => return self.close(ledger, course, RunEnd::Held).map(Closed::As),
+                        Waited::Stopped => return self.close(ledger, course, RunEnd::Interrupted).map(Closed::As),
                     }
                 }
-                Some(TaskState::Held { .. }) => return self.close(ledger, course, RunEnd::Held),
-                Some(TaskState::Done { .. }) => return self.close(ledger, course, RunEnd::Done),
-                Some(TaskState::Failed { .. }) => return self.close(ledger, course, RunEnd::Failed),
-                Some(TaskState::Cancelled { .. }) => return self.close(ledger, course, RunEnd::Cancelled),
+                Some(TaskState::Held { .. }) => return self.close(ledger, course, RunEnd::Held).map(Closed::As),
+                Some(TaskState::Done { .. }) => return self.close(ledger, course, RunEnd::Done).map(Closed::As),
+                Some(TaskState::Failed { .. }) => return self.close(ledger, course, RunEnd::Failed).map(Closed::As),
+                Some(TaskState::Cancelled { .. }) => {
+                    return self.close(ledger, course, RunEnd::Cancelled).map(Closed::As);
+                }
                 Some(
                     TaskState::Queued { .. }
                     | TaskState::Running { .. }
@@ -287,7 +331,7 @@ impl Runner<'_> {
                 }
             };
             if (self.stopping)() {
-                return self.close(ledger, course, RunEnd::Interrupted);
+                return self.close(ledger, course, RunEnd::Interrupted).map(Closed::As);
             }
             let pipeline = self.pipeline;
             let stage = find(pipeline, stage.as_str())?;
@@ -316,11 +360,14 @@ impl Runner<'_> {
                 visit,
                 number,
             };
-            let decision = self.attempt(ledger, course, bench, (stage, chosen), key)?;
+            let Some(decision) = self.attempt(ledger, course, bench, (stage, chosen), key)? else {
+                self.close(ledger, course, RunEnd::Interrupted)?;
+                return Ok(Closed::Moved);
+            };
             match decision {
-                Decision::Interrupt => return self.close(ledger, course, RunEnd::Interrupted),
+                Decision::Interrupt => return self.close(ledger, course, RunEnd::Interrupted).map(Closed::As),
                 Decision::Advance(_) if wanted.until.as_ref() == Some(&stage.name) => {
-                    return self.close(ledger, course, RunEnd::Done);
+                    return self.close(ledger, course, RunEnd::Done).map(Closed::As);
                 }
                 Decision::Advance(_)
                 | Decision::Rollback { .. }
@@ -332,7 +379,9 @@ impl Runner<'_> {
         }
     }
 
-    /// Runs one attempt to its decision. Its end and its decision are stored with the next commit.
+    /// Runs one attempt to its decision. Its end and its decision are stored with the next commit. `None`, and
+    /// nothing is started, where the tree is no longer the one that the stage before left: while the run waited, or
+    /// in between, somebody changed it.
     fn attempt(
         &mut self,
         ledger: &mut Ledger,
@@ -340,7 +389,7 @@ impl Runner<'_> {
         bench: &mut Bench,
         (stage, chosen): (&Stage, Chosen<'_>),
         key: AttemptKey,
-    ) -> Result<Decision, RunError> {
+    ) -> Result<Option<Decision>, RunError> {
         let attempt = key.attempt;
         let plan = self.plan_of(stage, chosen.producer, key, course)?;
         if chosen.fallback {
@@ -355,6 +404,9 @@ impl Runner<'_> {
                 .map_err(|source| RunError::Prepare { stage: stage.name.clone(), source })?;
         self.tell_taken(&taken);
         let before = self.snapshot(self.pipeline, Some(&course.tree))?;
+        if (before.digest(), &before.head().commit) != (course.tree.digest(), &course.tree.head().commit) {
+            return Ok(None);
+        }
         let intent = Intent {
             run: course.run,
             attempt,
@@ -413,7 +465,7 @@ impl Runner<'_> {
         };
         let judged = judge(scene, Some(tree));
         course.published.extend(judged.artifact.as_ref().map(|(artifact, _)| (artifact.path.clone(), artifact.digest)));
-        self.settle(ledger, self.pipeline, scene, &intent, judged)
+        self.settle(ledger, self.pipeline, scene, &intent, judged).map(Some)
     }
 
     /// Records an attempt's end and decision in the ledger.

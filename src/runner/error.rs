@@ -98,6 +98,19 @@ pub enum RunError {
         /// Names that are like it.
         nearest: String,
     },
+    /// The tree is another each time a stage is to start.
+    #[error("start a stage: the worktree keeps changing between the stages")]
+    Moving,
+    /// An approval would bless a tree that the stages before it have not seen.
+    #[error(
+        "take an answer at `{stage}`: `{unproven}` before it has no pass for the commit and the tree that are there now"
+    )]
+    Unproven {
+        /// The approval's stage.
+        stage: StageName,
+        /// The first stage whose verdict does not stand.
+        unproven: StageName,
+    },
     /// There is no such task.
     #[error("find task `{task}`")]
     NoTask {

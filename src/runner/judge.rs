@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::classify::{classify, classify_suite};
 use crate::domain::artifact::Excerpt;
 use crate::domain::decision::{Fault, Settlement};
-use crate::domain::evidence::{Evidence, Exit, ExitRecord, OutputFacts, TreeFacts};
+use crate::domain::evidence::{Canceller, Evidence, Exit, ExitRecord, OutputFacts, TreeFacts};
 use crate::domain::id::{Digest, RelPath};
 use crate::domain::outcome::{Conclusion, Outcome, Proof, Reason, Rule, Ruling};
 use crate::domain::pipeline::{Gate, Producer, Smoke, Stage};
@@ -75,6 +75,22 @@ pub(super) fn judge(scene: Scene<'_>, tree: Option<TreeFacts>) -> Judged {
     };
     let settlement = settle(&evidence, outcome.as_ref(), GateAnswer::NoGate);
     Judged { evidence, outcome, settlement, artifact: None, moved: Taken::Nothing }
+}
+
+/// What an attempt comes to that was intended and never launched: nothing, as one that was stopped. It is no fault of
+/// anything, and costs nothing.
+pub(super) fn never_launched(scene: Scene<'_>, tree: TreeFacts) -> Judged {
+    let evidence = Evidence {
+        exit: scene.record.exit.clone(),
+        declared: scene.plan.declared.clone(),
+        output: OutputFacts::default(),
+        reports: Vec::new(),
+        smoke: Vec::new(),
+        control: None,
+        tree: Some(tree),
+    };
+    let settlement = Settlement::Cancelled(Canceller::Shutdown);
+    Judged { evidence, outcome: None, settlement, artifact: None, moved: Taken::Nothing }
 }
 
 fn internal(detail: String) -> Outcome {
@@ -178,7 +194,7 @@ fn document(scene: Scene<'_>, evidence: &Evidence, outcome: Option<&Outcome>, ta
 }
 
 /// An artifact that cannot be written is no fault of the code.
-pub(super) fn unpublished(error: &ArtifactError) -> Settlement {
+fn unpublished(error: &ArtifactError) -> Settlement {
     let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
     let detail = format!("could not {error}{cause}");
     if error.is_not_a_file() {

@@ -8,6 +8,7 @@
 //! intent of the next are one commit. Whatever breaks here becomes a recorded outcome with a reason (row B9); the
 //! only errors that leave this floor are those that keep orch itself from its work.
 
+mod abandon;
 mod answer;
 mod attempt;
 mod choice;

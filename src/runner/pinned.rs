@@ -1,8 +1,11 @@
 //! The pipeline file that a run is pinned to: whether it still is what was read.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
 
 use crate::domain::id::Digest;
+use crate::spec::TEXT_BYTES_MAX;
 
 /// The file a pipeline was read from.
 #[derive(Debug)]
@@ -33,7 +36,7 @@ impl PipelineFile {
         if now.is_some() && now == self.seen {
             return false;
         }
-        let same = std::fs::read(&self.path).is_ok_and(|bytes| Digest::of(&bytes) == self.digest);
+        let same = now.is_some() && read(&self.path).is_some_and(|bytes| Digest::of(&bytes) == self.digest);
         if same {
             self.seen = now;
         }
@@ -41,8 +44,23 @@ impl PipelineFile {
     }
 }
 
+/// Reads a plain file of a lawful size. Whoever put a FIFO or an endless device in its place changed it, and must not
+/// make the runner wait.
+fn read(path: &Path) -> Option<Vec<u8>> {
+    use std::io::Read as _;
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = std::fs::File::from(rustix::fs::open(path, flags, Mode::empty()).ok()?);
+    if !file.metadata().ok()?.is_file() {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    let most = u64::try_from(TEXT_BYTES_MAX).unwrap_or(u64::MAX).saturating_add(1);
+    file.take(most).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
+}
+
 impl Shape {
-    fn of(path: &std::path::Path) -> Option<Self> {
+    fn of(path: &Path) -> Option<Self> {
         use std::os::unix::fs::MetadataExt as _;
         let found = std::fs::metadata(path).ok()?;
         Some(Self {

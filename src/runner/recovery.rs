@@ -15,7 +15,7 @@ use crate::store::{AttemptRecord, RunFilter};
 use super::attempt::lost;
 use super::drive::{Course, Driven, RUNS_LOOKED_AT, Runner, find};
 use super::error::{RunError, chain};
-use super::judge::{Scene, judge};
+use super::judge::{Scene, judge, never_launched};
 use super::ledger::Ledger;
 use super::notice::Notice;
 
@@ -52,10 +52,9 @@ impl Runner<'_> {
             | TaskState::Cancelled { .. } => None,
         };
         (self.notify)(Notice::Warning(format!("run {run} was left by its runner; going on from what it recorded")));
-        let record = match running {
-            Some((attempt, phase)) => Some(self.recover_attempt(ledger, run, attempt, phase)?),
-            None => None,
-        };
+        if let Some((attempt, phase)) = running {
+            self.recover_attempt(ledger, run, attempt, phase)?;
+        }
         let end = match ledger.task().map(|task| &task.state) {
             Some(TaskState::Held { .. }) => RunEnd::Held,
             Some(TaskState::Done { .. }) => RunEnd::Done,
@@ -73,12 +72,10 @@ impl Runner<'_> {
         };
         ledger.apply(Event::RunClosed { run, end, at: self.clock.now() })?;
         self.commit(ledger, None)?;
-        // What was never started left nothing to look at, so that the task can simply go on; so it does where
-        // its stage passed or was stopped.
-        let started = record.is_none_or(|record| record.exit != Exit::Lost { reason: LostReason::NeverStarted });
+        // The task simply goes on where its stage passed, was stopped, or was never started.
         let ended = matches!(end, RunEnd::Held | RunEnd::Failed) || (self.stopping)();
         let state = ledger.task().map(|task| task.state.clone());
-        Ok(state.filter(|_| started && ended).map(|state| Driven::Ran { run, end, state }))
+        Ok(state.filter(|_| ended).map(|state| Driven::Ran { run, end, state }))
     }
 
     /// Brings what a dead runner left to its record and closes its run.
@@ -116,7 +113,7 @@ impl Runner<'_> {
         run: RunId,
         attempt: AttemptId,
         phase: AttemptPhase,
-    ) -> Result<ExitRecord, RunError> {
+    ) -> Result<(), RunError> {
         let gone = |what: &str| RunError::Pinned(what.to_owned());
         let stored = self.store.attempt(attempt)?.ok_or_else(|| gone("its attempt is not in the store"))?;
         let start = self.store.run(run)?.ok_or_else(|| gone("it is not in the store"))?.start;
@@ -167,9 +164,13 @@ impl Runner<'_> {
             moved_dir: &self.state.moved_dir(run, attempt),
         };
         self.fence()?;
-        let judged = judge(scene, Some(tree));
+        let judged = if record.exit == (Exit::Lost { reason: LostReason::NeverStarted }) {
+            never_launched(scene, tree)
+        } else {
+            judge(scene, Some(tree))
+        };
         self.settle(ledger, &pinned, scene, &stored.intent, judged)?;
-        Ok(record)
+        Ok(())
     }
 
     /// How an attempt ended whose runner died; waits for a supervisor that still works on it. A request to stop is

@@ -103,14 +103,22 @@ impl Runner<'_> {
     where
         Self: 'p,
     {
-        let way = reuse::way_to(self.pipeline, &stage.name).unwrap_or_default();
-        let passes = self.passes(inputs)?;
-        let Some(earlier) = reuse::first_unproven(&way, &passes, inputs) else { return Ok(stage) };
+        let Some(earlier) = self.unproven(stage, inputs)? else { return Ok(stage) };
         (self.notify)(Notice::Warning(format!(
             "starting at `{}`: it comes before `{}` and has no pass for this commit, tree and pipeline",
             earlier.name, stage.name
         )));
         Ok(earlier)
+    }
+
+    /// The first stage on the way to one whose verdict does not stand for these inputs.
+    pub(super) fn unproven<'p>(&self, stage: &Stage, inputs: Inputs<'_>) -> Result<Option<&'p Stage>, RunError>
+    where
+        Self: 'p,
+    {
+        let way = reuse::way_to(self.pipeline, &stage.name).unwrap_or_default();
+        let passes = self.passes(inputs)?;
+        Ok(reuse::first_unproven(&way, &passes, inputs))
     }
 
     /// The passes that stand for a commit and a pipeline, oldest runs first.

@@ -97,3 +97,41 @@ fn a_hostile_reason_stays_text() {
     assert!(!text.contains('\u{1b}') && !text.lines().skip(3).any(|line| line == "---"), "{text}");
     shop.run().exits(0);
 }
+
+/// An approval that ends the pipeline must not bless a tree that no stage before it saw.
+#[test]
+fn an_answer_for_another_tree_than_was_proven_is_refused() {
+    let pipeline = "version: 1\nname: shop\nartifacts: docs/work-items/{task}\nstages:\n  testing:\n    producer:\n      \
+                    test-runner: { command: [sh, suite.sh] }\n    artifact: 13-test-report.md\n    gate: tests-passed\n    \
+                    infra: { retries: 0 }\n    transitions: { pass: release, fail: hold }\n  release:\n    producer:\n      approval: {}\n    \
+                    artifact: 14-approval.md\n    gate: approved\n    transitions: { pass: done, fail: failed }\n";
+    for committed in [false, true] {
+        let shop = Shop::new(pipeline, &[("suite.sh", &format!("{NOTES}{PASSES}"))]);
+        shop.run().exits(10).says("(approval)");
+        shop.write("suite.sh", &format!("{NOTES}exit 1\n"));
+        if committed {
+            shop.commit("broken");
+        }
+        shop.orch("hold release --approve --reason yes")
+            .run()
+            .refused(3, "`testing` before it has no pass")
+            .talks("orch pipeline run --from release");
+        assert!(!shop.has(ARTIFACT));
+        shop.run().exits(10).says("(approval)");
+        shop.orch("pipeline run --from release").run().exits(75).talks("starting at `testing`");
+    }
+}
+
+/// What cannot be written down was not answered.
+#[test]
+fn an_answer_that_cannot_be_written_leaves_the_hold() {
+    let pipeline = "version: 1\nname: shop\nartifacts: out/{task}\nstages:\n  release:\n    producer:\n      \
+                    approval: {}\n    artifact: 14-approval.md\n    gate: approved\n    \
+                    transitions: { pass: done, fail: failed }\n";
+    let shop = Shop::new(pipeline, &[(".gitignore", "/out\n")]);
+    shop.run().exits(10).says("(approval)");
+    // Ignored, so that the tree stays the one that was asked about.
+    shop.write("out", "a file in the folder's place\n");
+    shop.orch("hold release --approve --reason yes").run().refused(3, "out/main");
+    shop.run().exits(10).says("(approval)").says("nothing was started");
+}

@@ -149,7 +149,7 @@ fn a_run_that_is_stopped_or_cannot_begin_leaves_a_report_too() {
     let shop = Shop::new(&Testing::new().text(), &[("suite.sh", WAITS)]);
     let (mut said, _go) = shop.said_and_go();
     let emit = |name: &str| format!("--emit={name}={}", shop.scratch(name).display());
-    fs::write(shop.scratch("junit"), "of an earlier run").unwrap();
+    fs::write(shop.scratch("junit"), "<testsuites name=\"an earlier run\"/>").unwrap();
     let going = shop.orch("pipeline run").arg(emit("junit")).arg(emit("json")).start();
     said.next();
     assert!(!shop.scratch("junit").exists(), "an old report stands there while the run goes on");
@@ -163,7 +163,7 @@ fn a_run_that_is_stopped_or_cannot_begin_leaves_a_report_too() {
         .arg(emit("json"))
         .arg("--emit=github")
         .run()
-        .refused(3, "nope");
+        .refused(2, "nope");
     let junit = fs::read_to_string(shop.scratch("junit")).unwrap();
     assert!(junit.contains("<error message=") && junit.contains("nope"), "{junit}");
     let document: serde_json::Value = serde_json::from_slice(&fs::read(shop.scratch("json")).unwrap()).unwrap();
@@ -187,9 +187,16 @@ fn what_cannot_be_written_is_said_before_anything_starts() {
             for word in ["--"].into_iter().chain(rest.split_whitespace()).filter(|_| !rest.is_empty()) {
                 call = call.arg(word);
             }
-            call.run().refused(2, part);
+            call.run().exits(2).talks("error: ").talks(part).talks("help: ");
         }
     };
+    for kept in ["suite.sh", "pipelines/shop.yaml", ".git/HEAD", ".git/config"] {
+        let before = shop.read(kept);
+        for format in ["junit", "markdown", "json", "gitlab"] {
+            check(&format!("{format}={kept}"), "is no such report");
+        }
+        assert_eq!(shop.read(kept), before);
+    }
     check("xml=a", "there is no such format");
     check("junit", "written to a file");
     check("junit=", "name is missing");

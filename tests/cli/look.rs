@@ -151,6 +151,33 @@ fn every_document_has_a_version() {
 }
 
 #[test]
+fn an_error_is_a_document_too() {
+    let shop = Shop::running(PASSES);
+    for (words, code, error) in [
+        ("status --json --worktree /nowhere", 3, "invalid"),
+        ("run show --json", 2, "usage"),
+        ("hold release --json nobody", 2, "usage"),
+        ("pipeline run --json --from shipping", 2, "usage"),
+        ("pipeline run --json --pipeline pipelines/none.yaml", 3, "invalid"),
+        ("pipeline run --json --sideways", 2, "usage"),
+        ("task cancel --json", 2, "usage"),
+    ] {
+        let told = shop.orch(words).run().exits(code).talks("error: ").json();
+        assert_eq!(
+            (&told["version"], &told["error"], &told["exit_code"]),
+            (&1.into(), &error.into(), &code.into()),
+            "{words}"
+        );
+        assert!(told["message"].as_str().is_some_and(|message| !message.is_empty()), "{words}: {told}");
+    }
+    // A malformed pipeline and a malformed setting are told at once.
+    shop.write("pipelines/shop.yaml", "version: 1\nstage: {}\n");
+    let told = shop.orch("pipeline run --json").env("ORCH_TEST_RUNNER_ENABLED", "maybe").run().exits(3).json();
+    assert!(told["problems"][0]["line"].is_number(), "{told}");
+    assert_eq!(told["also"][0]["problems"][0]["name"], "ORCH_TEST_RUNNER_ENABLED", "{told}");
+}
+
+#[test]
 fn the_document_of_a_run_says_what_the_exit_code_says() {
     let shop = held();
     let run = shop.orch("pipeline run --json").run().exits(10).json();

@@ -242,6 +242,55 @@ fn cancel_brings_what_a_dead_runner_left_to_its_end() {
     assert_eq!((&run["end"], &run["state"]), (&"interrupted".into(), &"cancelled".into()));
 }
 
+/// What cannot be judged any more is still recorded, and the task can be ended.
+#[test]
+fn cancel_needs_no_worktree() {
+    for killed in [true, false] {
+        let shop = Shop::running(&format!("{NOTES}{WAITS}{PASSES}"));
+        let (mut said, _go) = shop.said_and_go();
+        let other = shop.scratch("other");
+        shop.git(&["worktree", "add", "-q", "-b", "feature", other.to_str().unwrap()]);
+        let going = shop.orch("pipeline run").cwd(&other).start();
+        let suite = said.pid();
+        if killed {
+            going.kill();
+            std::fs::remove_dir_all(&other).unwrap();
+            shop.orch("task cancel feature").run().exits(0).says("feature: cancelled").talks("is gone");
+        } else {
+            std::fs::remove_dir_all(&other).unwrap();
+            shop.orch("task cancel feature").run().exits(0).says("feature: cancelled").talks("is gone");
+            going.end();
+        }
+        assert!(!crate::support::lives(suite), "nothing of it lives");
+        let run = shop.orch("run show --json").run().exits(0).json();
+        assert_eq!((&run["end"], &run["state"]), (&"interrupted".into(), &"cancelled".into()));
+        assert_eq!(run["attempts"][0]["settlement"], "cancelled");
+        shop.orch("verify").run().exits(0);
+    }
+}
+
+#[test]
+fn a_stopped_runner_hears_a_cancel() {
+    let shop = Shop::running(&format!("{NOTES}{WAITS}{PASSES}"));
+    let (mut said, _go) = shop.said_and_go();
+    let going = shop.orch("pipeline run").start();
+    said.pid();
+    going.signal(Signal::STOP);
+    shop.orch("task cancel").run().exits(0).says("main: cancelled");
+    going.end().exits(143);
+}
+
+#[test]
+fn a_pipeline_file_that_becomes_a_fifo_stops_nobody() {
+    let shop = Shop::new(
+        CHECK_THEN_TESTING,
+        &[("check.sh", "rm SCRATCH/live.yaml\nmkfifo SCRATCH/live.yaml\n"), ("suite.sh", PASSES)],
+    );
+    let outside = shop.scratch("live.yaml");
+    std::fs::write(&outside, CHECK_THEN_TESTING).unwrap();
+    shop.orch("pipeline run --pipeline").arg(&outside).run().exits(3).talks("changed while the run was under way");
+}
+
 #[test]
 fn a_pipeline_that_was_changed_is_refused_until_it_is_accepted() {
     let shop = Shop::new(CHECK_THEN_TESTING, &[("check.sh", NOTES), ("suite.sh", &format!("{NOTES}{PASSES}"))]);
@@ -274,6 +323,23 @@ fn a_pipeline_that_is_changed_under_a_run_stops_it_at_the_next_stage() {
     go.say("go");
     // `true` is no suite: exit 0 alone proves nothing.
     going.end().held(78, "no-evidence");
+}
+
+/// A verdict of an earlier stage does not stand for what somebody wrote while the run waited.
+#[test]
+fn a_tree_that_changes_during_a_wait_is_proven_anew() {
+    for committed in [false, true] {
+        let pipeline = CHECK_THEN_TESTING.replace("infra: { retries: 0 }", "infra: { retries: 100, backoff: 2s..2s }");
+        let shop = Shop::new(&pipeline, &[("check.sh", NOTES), ("suite.sh", &format!("{NOTES}{NEEDS_NET}{PASSES}"))]);
+        let going = shop.orch("pipeline run").start();
+        shop.until("run show", "retry 1 of 100");
+        shop.write("check.sh", &format!("{NOTES}exit 1\n"));
+        if committed {
+            shop.commit("broken");
+        }
+        std::fs::write(shop.scratch("net"), "").unwrap();
+        going.end().exits(1).talks("the worktree changed while the run was under way").says("FAILED at check");
+    }
 }
 
 #[test]

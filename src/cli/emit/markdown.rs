@@ -5,9 +5,12 @@ use super::told::{Case, Told};
 /// Most rows of the table; a step summary may have 1 MiB.
 const ROWS_MAX: usize = 500;
 
+/// How a report begins.
+pub(super) const HEAD: &str = "### orch:";
+
 /// Writes the report.
 pub(super) fn render(told: &Told) -> String {
-    let mut lines = vec![format!("### orch: {}", plain(&told.heading)), String::new()];
+    let mut lines = vec![format!("{HEAD} {}", plain(&told.heading)), String::new()];
     if !told.facts.is_empty() {
         let facts: Vec<String> = told.facts.iter().map(|(name, value)| format!("{name} {}", plain(value))).collect();
         lines.extend([format!("pipeline {}, {}", plain(&told.pipeline), facts.join(", ")), String::new()]);

@@ -51,6 +51,31 @@ impl Wish {
     }
 }
 
+/// Most bytes of an older report that are looked at.
+const OLDER_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// Whether what stands at a report's place is nothing, empty, or an older report of that kind.
+fn may_go(wish: &Wish, path: &Path) -> bool {
+    use std::io::Read as _;
+    let mut text = String::new();
+    match std::fs::File::open(path).and_then(|file| file.take(OLDER_BYTES_MAX).read_to_string(&mut text)) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return true,
+        Err(_) => return false,
+        Ok(_) => {}
+    }
+    let text = text.trim();
+    text.is_empty()
+        || match wish {
+            Wish::Junit(_) | Wish::Gitlab(_) => {
+                (text.starts_with("<?xml") || text.starts_with("<testsuite")) && text.contains("<testsuite")
+            }
+            Wish::Markdown(_) => text.starts_with(markdown::HEAD),
+            Wish::Json(_) => serde_json::from_str::<serde_json::Value>(text)
+                .is_ok_and(|document| document["version"] == 1 && document.is_object()),
+            Wish::Github { .. } | Wish::MarkdownOut => false,
+        }
+}
+
 /// Who has stdout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stdout {
@@ -89,8 +114,13 @@ impl Emits {
     }
 
     /// Takes the reports of an earlier run away: none of them may answer for this one.
+    /// What is no report is no file that orch may remove: a mistyped name must not cost a suite or a store.
     pub(super) fn clear(&self) -> Result<(), Problem> {
-        for path in self.files() {
+        for (wish, path) in self.0.iter().filter_map(|wish| Some((wish, wish.file()?))) {
+            if !may_go(wish, path) {
+                return Err(usage(format!("--emit: {} is there, and is no such report", path.display()))
+                    .help("name another file; a report may only take the place of an older one"));
+            }
             match std::fs::remove_file(path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     return Err(usage(format!("--emit: could not remove the old {}: {error}", path.display()))
