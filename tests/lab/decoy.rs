@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 use std::process::Child;
+use std::time::Duration;
 
 use crate::support::{Shop, command, lives};
+use crate::yard::Watched;
 
-const SCRIPT: &str = "trap 'echo signalled >> \"$0\"' TERM INT HUP QUIT USR1 USR2 CONT\necho > \"$1\"\nwhile :; do read word < \"$2\"; done\n";
+const SCRIPT: &str = "trap 'echo signalled >> \"$0\"' TERM INT HUP QUIT USR1 USR2 CONT\necho > \"$1\"\nwhile :; do { read word < \"$2\"; } 2>/dev/null; done\n";
 
 /// The decoy; it ends with its owner.
 #[derive(Debug)]
@@ -35,12 +37,25 @@ impl Decoy {
         Self { child, notes }
     }
 
+    pub(crate) fn pid(&self) -> i32 {
+        i32::try_from(self.child.id()).unwrap()
+    }
+
+    /// What becomes of it soon; a signal takes its time.
+    pub(crate) fn harmed_within_a_minute(&self) -> Option<String> {
+        let handle = Watched::of(self.pid())?;
+        (0..60_000).find_map(|_| {
+            handle.is_gone_within(Duration::from_millis(1));
+            self.harmed()
+        })
+    }
+
     /// What became of it, where it is not well.
     pub(crate) fn harmed(&self) -> Option<String> {
-        if !lives(i32::try_from(self.child.id()).unwrap()) {
-            return Some("a decoy process was killed".to_owned());
+        if self.notes.exists() {
+            return Some("a decoy process was signalled".to_owned());
         }
-        self.notes.exists().then(|| "a decoy process was signalled".to_owned())
+        (!lives(self.pid())).then(|| "a decoy process was killed".to_owned())
     }
 }
 

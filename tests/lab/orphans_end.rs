@@ -20,7 +20,7 @@ const ENDS: [(&str, i32, &str); 4] =
 
 #[test]
 fn stages_that_end_alone() {
-    let wanted = Size::wanted().of(24, 1_000);
+    let wanted = Size::wanted().of(12, 1_000);
     let begun = Instant::now();
     let next = AtomicU64::new(0);
     let found = Mutex::new(Vec::new());

@@ -143,13 +143,13 @@ impl fmt::Display for Point {
 
 #[test]
 fn a_runner_is_killed_at_mutating_calls() {
-    walk("a_runner_is_killed_at_mutating_calls", &[Fault::Kill], Size::wanted().of(40, usize::MAX));
+    walk("a_runner_is_killed_at_mutating_calls", &[Fault::Kill], Size::wanted().of(24, usize::MAX));
 }
 
 #[test]
 fn calls_of_a_runner_fail() {
     let faults = [Fault::NoSpace, Fault::Io, Fault::Interrupted];
-    walk("calls_of_a_runner_fail", &faults, Size::wanted().of(60, 4_500));
+    walk("calls_of_a_runner_fail", &faults, Size::wanted().of(24, 4_500));
 }
 
 fn walk(test: &str, faults: &[Fault], most: usize) {

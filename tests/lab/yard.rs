@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -180,6 +181,7 @@ impl Yard {
                 Some(0 | 1) => return Ok(ended),
                 // Stopped by its own suite.
                 Some(143) => {}
+                _ if is_locked_by_the_dead(&ended) => {}
                 Some(10 | 75 | 78) => {
                     let answer = if ended.stdout().contains("(approval)") { "--approve --reason fine" } else { "" };
                     let released = self.orch(&format!("hold release {task} {answer}")).run();
@@ -193,6 +195,17 @@ impl Yard {
         }
         Err(format!("the task does not come to rest; last: {said}"))
     }
+}
+
+/// How often a run was refused because a dead runner's lock was still held.
+pub(crate) static REFUSED: AtomicU64 = AtomicU64::new(0);
+
+/// Whether a run was refused for a lock that nobody alive has taken: a child that the dead runner had forked, and that
+/// has not come to its exec, keeps the runner's descriptors for a moment. Counted; the run is tried again.
+pub(crate) fn is_locked_by_the_dead(ended: &Ended) -> bool {
+    let refused = ended.code() == Some(4) && ended.stderr().contains("an unknown holder has it");
+    REFUSED.fetch_add(u64::from(refused), Ordering::Relaxed);
+    refused
 }
 
 /// A process that can be watched and killed without ever meeting another of the same number.
