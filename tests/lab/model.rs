@@ -140,7 +140,7 @@ struct Bounds {
 #[test]
 fn every_order_of_deaths() {
     let bounds = Size::wanted()
-        .of(Bounds { deaths: 2, attempts: 5, released: 1 }, Bounds { deaths: 3, attempts: 7, released: 1 });
+        .of(Bounds { deaths: 2, attempts: 5, released: 1 }, Bounds { deaths: 3, attempts: 6, released: 1 });
     let pipeline = build::pipeline(PIPELINE);
     let first = World {
         task: None,

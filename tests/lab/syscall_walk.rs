@@ -173,7 +173,8 @@ fn walk(test: &str, faults: &[Fault], most: usize) {
         points.retain(|point| point.to_string() == one);
         assert!(!points.is_empty(), "no point is called {one}");
     }
-    let chosen = points.len();
+    let seconds = number("ORCH_LAB_SECONDS");
+    let tried = Mutex::new(0_usize);
     let waiting = Mutex::new(points);
     let found = Mutex::new(Vec::new());
     let reached = Mutex::new(0_usize);
@@ -183,7 +184,9 @@ fn walk(test: &str, faults: &[Fault], most: usize) {
                 let stage = Stage::new();
                 let mut yards: BTreeMap<usize, Yard> = BTreeMap::new();
                 loop {
-                    let Some(point) = waiting.lock().unwrap().pop() else { return };
+                    let late = seconds.is_some_and(|seconds| begun.elapsed().as_secs() >= seconds);
+                    let Some(point) = waiting.lock().unwrap().pop().filter(|_| !late) else { return };
+                    *tried.lock().unwrap() += 1;
                     let yard = yards.entry(point.scenario).or_insert_with(|| SCENARIOS[point.scenario].yard(&stage));
                     match disturb(yard, &point) {
                         Ok(hit) => *reached.lock().unwrap() += usize::from(hit),
@@ -204,8 +207,9 @@ fn walk(test: &str, faults: &[Fault], most: usize) {
     let found = found.into_inner().unwrap();
     let reached = reached.into_inner().unwrap();
     eprintln!(
-        "{test}, seed {}: {chosen} of {all} points, {sites} call sites of {} scenarios, {reached} changed how the command ended, {} violations, {:.0} s",
+        "{test}, seed {}: {} of {all} points, {sites} call sites of {} scenarios, {reached} changed how the command ended, {} violations, {:.0} s",
         seed(),
+        tried.into_inner().unwrap(),
         SCENARIOS.len(),
         found.len(),
         begun.elapsed().as_secs_f64(),
