@@ -90,6 +90,7 @@ conformance! {
     artifacts_read_back
     effects_are_done_once
     a_group_is_taken_one_by_one
+    live_tasks_are_those_that_a_run_owns
     runs_are_listed_newest_first
     ids_are_found_by_prefix
     racing_writers_win_once

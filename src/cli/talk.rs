@@ -1,5 +1,7 @@
 //! What a run says while it goes on.
 
+use std::time::Duration;
+
 use crate::domain::decision::{Decision, HoldReason, Settlement};
 use crate::runner::Notice;
 
@@ -48,7 +50,7 @@ pub(super) fn tell(notice: &Notice<'_>) {
         Notice::Working { .. } => return,
         Notice::Waiting { stage, deferral, left } => format!(
             "orch: {stage}: waiting {} for retry {} of {}, due {:.0}",
-            crate::classify::shown_duration(*left),
+            crate::classify::shown_duration((*left).max(Duration::from_millis(1))),
             deferral.retry,
             deferral.max,
             deferral.due

@@ -83,14 +83,20 @@ pub fn recover(
     stop: Option<BorrowedFd<'_>>,
 ) -> Result<Recovered, RecordError> {
     let failed = |source: io::Error| RecordError { path: run_dir.to_owned(), source };
+    let same_boot = BootId::current().map_err(failed)? == *boot_then;
     loop {
-        match try_lock(run_dir).map_err(failed)? {
+        match try_lock(run_dir) {
+            // The folder went with a power loss, or somebody removed it; the store knows of the attempt, and it must
+            // not stand still for ever.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !run_dir.exists() => {
+                return Ok(Recovered::Settled(Ending::Lost(unwitnessed(attempt, same_boot))));
+            }
+            Err(error) => return Err(failed(error)),
             // Held until the leftovers are gone, so that no new supervisor comes in between.
-            Hold::Ours(_lock) => {
-                let same_boot = BootId::current().map_err(failed)? == *boot_then;
+            Ok(Hold::Ours(_lock)) => {
                 return settle(run_dir, attempt, nonce, same_boot).map(Recovered::Settled);
             }
-            Hold::Taken => {
+            Ok(Hold::Taken) => {
                 let holder = Holder::look(run_dir);
                 if let Waited::BrokenOff = wait(holder.as_ref(), stop) {
                     return Ok(Recovered::Living { pid: holder.map(|holder| holder.target.pid()) });
@@ -132,9 +138,24 @@ fn settle(run_dir: &Path, attempt: AttemptId, nonce: Nonce, same_boot: bool) -> 
         // Nothing of an earlier boot lives, and nobody of this one is to be touched.
         Swept::default()
     };
-    let reason = if same_boot { reason } else { LostReason::Reboot };
+    // Records are not synced: after a power loss their absence proves nothing.
+    let (reason, begun) = match (same_boot, begun) {
+        (true, begun) => (reason, begun),
+        (false, Begun::Yes) => (LostReason::Reboot, Begun::Yes),
+        (false, Begun::No | Begun::Unknown) => (LostReason::Reboot, Begun::Unknown),
+    };
     let (stdout, stderr) = spans(run_dir, starting.as_ref());
     Ok(Ending::Lost(Loss { reason, begun, stdout, stderr, swept }))
+}
+
+/// An attempt of which no file is left.
+fn unwitnessed(attempt: AttemptId, same_boot: bool) -> Loss {
+    let (reason, swept) = if same_boot {
+        (LostReason::BadRecord, leftovers(attempt, None))
+    } else {
+        (LostReason::Reboot, Swept::default())
+    };
+    Loss { reason, begun: Begun::Unknown, stdout: LogSpan::default(), stderr: LogSpan::default(), swept }
 }
 
 /// From where the attempt started to the end of the files: no later attempt has written there.

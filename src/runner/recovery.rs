@@ -27,8 +27,8 @@ impl Runner<'_> {
             self.carry_out(&pending.effect)?;
             self.store.effect_done(&pending.id)?;
         }
-        for other in self.store.tasks()? {
-            let here = other.task.worktree == self.worktree.toplevel() && other.task.state.live_run().is_some();
+        for other in self.store.live_tasks()? {
+            let here = other.task.worktree == self.worktree.toplevel();
             if here && other.task.name != self.task {
                 return Err(RunError::LeftHere { task: other.task.name });
             }

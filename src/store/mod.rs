@@ -73,6 +73,12 @@ pub trait Store: std::fmt::Debug + Send {
     /// As [`Store::task`].
     fn tasks(&self) -> Result<Vec<StoredTask>, StoreError>;
 
+    /// The tasks that a run owns, by name: as many as are driven or were left, however many the store has.
+    ///
+    /// # Errors
+    /// As [`Store::task`].
+    fn live_tasks(&self) -> Result<Vec<StoredTask>, StoreError>;
+
     /// A run.
     ///
     /// # Errors

@@ -204,3 +204,21 @@ fn a_suite_that_kills_its_supervisor_gets_no_pass() {
     let fails = Shop::running("echo 1..1\necho 'not ok 1 - pay'\nkill -KILL $PPID\n").run();
     assert!(matches!(fails.code(), Some(1 | 75)), "{fails}");
 }
+
+/// The store outlives a power loss, or somebody who tidies up; the folder of a run need not.
+#[test]
+fn a_run_folder_that_is_gone_is_a_lost_attempt() {
+    let shop = waiting(PASSES);
+    let (mut said, mut go) = shop.said_and_go();
+    let going = shop.orch("pipeline run").start();
+    let suite = said.pid();
+    let supervisor = supervisor_of(going.pid());
+    going.kill();
+    kill(supervisor);
+    std::fs::remove_dir_all(shop.state().join("runs")).unwrap();
+    shop.run().held(75, "nobody saw how it ended (bad-record)");
+    assert!(!lives(suite));
+    go.say("go");
+    shop.release_and_run().exits(0);
+    assert_eq!(shop.ledger().len(), 2);
+}

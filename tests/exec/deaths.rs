@@ -17,7 +17,11 @@ fn here() -> BootId {
 }
 
 fn settled(run_dir: &Path, attempt: AttemptId, nonce: Nonce) -> Ending {
-    match recover(run_dir, attempt, nonce, &here(), None).unwrap() {
+    settled_since(run_dir, attempt, nonce, &here())
+}
+
+fn settled_since(run_dir: &Path, attempt: AttemptId, nonce: Nonce, boot: &BootId) -> Ending {
+    match recover(run_dir, attempt, nonce, boot, None).unwrap() {
         Recovered::Settled(ending) => ending,
         Recovered::Living { pid } => panic!("nobody asked to stop waiting for {pid:?}"),
     }
@@ -209,10 +213,22 @@ fn a_record_of_another_nonce_or_boot_is_not_believed() {
     assert_eq!(lost(settled(&run_dir, unknown, stranger)).reason, LostReason::NeverStarted);
 
     let before = BootId::from_text("11111111-2222-3333-4444-555555555555");
-    match recover(&run_dir, unknown, stranger, &before, None).unwrap() {
-        Recovered::Settled(ending) => assert_eq!(lost(ending).reason, LostReason::Reboot),
-        Recovered::Living { .. } => panic!("nobody lives"),
+    // Records are not synced: after a power loss their absence does not prove that nothing was started.
+    let loss = lost(settled_since(&run_dir, unknown, stranger, &before));
+    assert_eq!((loss.reason, loss.begun), (LostReason::Reboot, Begun::Unknown));
+}
+
+/// The store knows of an attempt whose run folder went with a power loss, or with somebody who tidied up.
+#[test]
+fn without_a_run_folder_nobody_knows() {
+    let gone = tempfile::tempdir().unwrap().path().join("run");
+    let (attempt, nonce) = (AttemptId::new(uuid::Uuid::now_v7()), Nonce::new(uuid::Uuid::new_v4()));
+    let before = BootId::from_text("11111111-2222-3333-4444-555555555555");
+    for (boot, reason) in [(here(), LostReason::BadRecord), (before, LostReason::Reboot)] {
+        let loss = lost(settled_since(&gone, attempt, nonce, &boot));
+        assert_eq!((loss.reason, loss.begun), (reason, Begun::Unknown));
     }
+    assert!(!gone.exists());
 }
 
 #[test]

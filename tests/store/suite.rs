@@ -440,6 +440,36 @@ pub(crate) fn a_group_is_taken_one_by_one(engine: &dyn Engine) {
     assert_clean(&*store);
 }
 
+/// As many as are driven, wait or were left; the others are not even read.
+pub(crate) fn live_tasks_are_those_that_a_run_owns(engine: &dyn Engine) {
+    let mut store = engine.open();
+    assert_eq!(store.live_tasks().unwrap(), []);
+    for (at, name) in (0..).zip(["queued", "running", "waiting", "deferred", "held", "done"]) {
+        let mut life = Life::numbered(name, at * 10);
+        keep(&mut *store, &life.added());
+        if name != "queued" {
+            keep(&mut *store, &life.started("testing"));
+        }
+        if name == "waiting" || name == "deferred" {
+            keep(&mut *store, &life.waiting("testing"));
+        }
+        if name == "deferred" {
+            keep(&mut *store, &life.deferred());
+        }
+        if name == "held" {
+            keep(&mut *store, &life.held("testing"));
+        }
+        if name == "done" {
+            keep(&mut *store, &life.done());
+        }
+    }
+    let live = store.live_tasks().unwrap();
+    assert_eq!(live.iter().map(|found| found.task.name.as_str()).collect::<Vec<_>>(), ["running", "waiting"]);
+    for found in live {
+        assert_eq!(store.task(&found.task.name).unwrap(), Some(found));
+    }
+}
+
 pub(crate) fn runs_are_listed_newest_first(engine: &dyn Engine) {
     let mut store = engine.open();
     // Ids against the order of time: order is that of events.

@@ -147,6 +147,10 @@ impl Store for SqliteStore {
         read::tasks(&self.conn, &self.path)
     }
 
+    fn live_tasks(&self) -> Result<Vec<StoredTask>, StoreError> {
+        read::live_tasks(&self.conn, &self.path)
+    }
+
     fn run(&self, id: RunId) -> Result<Option<RunRecord>, StoreError> {
         read::run(&self.conn, &self.path, id)
     }

@@ -37,6 +37,11 @@ pub(super) fn tasks(conn: &Connection, path: &Path) -> Result<Vec<StoredTask>, S
     gather(conn, path, &format!("SELECT {TASK_COLUMNS} FROM task ORDER BY name"), [], |row| task_of(row, path))
 }
 
+pub(super) fn live_tasks(conn: &Connection, path: &Path) -> Result<Vec<StoredTask>, StoreError> {
+    let sql = format!("SELECT {TASK_COLUMNS} FROM task WHERE run_id IS NOT NULL ORDER BY name");
+    gather(conn, path, &sql, [], |row| task_of(row, path))
+}
+
 pub(super) fn run(conn: &Connection, path: &Path, id: RunId) -> Result<Option<RunRecord>, StoreError> {
     let sql = run_query("WHERE r.id = ?1");
     Ok(gather(conn, path, &sql, [id.to_string()], |row| run_of(row, path))?.pop())
