@@ -156,7 +156,15 @@ impl Lock {
             let file = open(&path).map_err(io)?;
             match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => {}
-                Err(Errno::WOULDBLOCK) => return Err(held(subject, &card_path)),
+                Err(Errno::WOULDBLOCK) => {
+                    let error = held(subject, &card_path);
+                    // A holder that was killed may have left the lock for a moment to a child it had just forked: by
+                    // now that one has gone its way.
+                    let nobody = matches!(&error, LockError::Held { holder: None, .. });
+                    if !nobody || rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+                        return Err(error);
+                    }
+                }
                 Err(errno) => return Err(io(errno.into())),
             }
             if !names(&path, &file) {
