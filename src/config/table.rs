@@ -1,6 +1,7 @@
 //! The one list of settings: documents, `.env.example`, checks and `orch config show` are made from it.
 
 use crate::domain::id::SwitchName;
+use crate::domain::pipeline::SWITCH_PARTS;
 
 /// Longest total limit that a setting may give: a week.
 pub const TIMEOUT_S_MAX: u64 = 7 * 24 * 60 * 60;
@@ -116,11 +117,12 @@ impl Part {
 
     /// What stands behind the switch's name.
     pub const fn suffix(self) -> &'static str {
+        let [enabled, repos, timeout_s, infra_retries] = SWITCH_PARTS;
         match self {
-            Self::Enabled => "_ENABLED",
-            Self::Repos => "_REPOS",
-            Self::TimeoutS => "_TIMEOUT_S",
-            Self::InfraRetries => "_INFRA_RETRIES",
+            Self::Enabled => enabled,
+            Self::Repos => repos,
+            Self::TimeoutS => timeout_s,
+            Self::InfraRetries => infra_retries,
         }
     }
 

@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use super::id::{BudgetName, Digest, PipelineName, RelPath, SerialGroup, StageName, SwitchName};
 
+/// What the variables of a switch have behind its name.
+pub const SWITCH_PARTS: [&str; 4] = ["_ENABLED", "_REPOS", "_TIMEOUT_S", "_INFRA_RETRIES"];
+
 /// Most stages one pipeline may have.
 pub const STAGES_MAX: usize = 10_000;
 

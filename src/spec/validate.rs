@@ -17,9 +17,9 @@ use super::scalar::shown;
 use super::suggest;
 use super::values::Text;
 use super::words::{self, Fail, Pass, RESERVED};
-use crate::domain::id::{BudgetName, Digest, PipelineName, StageName};
+use crate::domain::id::{BudgetName, Digest, PipelineName, StageName, SwitchName};
 use crate::domain::pipeline::{
-    Advance, Gate, InfraPolicy, KeyGate, Limits, OnFail, OnTimeout, Parts, Pipeline, Producer, Stage,
+    Advance, Gate, InfraPolicy, KeyGate, Limits, OnFail, OnTimeout, Parts, Pipeline, Producer, SWITCH_PARTS, Stage,
 };
 
 /// Checks a file's values and its graph; `None` where the sink got a problem.
@@ -91,6 +91,17 @@ fn repository(text: Spanned<Text>, sink: &mut Sink) -> Option<String> {
     None
 }
 
+/// A switch is named without the parts that its variables add: `NAME_ENABLED` would be read as `NAME_ENABLED_ENABLED`,
+/// and the variable that was meant would do nothing.
+fn switch_name(switch: Spanned<SwitchName>, sink: &mut Sink) -> SwitchName {
+    let written = switch.value.to_string();
+    if let Some(head) = SWITCH_PARTS.iter().find_map(|part| written.strip_suffix(part)) {
+        let message = format!("`switch` names a variable of a switch, not the switch: `{written}`");
+        sink.push(Draft::new(Code::BadName, switch.span, message).help(format!("did you mean `switch: {head}`?")));
+    }
+    switch.value
+}
+
 fn budgets(names: words::Names<super::values::Count<0, 1000>>, sink: &mut Sink) -> BTreeMap<BudgetName, u32> {
     let mut budgets = BTreeMap::new();
     for (name, count) in names.0 {
@@ -146,7 +157,7 @@ fn check_stage(
     Stage {
         name,
         producer: producer.unwrap_or(Producer::Approval),
-        switch: raw.switch.map(|switch| switch.value),
+        switch: raw.switch.map(|switch| switch_name(switch, sink)),
         fallback: fallback.flatten(),
         artifact: raw.artifact.map(|path| path.value),
         gate: gate.unwrap_or(Gate::None),

@@ -118,6 +118,18 @@ fn no_fallback_holds_instead() {
     assert_eq!(who(&shop), "");
 }
 
+#[test]
+fn a_switch_is_named_without_its_parts() {
+    for part in ["ENABLED", "REPOS", "TIMEOUT_S", "INFRA_RETRIES"] {
+        let shop = shop("ORCH_TEST_RUNNER", false);
+        let text = shop
+            .read("pipelines/shop.yaml")
+            .replace("switch: ORCH_TEST_RUNNER", &format!("switch: ORCH_TEST_RUNNER_{part}"));
+        shop.write("pipelines/shop.yaml", &text);
+        shop.run().exits(3).talks("did you mean `switch: ORCH_TEST_RUNNER`?").talks("nothing was started");
+    }
+}
+
 /// A fault of the declared producer is never a reason to fall back.
 #[test]
 fn a_fault_does_not_fall_back() {
