@@ -165,6 +165,8 @@ fn ended(attempt: &AttemptRecord, notes: &[Note], what: Done, wrong: &mut Wrong)
         (Settlement::TransientInfra(_), Some(Word::Net | Word::Killed))
         | (Settlement::TimedOut(..), Some(Word::Hang))
         | (Settlement::Cancelled(_), Some(Word::Stop)) => true,
+        // Nothing of it ran: it is no fault, and costs nothing.
+        (Settlement::Cancelled(_), None) => matches!(exit, Some(Exit::Lost { reason: LostReason::NeverStarted })),
         (Settlement::PermanentEnv(_), Some(Word::Absent | Word::Stop)) => !lost,
         (Settlement::TransientInfra(_) | Settlement::PermanentEnv(_), _) => lost || what != Done::Runners,
         (Settlement::Unreadable(_) | Settlement::TimedOut(..), _) => what == Done::Faults,
