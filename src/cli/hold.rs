@@ -9,7 +9,7 @@ use crate::runner::{Found, RunError, SystemClock};
 
 use super::args::{HoldShowArgs, ReleaseArgs, StateArgs};
 use super::output::{self, Problem};
-use super::reach::{Driven, Reached, last_attempt, person};
+use super::reach::{Driven, Reached, last_attempt, person, require};
 use super::store::of_store;
 use super::waiting::Waiting;
 use super::{ExitCode, explain, goal, status, store, trouble, view};
@@ -42,10 +42,7 @@ pub(super) fn show(options: &HoldShowArgs) -> Result<ExitCode, Problem> {
     let place = store::place(&options.state, &git)?;
     let task = goal::task_name(options.task.as_deref(), &place.worktree)?;
     let store = status::existing(&place)?;
-    let stored = store.task(&task).map_err(|error| of_store(&error))?.ok_or_else(|| {
-        Problem::new(ExitCode::Usage, format!("there is no task {task}"))
-            .help("`orch status` lists the tasks there are")
-    })?;
+    let stored = require(store.as_ref(), &task)?;
     let attempt = last_attempt(store.as_ref(), &stored)?;
     let waiting = Waiting::of(&task, &stored.task.state, attempt.as_ref()).ok_or_else(|| {
         Problem::new(ExitCode::Usage, format!("task {task} does not wait: it is {}", stored.task.state.status()))
@@ -121,7 +118,8 @@ fn stays(reached: &Reached, found: &str, as_json: bool) -> Result<ExitCode, Prob
     let stored = reached.stored()?;
     let attempt = last_attempt(reached.store.as_ref(), &stored)?;
     let Some(waiting) = Waiting::of(&reached.task, &stored.task.state, attempt.as_ref()) else {
-        return Ok(ExitCode::Internal);
+        return Err(Problem::new(ExitCode::Internal, format!("task {} is no longer held", reached.task))
+            .help("`orch status` shows where it stands"));
     };
     if as_json {
         let mut document = waiting.document();

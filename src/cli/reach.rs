@@ -98,23 +98,10 @@ impl Reached {
             task: self.task.clone(),
             holder: self.holder.clone(),
             person: person(),
+            state: &self.place.state,
             lock: &self.lock,
             clock,
         }
-    }
-
-    /// Ends what a dead runner left where the task's worktree is gone.
-    pub(super) fn abandon(&mut self) -> Result<(), Problem> {
-        let state = &self.place.state;
-        let mut desk = Desk {
-            store: self.store.as_mut(),
-            task: self.task.clone(),
-            holder: self.holder.clone(),
-            person: person(),
-            lock: &self.lock,
-            clock: &SystemClock,
-        };
-        desk.abandon(state).map_err(|error| trouble::of_run(&error))
     }
 
     /// Does something with a runner in the task's own worktree, under the pipeline that it was left with. A runner
@@ -128,6 +115,9 @@ impl Reached {
         let stored = self.stored()?;
         let git = store::git(&stored.task.worktree)?;
         let worktree = Worktree::open(&git, &stored.task.worktree).map_err(|error| store::of_git(&error))?;
+        // Another task's run in this checkout would judge what is written here.
+        let asking = Asking::at_most(Duration::ZERO, None, false);
+        let checkout = driver::take(&self.place.state, Subject::Worktree(&worktree), self.lock.card(), asking)?;
         let text = self.pinned_text()?;
         let pipeline = spec::load(&text)
             .map_err(|_| internal(format!("this version of orch refuses the pipeline of task {}", self.task)))?;
@@ -157,7 +147,7 @@ impl Reached {
             clock: &SystemClock,
             stop: stop.as_fd(),
             stopping: &|| stopping,
-            still_ours: &|| lock.is_ours(),
+            still_ours: &|| lock.is_ours() && checkout.is_ours(),
             progress: None,
             notify: &mut notify,
         };
@@ -176,21 +166,19 @@ impl Reached {
     }
 }
 
-/// The attempt that led a waiting task where it is: the last of its stage in its last run.
+/// The attempt that led a waiting task where it is; `None` where nothing of the stage was started.
 pub(super) fn last_attempt(store: &dyn Store, stored: &StoredTask) -> Result<Option<AttemptRecord>, Problem> {
-    let failed = |error| of_store(&error);
     let before_a_start = matches!(&stored.task.state, TaskState::Held { reason, .. } if reason.is_before_a_start());
-    let filter = RunFilter { task: Some(stored.task.name.clone()), limit: Some(1) };
-    let (Some(stage), Some(run), false) =
-        (stored.task.state.stage(), store.runs(&filter).map_err(failed)?.into_iter().next(), before_a_start)
-    else {
-        return Ok(None);
-    };
-    let attempts = store.attempts(run.start.run).map_err(failed)?;
-    Ok(attempts.into_iter().rfind(|attempt| attempt.intent.stage == *stage))
+    match stored.task.state.stage() {
+        Some(stage) if !before_a_start => {
+            crate::store::last_attempt(store, &stored.task.name, stage).map_err(|error| of_store(&error))
+        }
+        Some(_) | None => Ok(None),
+    }
 }
 
-fn require(store: &dyn Store, task: &TaskName) -> Result<StoredTask, Problem> {
+/// A task that must be there.
+pub(super) fn require(store: &dyn Store, task: &TaskName) -> Result<StoredTask, Problem> {
     store.task(task).map_err(|error| of_store(&error))?.ok_or_else(|| {
         Problem::new(ExitCode::Usage, format!("there is no task {task}"))
             .help("`orch status` lists the tasks there are")

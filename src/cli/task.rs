@@ -33,7 +33,7 @@ fn at_rest(options: &TaskArgs) -> Result<Reached, Problem> {
     let task = reached.stored()?.task;
     if task.state.live_run().is_some() && !task.worktree.exists() {
         output::talk(&format!("orch: {} is gone: what ran there can no longer be judged", task.worktree.display()));
-        reached.abandon()?;
+        reached.desk(&SystemClock).abandon().map_err(|error| trouble::of_run(&error))?;
     } else if task.state.live_run().is_some() {
         reached.with_runner(true, |runner| {
             runner.bring_to_rest()?;

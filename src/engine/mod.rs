@@ -15,7 +15,7 @@ mod settle;
 mod step;
 
 pub use decide::{Launched, charge, decide, pause_before};
-pub use plan::{HostEnv, PASSED_NAMES, PlanError, Site, plan};
+pub use plan::{HostEnv, PASSED_NAMES, PlanError, Site, plan, search_path};
 pub use probe::probe;
 pub use settle::{GateAnswer, settle};
 pub use step::{Refused, Step, replay, step};

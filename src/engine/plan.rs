@@ -106,6 +106,16 @@ pub fn plan(
     })
 }
 
+/// Where a producer's program is looked for: the `PATH` that it would have; `None` where it has none, or no process.
+pub fn search_path<'a>(producer: &'a Producer, host: &'a HostEnv) -> Option<&'a str> {
+    let suite = match producer {
+        Producer::TestRunner(suite) | Producer::Command(suite) => suite,
+        Producer::Agent(_) | Producer::StagingRunner(_) | Producer::Approval => return None,
+    };
+    let passed = || host.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value);
+    suite.env.set.get("PATH").or_else(passed).map(String::as_str)
+}
+
 fn declared(stage: &Stage, suite: &Suite) -> Declared {
     Declared { evidence: suite.evidence.clone(), min_tests: suite.min_tests, on_timeout: stage.on_timeout }
 }

@@ -5,7 +5,6 @@ use crate::domain::evidence::{Canceller, Declared, Evidence, ExitRecord, OutputF
 use crate::domain::stamp::Stamp;
 use crate::domain::task::{AttemptPhase, Decided, Event, RunEnd, TaskState};
 use crate::exec::{BootId, Ending, Recovered, recover, stop_orphan};
-use crate::workspace::state_dir::StateDir;
 
 use super::attempt::lost_of;
 use super::desk::Desk;
@@ -17,7 +16,7 @@ impl Desk<'_> {
     ///
     /// # Errors
     /// [`RunError::Store`], or [`RunError::Supervisor`] where the attempt's end cannot be read.
-    pub fn abandon(&mut self, state: &StateDir) -> Result<(), RunError> {
+    pub fn abandon(&mut self) -> Result<(), RunError> {
         let gone = |what: &str| RunError::Pinned(what.to_owned());
         let mut ledger = Ledger::open(self.store, &self.task, self.holder.clone())?;
         let Some(task) = ledger.task() else { return Err(RunError::NoTask { task: self.task.clone() }) };
@@ -28,7 +27,7 @@ impl Desk<'_> {
             let record = match (phase, &stored.finished) {
                 (AttemptPhase::Finished, Some(finished)) => (*finished.record).clone(),
                 (AttemptPhase::Finished | AttemptPhase::Intended, _) => {
-                    let run_dir = state.run_dir(run);
+                    let run_dir = self.state.run_dir(run);
                     stop_orphan(&run_dir);
                     let boot = BootId::from_text(&start.boot);
                     let found = recover(&run_dir, attempt, stored.intent.nonce, &boot, None)

@@ -5,6 +5,7 @@ use crate::domain::id::TaskName;
 use crate::domain::task::{Event, Releaser, TaskState};
 use crate::store::{Holder, Store};
 use crate::workspace::lock::Lock;
+use crate::workspace::state_dir::StateDir;
 
 use super::clock::Clock;
 use super::error::RunError;
@@ -20,6 +21,8 @@ pub struct Desk<'a> {
     pub holder: Holder,
     /// Who gives the command.
     pub person: String,
+    /// The state folder.
+    pub state: &'a StateDir,
     /// The task's lock.
     pub lock: &'a Lock,
     /// Clock and ids.

@@ -3,10 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use crate::domain::decision::Probe;
-use crate::domain::id::{AttemptId, RunId};
-use crate::domain::pipeline::{Ordinal, Stage};
-use crate::domain::plan::AttemptKey;
-use crate::engine::{Site, plan};
+use crate::domain::pipeline::Stage;
+use crate::engine::search_path;
 use crate::exec;
 
 use super::choice::Next;
@@ -29,8 +27,11 @@ impl Runner<'_> {
         match probe {
             Probe::Person | Probe::Answer => Found::NotTried,
             Probe::Program(name) => {
-                let search = self.search_path(stage);
-                match exec::find(name, search.as_deref(), cwd) {
+                let search = match self.choose(stage) {
+                    Next::Run(chosen) => search_path(chosen.producer, &self.host_env),
+                    Next::Hold(_) => None,
+                };
+                match exec::find(name, search, cwd) {
                     Ok(path) => {
                         // `components` takes out what `./` adds.
                         let path: PathBuf = cwd.join(path).components().collect();
@@ -48,24 +49,5 @@ impl Runner<'_> {
                 Next::Hold(reason) => Found::Failed(reason.text()),
             },
         }
-    }
-
-    /// The search path that the stage's producer would have.
-    fn search_path(&self, stage: &Stage) -> Option<String> {
-        let Next::Run(chosen) = self.choose(stage) else { return None };
-        let one = Ordinal::MIN;
-        let key = AttemptKey {
-            attempt: AttemptId::new(self.clock.id()),
-            task: self.task.clone(),
-            run: RunId::new(self.clock.id()),
-            stage: stage.name.clone(),
-            visit: one,
-            number: one,
-        };
-        let (worktree, none) = (self.worktree.toplevel(), Path::new("/"));
-        let site = Site { worktree, base_commit: "", artifacts: none, attempt_dir: none };
-        let nonce = crate::domain::id::Nonce::new(self.clock.secret());
-        let plan = plan(stage, chosen.producer, self.limits(stage), key, nonce, &site, &self.host_env).ok()?;
-        plan.env.get("PATH").map(str::to_owned)
     }
 }

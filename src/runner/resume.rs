@@ -3,6 +3,7 @@
 use crate::domain::decision::{HoldReason, Probe};
 use crate::domain::id::StageName;
 use crate::domain::task::{Event, Releaser, TaskState};
+use crate::store::{RunFilter, last_attempt};
 
 use super::drive::{Driven, Runner, Wanted};
 use super::error::RunError;
@@ -99,8 +100,9 @@ impl Runner<'_> {
             | TaskState::Cancelled { .. } => return Ok(false),
         };
         let task = self.task.clone();
-        let Some(run) = self.last_run(&task)? else { return Ok(false) };
-        let Some(was) = self.store.run(run)?.map(|record| record.start.pipeline_digest) else { return Ok(false) };
+        let last = self.store.runs(&RunFilter { task: Some(task.clone()), limit: Some(1) })?.into_iter().next();
+        // Without a run there is nothing that it could have been left under.
+        let Some(was) = last.map(|run| run.start.pipeline_digest) else { return Ok(false) };
         let now = self.pipeline.digest();
         if was == now {
             return Ok(false);
@@ -119,7 +121,7 @@ impl Runner<'_> {
 
     /// Tries the probe of a hold at a stage.
     pub(super) fn try_probe(&mut self, stage: &StageName, reason: &HoldReason) -> Result<(Probe, Found), RunError> {
-        let seen = self.last_attempt(stage)?;
+        let seen = last_attempt(self.store, &self.task, stage)?;
         let probe = crate::engine::probe(reason, seen.as_ref().and_then(|seen| Some(&seen.decided.as_ref()?.evidence)));
         let stage = self.pipeline.stage(stage);
         let cwd = seen.map_or_else(|| self.worktree.toplevel().to_owned(), |seen| seen.intent.cwd);
@@ -128,13 +130,6 @@ impl Runner<'_> {
             None => Found::NotTried,
         };
         Ok((probe, found))
-    }
-
-    /// The last attempt of a stage, as far as it was recorded.
-    fn last_attempt(&self, stage: &StageName) -> Result<Option<crate::store::AttemptRecord>, RunError> {
-        let Some(run) = self.last_run(&self.task)? else { return Ok(None) };
-        let attempts = self.store.attempts(run)?;
-        Ok(attempts.into_iter().rfind(|attempt| attempt.intent.stage == *stage))
     }
 
     /// What to say of a stage that the pipeline no longer has.

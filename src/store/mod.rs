@@ -24,7 +24,7 @@ pub use change::{ArtifactBytes, Change, Holder, PinnedPipeline, Version};
 pub use error::{Insecurity, StoreError};
 pub use record::{AttemptRecord, EventRecord, Finished, PendingEffect, RunClosing, RunFilter, RunRecord, StoredTask};
 
-use crate::domain::id::{AttemptId, Digest, RunId, TaskName};
+use crate::domain::id::{AttemptId, Digest, RunId, StageName, TaskName};
 
 /// Largest artifact that is kept in its row; larger ones are files of their own.
 pub const ROW_ARTIFACT_BYTES: usize = 64 * 1024;
@@ -36,6 +36,28 @@ pub const MAX_PIPELINE_BYTES: usize = 8 * 1024 * 1024;
 pub const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
 /// Most ids that an ambiguous prefix lists.
 pub const MAX_CANDIDATES: u8 = 10;
+
+/// Runs that are looked through for a task's last attempt of a stage: one that only waited has none.
+const RUNS_LOOKED_THROUGH: u32 = 50;
+
+/// The last attempt of a stage, over the newest runs of a task.
+///
+/// # Errors
+/// As [`Store::runs`] and [`Store::attempts`].
+pub fn last_attempt(
+    store: &dyn Store,
+    task: &TaskName,
+    stage: &StageName,
+) -> Result<Option<AttemptRecord>, StoreError> {
+    let filter = RunFilter { task: Some(task.clone()), limit: Some(RUNS_LOOKED_THROUGH) };
+    for run in store.runs(&filter)? {
+        let found = store.attempts(run.start.run)?.into_iter().rfind(|attempt| attempt.intent.stage == *stage);
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
 
 /// Durable tasks and events. Reads see committed changes only.
 pub trait Store: std::fmt::Debug + Send {

@@ -1,6 +1,6 @@
 //! A stage that is a person's to decide.
 
-use crate::support::{NOTES, PASSES, Shop};
+use crate::support::{NOTES, PASSES, Shop, Testing};
 
 const ARTIFACT: &str = "docs/work-items/main/14-approval.md";
 
@@ -134,4 +134,21 @@ fn an_answer_that_cannot_be_written_leaves_the_hold() {
     shop.write("out", "a file in the folder's place\n");
     shop.orch("hold release --approve --reason yes").run().refused(3, "out/main");
     shop.run().exits(10).says("(approval)").says("nothing was started");
+}
+
+/// Two tasks in one checkout: an answer is not written into a tree that another task's run is judging.
+#[test]
+fn an_answer_waits_for_the_checkout() {
+    let shop = shop("hold");
+    shop.write(
+        "pipelines/other.yaml",
+        &Testing::new().command("[sh, -c, \"echo $$ > SCRATCH/said; read word < SCRATCH/go\"]").text(),
+    );
+    let (mut said, mut go) = shop.said_and_go();
+    let going = shop.orch("pipeline run --task other --pipeline pipelines/other.yaml").start();
+    said.pid();
+    shop.orch("hold release --approve --reason yes").run().refused(4, "pipeline run --task other");
+    assert!(!shop.has(ARTIFACT));
+    go.say("go");
+    going.end();
 }

@@ -49,8 +49,8 @@ fn a_passing_fault_is_tried_again_with_growing_pauses_and_then_held() {
 #[test]
 fn a_fault_that_passes_costs_nothing() {
     let shop = needs_net(1);
-    let suite = format!("{NOTES}{NEEDS_NET}{PASSES}").replace("fi\n", "touch SCRATCH/never\nfi\n");
-    shop.write("suite.sh", &suite.replace("then echo", "then touch SCRATCH/net; echo"));
+    let back = NEEDS_NET.replace("then echo", "then touch SCRATCH/net; echo");
+    shop.write("suite.sh", &format!("{NOTES}{back}{PASSES}"));
     shop.commit("the net comes back by itself");
     shop.run().exits(0).talks("retry 1 of 1").says("task main: done");
     assert_eq!(shop.ledger().len(), 2);
@@ -128,7 +128,9 @@ fn a_wait_outlives_its_runner_and_is_stopped_by_a_signal() {
     shop.until("status", "[driven by");
     going.kill();
     shop.orch("pipeline run --no-wait").run().exits(75).says("DEFERRED");
-    assert_eq!(the_hold(&shop)["due"], due, "the time is the one that was recorded");
+    let hold = the_hold(&shop);
+    assert_eq!(hold["due"], due, "the time is the one that was recorded");
+    assert!(hold["evidence"].as_str().is_some_and(|line| line.contains("curl: (7)")), "{hold}");
     assert_eq!(shop.ledger().len(), 1, "waiting starts nothing");
     shop.orch("pipeline run --no-wait --max-wait 1h").run().exits(2);
     shop.orch("pipeline run --max-wait soon").run().exits(2).talks("30s");
