@@ -51,6 +51,8 @@ mod stillborn;
 mod support;
 #[path = "cli/switches.rs"]
 mod switches;
+#[path = "cli/tasks.rs"]
+mod tasks;
 #[path = "cli/unlock.rs"]
 mod unlock;
 #[path = "cli/verify.rs"]

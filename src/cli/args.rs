@@ -40,7 +40,7 @@ pub(super) enum Command {
     /// List, show and release holds
     #[command(subcommand)]
     Hold(HoldCommand),
-    /// Pause, resume or cancel a task
+    /// Add, list and end tasks, each with a worktree of its own
     #[command(subcommand)]
     Task(TaskCommand),
     /// Undo the lock of a task whose runner is gone
@@ -215,12 +215,65 @@ pub(super) enum HoldCommand {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum TaskCommand {
+    /// Add a task with a worktree and a branch of its own
+    Add(TaskAddArgs),
+    /// List the tasks: where each stands, its branch and its worktree
+    List(StateArgs),
+    /// Show one task: state, worktree, base commit, what it has used up, its last runs
+    Show(HoldShowArgs),
+    /// Remove the worktree of a task that has come to its end; its branch and its record stay
+    Remove(TaskRemoveArgs),
+    /// Remove the worktrees of all done and cancelled tasks, where nothing would be lost
+    Prune(TaskPruneArgs),
     /// Lay a task aside; what runs of it is stopped
     Pause(TaskArgs),
     /// Take a paused task up again, where it stood
     Resume(TaskArgs),
     /// End a task for good; what runs of it is stopped
     Cancel(TaskArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct TaskAddArgs {
+    /// The task
+    #[arg(value_name = "NAME")]
+    pub(super) task: String,
+    /// Its branch; one that is there is taken up as it stands [default: the task's name]
+    #[arg(long, value_name = "BRANCH")]
+    pub(super) branch: Option<String>,
+    /// Where a new branch starts: a branch, a tag or a commit [default: HEAD of the worktree]
+    #[arg(long, value_name = "COMMIT")]
+    pub(super) base: Option<String>,
+    /// Folder of its worktree [default: `REPOSITORY.worktrees/NAME`, beside the repository's folder]
+    #[arg(long, value_name = "DIR")]
+    pub(super) path: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) lock: LockArgs,
+    #[command(flatten)]
+    pub(super) state: StateArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct TaskRemoveArgs {
+    /// The task [default: the branch]
+    #[arg(value_name = "TASK", add = ArgValueCompleter::new(complete::tasks))]
+    pub(super) task: Option<String>,
+    /// Remove it with what no commit has
+    #[arg(long)]
+    pub(super) force: bool,
+    #[command(flatten)]
+    pub(super) lock: LockArgs,
+    #[command(flatten)]
+    pub(super) state: StateArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct TaskPruneArgs {
+    /// Say what would be removed, and remove nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    #[command(flatten)]
+    pub(super) state: StateArgs,
 }
 
 #[derive(Debug, ClapArgs)]

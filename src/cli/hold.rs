@@ -9,10 +9,10 @@ use crate::runner::{Found, RunError, SystemClock};
 
 use super::args::{HoldShowArgs, ReleaseArgs, StateArgs};
 use super::output::{self, Problem};
-use super::reach::{Driven, Reached, last_attempt, person, require};
+use super::reach::{Driven, Reached, last_attempt, named, person, require};
 use super::store::of_store;
 use super::waiting::Waiting;
-use super::{ExitCode, explain, goal, status, store, trouble, view};
+use super::{ExitCode, explain, status, store, trouble, view};
 
 pub(super) fn list(options: &StateArgs) -> Result<ExitCode, Problem> {
     let git = store::git(&options.worktree)?;
@@ -38,9 +38,8 @@ pub(super) fn list(options: &StateArgs) -> Result<ExitCode, Problem> {
 }
 
 pub(super) fn show(options: &HoldShowArgs) -> Result<ExitCode, Problem> {
-    let git = store::git(&options.state.worktree)?;
-    let place = store::place(&options.state, &git)?;
-    let task = goal::task_name(options.task.as_deref(), &place.worktree)?;
+    let (worktree, task) = named(options.task.as_deref(), &options.state)?;
+    let place = store::state(&options.state, worktree)?;
     let store = status::existing(&place)?;
     let stored = require(store.as_ref(), &task)?;
     let attempt = last_attempt(store.as_ref(), &stored)?;

@@ -1,6 +1,7 @@
 //! Floor 7: arguments → command → exit code. Data goes to stdout, talk to stderr.
 
 mod args;
+mod checkout;
 mod classify;
 mod complete;
 mod config;
@@ -21,6 +22,7 @@ mod progress;
 mod reach;
 mod run;
 mod signals;
+mod site;
 mod status;
 mod stillborn;
 mod store;
@@ -77,6 +79,11 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Hold(HoldCommand::List(options)) => hold::list(&options),
         Command::Hold(HoldCommand::Show(options)) => hold::show(&options),
         Command::Hold(HoldCommand::Release(options)) => hold::release(&options),
+        Command::Task(TaskCommand::Add(options)) => checkout::add(&options),
+        Command::Task(TaskCommand::List(options)) => task::list(&options),
+        Command::Task(TaskCommand::Show(options)) => task::show(&options),
+        Command::Task(TaskCommand::Remove(options)) => checkout::remove(&options),
+        Command::Task(TaskCommand::Prune(options)) => checkout::prune(&options),
         Command::Task(TaskCommand::Pause(options)) => task::pause(&options),
         Command::Task(TaskCommand::Resume(options)) => task::resume(&options),
         Command::Task(TaskCommand::Cancel(options)) => task::cancel(&options),

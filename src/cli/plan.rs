@@ -9,11 +9,13 @@ use crate::store::sqlite::SqliteStore;
 
 use super::args::PlanArgs;
 use super::output::{self, Problem};
+use super::site::Site;
 use super::{ExitCode, config, goal, pipeline, reach, store, talk, trouble};
 
 pub(super) fn plan(options: &PlanArgs) -> Result<ExitCode, Problem> {
-    let git = store::git(&options.state.worktree)?;
-    let worktree = store::worktree(&options.state, &git)?;
+    let site = Site::find(&options.state, options.task.as_deref())?;
+    let task = site.task(options.task.as_deref())?;
+    let Site { git, worktree, .. } = site;
     let path = goal::pipeline_path(options.pipeline.as_deref(), &worktree)?;
     let (pipeline, text) = pipeline::load(&path)?;
     let settings = goal::settings(&config::flags(&options.overrides, &options.state), Some(&pipeline))?;
@@ -26,7 +28,6 @@ pub(super) fn plan(options: &PlanArgs) -> Result<ExitCode, Problem> {
         until: goal::stage(options.until.as_deref())?,
         ..Wanted::default()
     };
-    let task = goal::task_name(options.task.as_deref(), &worktree)?;
     let place = store::state(&options.state, worktree)?;
     // Where nothing has been run yet, an empty store elsewhere stands for the one that is not there.
     let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);

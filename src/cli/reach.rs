@@ -20,6 +20,7 @@ use crate::workspace::worktree::Worktree;
 use super::args::{LockArgs, StateArgs};
 use super::driver::Asking;
 use super::output::{self, Problem};
+use super::site::Site;
 use super::status::existing;
 use super::store::{Place, of_store};
 use super::{ExitCode, driver, goal, store, talk, trouble, view};
@@ -57,9 +58,7 @@ impl Reached {
         lock: LockArgs,
         driven: Driven,
     ) -> Result<Self, Problem> {
-        let git = store::git(&options.worktree)?;
-        let worktree = store::worktree(options, &git)?;
-        let task = goal::task_name(name, &worktree)?;
+        let (worktree, task) = named(name, options)?;
         let place = store::state(options, worktree)?;
         // Before the lock: a name that is mistyped makes no lock of its own.
         require(existing(&place)?.as_ref(), &task)?;
@@ -175,6 +174,20 @@ pub(super) fn last_attempt(store: &dyn Store, stored: &StoredTask) -> Result<Opt
         }
         Some(_) | None => Ok(None),
     }
+}
+
+/// The worktree that a command about a task is given in, and the task: the named one, else the one that the worktree
+/// belongs to, else the branch's. The task's own worktree need not be there.
+pub(super) fn named(name: Option<&str>, options: &StateArgs) -> Result<(Worktree, TaskName), Problem> {
+    if name.is_none() {
+        let site = Site::find(options, None)?;
+        let task = site.task(None)?;
+        return Ok((site.worktree, task));
+    }
+    let git = store::git(&options.worktree)?;
+    let worktree = store::worktree(options, &git)?;
+    let task = goal::task_name(name, &worktree)?;
+    Ok((worktree, task))
 }
 
 /// A task that must be there.

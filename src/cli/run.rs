@@ -22,28 +22,29 @@ use super::emit::{Emits, Stdout, Told};
 use super::output::{self, Problem};
 use super::progress::Progress;
 use super::signals::Signals;
+use super::site::Site;
 use super::waiting::Waiting;
 use super::{ExitCode, config, emit, goal, pipeline, plan, reach, store, talk, trouble, view};
 
 pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
     let emits = Emits::plan(&options.emit, if options.state.json { Stdout::Taken } else { Stdout::Answer })?;
     emits.clear()?;
-    let git = store::git(&options.state.worktree)?;
-    let worktree = store::worktree(&options.state, &git)?;
-    let Read { path, pipeline, text, settings } = read(options, &worktree)?;
-    let repository = goal::repository(&git, &worktree, &pipeline)?;
+    let site = Site::find(&options.state, options.task.as_deref())?;
+    let Read { path, pipeline, text, settings } = read(options, &site.worktree)?;
+    let repository = goal::repository(&site.git, &site.worktree, &pipeline)?;
     let wanted = Wanted {
         from: goal::stage(options.from.as_deref())?,
         until: goal::stage(options.until.as_deref())?,
         max_wait: if options.no_wait { Duration::ZERO } else { options.max_wait },
         accept_pipeline: options.accept_pipeline,
     };
-    let task = goal::task_name(options.task.as_deref(), &worktree)?;
-    if options.task.is_none() && worktree.head().branch.is_none() {
+    let task = site.task(options.task.as_deref())?;
+    if options.task.is_none() && !site.is_owned() && site.worktree.head().branch.is_none() {
         output::talk(&format!(
             "orch: HEAD is detached, so the task is called {task}; --task NAME gives it another name"
         ));
     }
+    let Site { git, worktree, .. } = site;
     let place = store::state(&options.state, worktree)?;
 
     // From here on a request to stop is heard, not obeyed at once: what is begun is brought to its record.

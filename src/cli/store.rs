@@ -91,9 +91,14 @@ impl Wish {
 
 /// Opens the state folder that goes with a worktree.
 pub(super) fn state(options: &StateArgs, worktree: Worktree) -> Result<Place, Problem> {
-    let wish = Wish::of(options);
-    let state = StateDir::open(wish.as_given(), &worktree, &cwd()?).map_err(|error| of_state_dir(&error))?;
+    let state = state_of(options, &worktree)?;
     Ok(Place { worktree, state })
+}
+
+/// The state folder alone.
+pub(super) fn state_of(options: &StateArgs, worktree: &Worktree) -> Result<StateDir, Problem> {
+    let wish = Wish::of(options);
+    StateDir::open(wish.as_given(), worktree, &cwd()?).map_err(|error| of_state_dir(&error))
 }
 
 /// What would keep the state folder or its store from being used; makes nothing.

@@ -1,12 +1,92 @@
-//! `orch task pause`, `resume` and `cancel`.
+//! `orch task list`, `show`, `pause`, `resume` and `cancel`.
 
-use crate::domain::task::TaskState;
+use serde_json::{Value, json};
+
+use crate::domain::task::{Task, TaskState};
 use crate::runner::{Desk, RunError, SystemClock};
+use crate::store::RunFilter;
+use crate::workspace::logs;
 
-use super::args::TaskArgs;
+use super::args::{HoldShowArgs, StateArgs, TaskArgs};
 use super::output::{self, Problem};
-use super::reach::{Driven, Reached};
-use super::{ExitCode, trouble};
+use super::reach::{Driven, Reached, last_attempt, named, require};
+use super::status::existing;
+use super::store::of_store;
+use super::waiting::Waiting;
+use super::{ExitCode, store, trouble, view};
+
+/// Runs that `show` lists, newest first.
+const RUNS_SHOWN: u32 = 5;
+
+pub(super) fn list(options: &StateArgs) -> Result<ExitCode, Problem> {
+    let git = store::git(&options.worktree)?;
+    let place = store::place(options, &git)?;
+    let mut documents: Vec<Value> = Vec::new();
+    let mut lines: Vec<String> = Vec::new();
+    if let Some(store) = store::open_existing(&place.state)? {
+        for stored in store.tasks().map_err(|error| of_store(&error))? {
+            let attempt = last_attempt(store.as_ref(), &stored)?;
+            documents.push(view::task(&stored, attempt.as_ref()));
+            let task = &stored.task;
+            let stage = task.state.stage().map(|stage| format!(" at {stage}")).unwrap_or_default();
+            lines.push(format!("{}: {}{stage}; {}", task.name, task.state.status(), where_it_is(task)));
+        }
+    }
+    if options.json {
+        output::document(&json!({ "version": 1, "tasks": documents }));
+    } else if lines.is_empty() {
+        output::data("no task yet; `orch task add NAME` makes one, or `orch pipeline run` for the branch");
+    } else {
+        output::data(&lines.join("\n"));
+    }
+    Ok(ExitCode::Success)
+}
+
+pub(super) fn show(options: &HoldShowArgs) -> Result<ExitCode, Problem> {
+    let (worktree, task) = named(options.task.as_deref(), &options.state)?;
+    let place = store::state(&options.state, worktree)?;
+    let store = existing(&place)?;
+    let stored = require(store.as_ref(), &task)?;
+    let attempt = last_attempt(store.as_ref(), &stored)?;
+    let filter = RunFilter { task: Some(task.clone()), limit: Some(RUNS_SHOWN) };
+    let runs = store.runs(&filter).map_err(|error| of_store(&error))?;
+    if options.state.json {
+        let mut document = view::task(&stored, attempt.as_ref());
+        document["version"] = json!(1);
+        document["runs"] = runs.iter().map(view::run_line).collect();
+        output::document(&document);
+        return Ok(ExitCode::Success);
+    }
+    let task = &stored.task;
+    let stage = task.state.stage().map(|stage| format!(" at {stage}")).unwrap_or_default();
+    let mut lines = vec![format!("task {}: {}{stage}", task.name, task.state.status()), where_it_is(task)];
+    if let Some(checkout) = &task.checkout {
+        lines.push(format!("base commit {}", checkout.base_commit));
+    }
+    lines.extend(task.spent.budgets.iter().map(|(budget, spent)| format!("budget {budget}: {spent} spent")));
+    lines.extend(Waiting::of(&task.name, &task.state, attempt.as_ref()).map(|waiting| waiting.in_words()));
+    lines.extend(runs.iter().map(|run| {
+        let end = run.closing.map_or("live", |closing| closing.end.as_str());
+        format!("run {} {}: {end}", run.start.run, run.start.at)
+    }));
+    output::data(&logs::escape(lines.join("\n").as_bytes()));
+    Ok(ExitCode::Success)
+}
+
+/// A task's worktree, in words.
+fn where_it_is(task: &Task) -> String {
+    let path = task.worktree.display();
+    match &task.checkout {
+        None => format!("worktree {path}"),
+        Some(checkout) if checkout.identity.is_none() => {
+            format!("branch {}, its worktree is removed", checkout.branch)
+        }
+        Some(checkout) if !task.worktree.is_dir() => {
+            format!("branch {}, its worktree {path} is gone", checkout.branch)
+        }
+        Some(checkout) => format!("branch {}, worktree {path}", checkout.branch),
+    }
+}
 
 pub(super) fn pause(options: &TaskArgs) -> Result<ExitCode, Problem> {
     let mut reached = at_rest(options)?;

@@ -57,6 +57,11 @@ pub(super) fn task(stored: &StoredTask, attempt: Option<&AttemptRecord>) -> Valu
         "stage": task.state.stage().map(crate::domain::id::StageName::as_str),
         "run": task.state.live_run().map(|run| run.to_string()),
         "worktree": task.worktree.display().to_string(),
+        "checkout": task.checkout.as_ref().map(|checkout| json!({
+            "branch": checkout.branch.as_str(),
+            "base_commit": checkout.base_commit,
+            "standing": checkout.identity.is_some() && task.worktree.exists(),
+        })),
         "hold": hold(&task.name, &task.state, attempt),
         "takes_a_turn": task.state.takes_a_turn(),
         "visits": task.visits.iter().map(|(stage, n)| (stage.to_string(), json!(n))).collect::<serde_json::Map<_, _>>(),

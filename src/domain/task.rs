@@ -10,6 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::checkout::Checkout;
 use super::decision::{Decision, Fault, HoldReason, Settlement, Spent};
 use super::evidence::{Evidence, ExitRecord};
 use super::id::{AttemptId, Digest, Nonce, PipelineName, RelPath, RunId, StageName, TaskName};
@@ -25,6 +26,9 @@ pub struct Task {
     pub name: TaskName,
     /// Its worktree.
     pub worktree: PathBuf,
+    /// What is known of that worktree, where it is the task's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkout: Option<Checkout>,
     /// What is true of it now.
     pub state: TaskState,
     /// What it has used up.
@@ -270,6 +274,29 @@ pub enum Event {
         task: TaskName,
         /// Its worktree.
         worktree: PathBuf,
+        /// The same as the task's own, where it is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        checkout: Option<Checkout>,
+        /// When.
+        at: Timestamp,
+    },
+    /// The task's own worktree was made anew, or is taken as it is now.
+    WorktreeMade {
+        /// Where.
+        worktree: PathBuf,
+        /// What is known of it.
+        checkout: Checkout,
+        /// Who asked for it.
+        by: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// The task's own worktree was removed; its branch stays.
+    WorktreeRemoved {
+        /// Who asked for it.
+        by: String,
+        /// What was there that no commit has and was given up, where a person said so.
+        lost: Vec<String>,
         /// When.
         at: Timestamp,
     },
@@ -360,6 +387,8 @@ impl Event {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::TaskAdded { .. } => "task-added",
+            Self::WorktreeMade { .. } => "worktree-made",
+            Self::WorktreeRemoved { .. } => "worktree-removed",
             Self::RunStarted(_) => "run-started",
             Self::AttemptIntended(_) => "attempt-intended",
             Self::AttemptFinished { .. } => "attempt-finished",
@@ -378,6 +407,8 @@ impl Event {
     pub const fn at(&self) -> Timestamp {
         match self {
             Self::TaskAdded { at, .. }
+            | Self::WorktreeMade { at, .. }
+            | Self::WorktreeRemoved { at, .. }
             | Self::AttemptFinished { at, .. }
             | Self::RunClosed { at, .. }
             | Self::StageHeld { at, .. }

@@ -41,10 +41,11 @@ pub fn step(task: Option<&Task>, event: &Event) -> Result<Step, Refused> {
     let refused = |why| Refused { state: task.map_or("none", |task| task.state.status()), event: event.kind(), why };
     let Some(task) = task else {
         return match event {
-            Event::TaskAdded { task, worktree, .. } => Ok(Step {
+            Event::TaskAdded { task, worktree, checkout, .. } => Ok(Step {
                 task: Task {
                     name: task.clone(),
                     worktree: worktree.clone(),
+                    checkout: checkout.clone(),
                     state: TaskState::Queued { stage: None },
                     spent: Spent::default(),
                     visits: BTreeMap::new(),
@@ -52,7 +53,9 @@ pub fn step(task: Option<&Task>, event: &Event) -> Result<Step, Refused> {
                 },
                 effects: Vec::new(),
             }),
-            Event::RunStarted(_)
+            Event::WorktreeMade { .. }
+            | Event::WorktreeRemoved { .. }
+            | Event::RunStarted(_)
             | Event::AttemptIntended(_)
             | Event::AttemptFinished { .. }
             | Event::AttemptDecided(_)
@@ -69,6 +72,25 @@ pub fn step(task: Option<&Task>, event: &Event) -> Result<Step, Refused> {
     let mut effects = Vec::new();
     match event {
         Event::TaskAdded { .. } => return Err(refused("the task is there already")),
+        Event::WorktreeMade { worktree, checkout, .. } => {
+            if next.state.live_run().is_some() {
+                return Err(refused("a run owns the task"));
+            }
+            if next.checkout.is_none() {
+                return Err(refused("the task has no worktree of its own"));
+            }
+            next.worktree.clone_from(worktree);
+            next.checkout = Some(checkout.clone());
+        }
+        Event::WorktreeRemoved { .. } => {
+            if next.state.live_run().is_some() {
+                return Err(refused("a run owns the task"));
+            }
+            let identity = next.checkout.as_mut().map(|checkout| &mut checkout.identity);
+            if identity.and_then(Option::take).is_none() {
+                return Err(refused("the task has no worktree of its own"));
+            }
+        }
         Event::RunStarted(start) => run_started(&mut next, start).map_err(refused)?,
         Event::AttemptIntended(intent) => intended(&mut next, intent).map_err(refused)?,
         Event::AttemptFinished { record, .. } => {

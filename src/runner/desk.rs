@@ -79,7 +79,10 @@ impl Desk<'_> {
         self.record(|_| Ok(Event::TaskCancelled { by, why, at }))
     }
 
-    fn record(&mut self, event: impl FnOnce(&TaskState) -> Result<Event, RunError>) -> Result<TaskState, RunError> {
+    pub(super) fn record(
+        &mut self,
+        event: impl FnOnce(&TaskState) -> Result<Event, RunError>,
+    ) -> Result<TaskState, RunError> {
         let mut ledger = Ledger::open(self.store, &self.task, self.holder.clone())?;
         let Some(state) = ledger.task().map(|task| task.state.clone()) else {
             return Err(RunError::NoTask { task: self.task.clone() });

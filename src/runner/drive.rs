@@ -24,6 +24,7 @@ use crate::workspace::tree_cache;
 use crate::workspace::worktree::Worktree;
 
 use super::attempt::Bench;
+use super::checkout::artifacts_of;
 use super::choice::{Chosen, Next};
 use super::clock::Clock;
 use super::error::{RunError, chain};
@@ -235,7 +236,12 @@ impl Runner<'_> {
         self.state.make(&run_dir)?;
         if ledger.task().is_none() {
             let worktree = self.worktree.toplevel().to_owned();
-            ledger.apply(Event::TaskAdded { task: self.task.clone(), worktree, at: self.clock.now() })?;
+            ledger.apply(Event::TaskAdded {
+                task: self.task.clone(),
+                worktree,
+                checkout: None,
+                at: self.clock.now(),
+            })?;
         }
         ledger.pin(PinnedPipeline::of(self.pipeline_text.to_vec()));
         let started = self.run_start(run, &stage, commit)?;
@@ -243,7 +249,7 @@ impl Runner<'_> {
         ledger.apply(Event::RunStarted(started))?;
         (self.notify)(Notice::RunStarted { task: &self.task, run, stage: &stage.name });
         let artifacts = self.worktree.toplevel().join(self.artifacts_folder(self.pipeline).as_str());
-        let published = self.published()?;
+        let published = artifacts_of(self.store, &self.task)?;
         let may_wait = wanted.max_wait;
         let mut course = Course { run, run_dir, base_commit, artifacts, tree, published, may_wait };
         self.clear_way(&stage, &course)?;
@@ -272,7 +278,7 @@ impl Runner<'_> {
             pipeline: self.pipeline.name().clone(),
             pipeline_digest: self.pipeline.digest(),
             commit,
-            base_commit: self.worktree.base(self.git)?.commit.to_string(),
+            base_commit: self.base_commit()?,
             stage: stage.name.clone(),
             boot: BootId::current().map_err(|error| RunError::Supervisor(error.to_string()))?.to_string(),
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
@@ -579,18 +585,6 @@ impl Runner<'_> {
     pub(super) fn artifact_path(&self, pipeline: &Pipeline, stage: &Stage) -> Option<RelPath> {
         let name = stage.artifact.as_ref()?;
         RelPath::new(format!("{}/{name}", self.artifacts_folder(pipeline))).ok()
-    }
-
-    /// Hashes of what orch last published for this task, by path.
-    fn published(&self) -> Result<BTreeMap<RelPath, Digest>, RunError> {
-        let filter = RunFilter { task: Some(self.task.clone()), limit: Some(RUNS_LOOKED_AT) };
-        let mut published = BTreeMap::new();
-        for run in self.store.runs(&filter)?.into_iter().rev() {
-            for attempt in self.store.attempts(run.start.run)? {
-                published.extend(attempt.decided.and_then(|decided| decided.artifact).map(|a| (a.path, a.digest)));
-            }
-        }
-        Ok(published)
     }
 
     pub(super) fn last_run(&self, task: &TaskName) -> Result<Option<RunId>, RunError> {

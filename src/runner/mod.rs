@@ -11,6 +11,7 @@
 mod abandon;
 mod answer;
 mod attempt;
+mod checkout;
 mod choice;
 mod clock;
 mod desk;
@@ -30,6 +31,7 @@ mod wait;
 mod watch;
 
 pub use answer::Answered;
+pub use checkout::artifacts_of;
 pub use clock::{Clock, SystemClock};
 pub use desk::Desk;
 pub use drive::{Driven, Runner, Wanted};

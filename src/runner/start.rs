@@ -171,7 +171,7 @@ impl Runner<'_> {
         let course = Course {
             run,
             run_dir: self.state.run_dir(run),
-            base_commit: self.worktree.base(self.git)?.commit.to_string(),
+            base_commit: self.base_commit()?,
             artifacts: self.worktree.toplevel().join(self.artifacts_folder(self.pipeline).as_str()),
             tree,
             published: BTreeMap::new(),

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::codec;
 use super::error::StoreError;
+use crate::domain::checkout::Checkout;
 use crate::domain::decision::Spent;
 use crate::domain::id::{StageName, TaskName};
 use crate::domain::task::{Task, TaskState};
@@ -16,6 +17,8 @@ use crate::domain::task::{Task, TaskState};
 struct Written<'a> {
     name: &'a TaskName,
     worktree: &'a Path,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checkout: Option<&'a Checkout>,
     state: &'a TaskState,
     spent: &'a Spent,
     launches: u32,
@@ -26,6 +29,8 @@ struct Written<'a> {
 struct Read {
     name: TaskName,
     worktree: PathBuf,
+    #[serde(default)]
+    checkout: Option<Checkout>,
     state: TaskState,
     spent: Spent,
     launches: u32,
@@ -34,12 +39,12 @@ struct Read {
 /// Writes a task without its visits.
 pub(super) fn encode_task(row: &str, task: &Task) -> Result<String, StoreError> {
     // Named one by one: a new field must find its place here.
-    let Task { name, worktree, state, spent, visits: _, launches } = task;
-    codec::encode(row, &Written { name, worktree, state, spent, launches: *launches })
+    let Task { name, worktree, checkout, state, spent, visits: _, launches } = task;
+    codec::encode(row, &Written { name, worktree, checkout: checkout.as_ref(), state, spent, launches: *launches })
 }
 
 /// Reads a task and gives it its visits.
 pub(super) fn decode_task(row: &str, text: &str, visits: BTreeMap<StageName, u32>) -> Result<Task, StoreError> {
-    let Read { name, worktree, state, spent, launches } = codec::decode(row, text)?;
-    Ok(Task { name, worktree, state, spent, visits, launches })
+    let Read { name, worktree, checkout, state, spent, launches } = codec::decode(row, text)?;
+    Ok(Task { name, worktree, checkout, state, spent, visits, launches })
 }

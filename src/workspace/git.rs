@@ -230,11 +230,24 @@ impl<'r> Git<'r> {
         place: &Place<'_>,
         args: &[&OsStr],
     ) -> Result<GitAnswer, GitError> {
+        self.ask_with(what, cwd, place, args, &[])
+    }
+
+    /// The same with more in git's environment.
+    pub(super) fn ask_with(
+        &self,
+        what: &'static str,
+        cwd: &Path,
+        place: &Place<'_>,
+        args: &[&OsStr],
+        more: &[(OsString, OsString)],
+    ) -> Result<GitAnswer, GitError> {
         let mut words: Vec<OsString> = vec![self.program.clone().into(), "--no-pager".into()];
         for option in OPTIONS {
             words.extend(["-c".into(), option.into()]);
         }
         let mut env = self.env.clone();
+        env.extend_from_slice(more);
         match place {
             Place::Discover => {}
             Place::Exactly { git_dir, toplevel } => {

@@ -199,6 +199,22 @@ impl Snapshot {
         changed.saturating_add(now.keys().filter(|path| !committed.contains_key(*path)).count())
     }
 
+    /// The paths that differ from HEAD's, each with the hash of what lies there now; `None` where nothing does.
+    pub fn differences(&self) -> Vec<(Vec<u8>, Option<Digest>)> {
+        let Inner { entries, head_tree, less, .. } = self.inner();
+        let committed = head_tree.files.iter().filter(|file| !less.covers(&file.path));
+        let mut committed: std::collections::BTreeMap<_, _> =
+            committed.map(|file| (&*file.path, (Some(file.mode), file.oid))).collect();
+        let mut found = Vec::new();
+        for entry in entries {
+            if committed.remove(&*entry.path) != Some((entry.kind.git_mode(), entry.blob)) {
+                found.push((entry.path.to_vec(), Some(entry.content)));
+            }
+        }
+        found.extend(committed.into_keys().map(|path| (path.to_vec(), None)));
+        found
+    }
+
     /// How many files it has.
     pub fn files(&self) -> usize {
         self.0.entries.len()

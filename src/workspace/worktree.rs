@@ -288,6 +288,17 @@ impl Worktree {
         }
     }
 
+    /// Whether HEAD is a commit or descends from it; not where the repository does not have it any more.
+    ///
+    /// # Errors
+    /// [`GitError`] when git cannot answer.
+    pub fn descends_from(&self, git: &Git<'_>, commit: &str) -> Result<bool, GitError> {
+        let Ok(commit) = CommitId::new(commit) else { return Ok(false) };
+        let args = ["merge-base", "--is-ancestor", commit.as_str(), "HEAD"].map(OsStr::new);
+        let answer = git.ask("find whether HEAD has the base", &self.toplevel, &self.place(), &args)?;
+        Ok(answer.code == 0)
+    }
+
     /// The name of the folder the repository lies in: that of its common git dir, or the one above `.git`.
     pub fn folder_name(&self) -> String {
         let folder = match self.common_dir.file_name() {
@@ -305,6 +316,12 @@ impl Worktree {
 }
 
 impl Identity {
+    /// One hash over all of it, for a record.
+    pub fn digest(&self) -> Digest {
+        // A value of plain paths and numbers always has a form; without one nothing would ever be equal to it.
+        Digest::of(&serde_json::to_vec(self).unwrap_or_default())
+    }
+
     fn read(toplevel: &Path, git_dir: &Path, common_dir: &Path) -> Result<Self, GitError> {
         let gone = |what| move |_| GitError::Replaced { path: toplevel.to_owned(), what };
         let entry = toplevel.join(".git");

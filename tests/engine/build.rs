@@ -135,7 +135,7 @@ pub(crate) fn hold_for(settlement: &Settlement) -> HoldReason {
 }
 
 pub(crate) fn task_added() -> Event {
-    Event::TaskAdded { task: TaskName::new("shop-1").unwrap(), worktree: "/work/shop".into(), at: at() }
+    Event::TaskAdded { task: TaskName::new("shop-1").unwrap(), worktree: "/work/shop".into(), checkout: None, at: at() }
 }
 
 pub(crate) fn run_started(run: u32, first: &str) -> Event {

@@ -104,6 +104,11 @@ pub(crate) fn lawful_step(before: &Task, event: &Event, after: &Task) {
             assert!(matches!(after.state, TaskState::Cancelled { .. }));
             assert_eq!(before.spent, after.spent);
         }
+        Event::WorktreeMade { .. } | Event::WorktreeRemoved { .. } => {
+            assert!(before.state.live_run().is_none() && before.checkout.is_some());
+            let Task { worktree, checkout, .. } = before.clone();
+            assert_eq!(before, &Task { worktree, checkout, ..after.clone() }, "a worktree changes nothing else");
+        }
         Event::TaskAdded { .. } => panic!("a task is added once"),
     }
 }

@@ -61,7 +61,7 @@ fn fill(shop: &Shop, tasks: usize, interrupted: usize) {
         let cut = n < interrupted;
         let name = TaskName::new(if cut { format!("cut-{n}") } else { format!("queued-{n}") }).unwrap();
         let worktree = PathBuf::from(format!("/gone/{n}"));
-        let mut events = vec![Event::TaskAdded { task: name.clone(), worktree, at }];
+        let mut events = vec![Event::TaskAdded { task: name.clone(), worktree, checkout: None, at }];
         if cut {
             let run = RunId::new(uuid::Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0000 + n as u128));
             let attempt = AttemptId::new(uuid::Uuid::from_u128(0x0199_0000_0001_7000_8000_0000_0000_0000 + n as u128));

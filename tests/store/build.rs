@@ -74,6 +74,7 @@ impl Life {
         let task = Task {
             name: name(task),
             worktree: PathBuf::from("/work/trees").join(task),
+            checkout: None,
             state: TaskState::Queued { stage: None },
             spent: Spent::default(),
             visits: BTreeMap::new(),
@@ -102,7 +103,7 @@ impl Life {
 
     pub(crate) fn added_event(&mut self) -> Event {
         let (task, worktree) = (self.task.name.clone(), self.task.worktree.clone());
-        Event::TaskAdded { task, worktree, at: self.tick() }
+        Event::TaskAdded { task, worktree, checkout: None, at: self.tick() }
     }
 
     pub(crate) fn started_event(&mut self, first: &str) -> Event {

@@ -19,6 +19,8 @@ pub(super) fn project(
     let (changed, what) = match event {
         // The task's own row is written last, with the state after all events; these change no other.
         Event::TaskAdded { .. }
+        | Event::WorktreeMade { .. }
+        | Event::WorktreeRemoved { .. }
         | Event::StageHeld { .. }
         | Event::RetryDue { .. }
         | Event::HoldReleased { .. }

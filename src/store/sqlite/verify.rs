@@ -90,6 +90,8 @@ impl Derived {
         let task = task.as_str();
         match event {
             Event::TaskAdded { .. }
+            | Event::WorktreeMade { .. }
+            | Event::WorktreeRemoved { .. }
             | Event::StageHeld { .. }
             | Event::RetryDue { .. }
             | Event::HoldReleased { .. }

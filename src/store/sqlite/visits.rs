@@ -76,6 +76,8 @@ fn touched(change: &Change) -> BTreeSet<&StageName> {
         Event::RunStarted(start) => Some(&start.stage),
         Event::AttemptDecided(decided) => entered(&decided.decision),
         Event::TaskAdded { .. }
+        | Event::WorktreeMade { .. }
+        | Event::WorktreeRemoved { .. }
         | Event::AttemptFinished { .. }
         | Event::RunClosed { .. }
         | Event::StageHeld { .. }
