@@ -10,6 +10,8 @@ mod classify;
 mod completions;
 #[path = "cli/config.rs"]
 mod config;
+#[path = "cli/control.rs"]
+mod control;
 #[path = "cli/day.rs"]
 mod day;
 #[path = "cli/death.rs"]

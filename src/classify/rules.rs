@@ -3,9 +3,9 @@
 //! Evidence stands above words, and words above bare exit codes. Without proof nothing is green and nothing is
 //! the code's fault.
 
+use crate::domain::control::Control;
 use crate::domain::evidence::{
-    Answer, Control, Counts, Evidence, Exit, FaultKind, Limit, ReportFound, Sighting, Signature, SpawnStep, Stream,
-    Summary,
+    Answer, Counts, Evidence, Exit, FaultKind, Limit, ReportFound, Sighting, Signature, SpawnStep, Stream, Summary,
 };
 use crate::domain::outcome::{Conclusion, Outcome, Proof, Reason, Rule, Ruling};
 use crate::domain::pipeline::{EvidenceKind, ExitMap, OnTimeout};
@@ -489,16 +489,10 @@ impl<'a> Case<'a> {
                 );
             }
         }
-        match self.evidence.control {
-            Some(Control::BaseCannotRun) if code != Some(0) => {
-                let detail = "the base commit cannot run it either, under the same conditions".to_owned();
-                return plain(Conclusion::PermanentEnv, Reason::BaseCannotRun, Rule::ControlRun, detail);
-            }
-            Some(Control::BaseRuns) if code != Some(0) => {
-                let detail = "the base commit runs it under the same conditions, so the change broke it".to_owned();
-                return plain(FAIL, Reason::ChangeBrokeRunner, Rule::ControlRun, detail);
-            }
-            Some(Control::BaseCannotRun | Control::BaseRuns | Control::Refused) | None => {}
+        if code != Some(0)
+            && let Some(outcome) = self.evidence.control.as_ref().and_then(attributed)
+        {
+            return outcome;
         }
         if code == Some(0) {
             if let Some((reason, detail, at)) = self.gaps() {
@@ -526,6 +520,25 @@ impl<'a> Case<'a> {
             ),
         }
     }
+}
+
+/// What a control run says of who is at fault; `None` where it does not say.
+fn attributed(control: &Control) -> Option<Outcome> {
+    let (conclusion, reason, detail) = match control {
+        Control::BaseCannotRun { base } => {
+            let detail = format!("the base commit cannot run it either, under the same conditions: {}", base.detail);
+            (Conclusion::PermanentEnv, Reason::BaseCannotRun, detail)
+        }
+        Control::BaseRuns { base, change } => {
+            let detail = format!(
+                "the base commit runs it under the same conditions ({}), and the change ends again as it did: {}",
+                base.detail, change.detail
+            );
+            (FAIL, Reason::ChangeBrokeRunner, detail)
+        }
+        Control::Unsteady { .. } | Control::Refused { .. } => return None,
+    };
+    Some(outcome(conclusion, reason, Rule::ControlRun, plain(detail)))
 }
 
 /// Whether a signal is a program's own doing: ILL, ABRT, BUS, FPE, SEGV. KILL and TERM come from outside.

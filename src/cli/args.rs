@@ -508,6 +508,9 @@ pub(super) struct LogsArgs {
     /// Only attempts that did not pass
     #[arg(long)]
     pub(super) failed: bool,
+    /// The output of the attempts' control runs in place of their own
+    #[arg(long)]
+    pub(super) control: bool,
     /// Bytes as they were written: control characters are not escaped
     #[arg(long)]
     pub(super) raw: bool,

@@ -1,6 +1,7 @@
 //! `orch explain`: what was seen in an attempt, the rule that decided, and what follows from it.
 
 use crate::classify::classify_suite;
+use crate::domain::control::{Control, ControlRun};
 use crate::domain::evidence::{Evidence, ReportFound, Sighting};
 use crate::domain::outcome::{Outcome, Rule};
 use crate::spec::problem::Code;
@@ -164,6 +165,7 @@ fn evidence(evidence: &Evidence) -> Vec<String> {
     if output.incomplete {
         lines.push("part of the output was not kept".to_owned());
     }
+    lines.extend(evidence.control.as_ref().map(control).unwrap_or_default());
     if let Some(tree) = &evidence.tree {
         lines.extend(tree.changed.iter().map(|path| format!("changed file: {path}")));
         lines.extend(tree.added.iter().map(|path| format!("new file: {path}")));
@@ -172,6 +174,27 @@ fn evidence(evidence: &Evidence) -> Vec<String> {
         lines.push("nothing that proves anything".to_owned());
     }
     lines
+}
+
+fn control(control: &Control) -> Vec<String> {
+    let heading = match control {
+        Control::BaseCannotRun { .. } => "control run: the base commit cannot run it either".to_owned(),
+        Control::BaseRuns { .. } => "control run: the base commit runs it, the change does not".to_owned(),
+        Control::Unsteady { .. } => {
+            "control run: the base commit runs it, and the change ended otherwise when it was tried again".to_owned()
+        }
+        Control::Refused { why } => format!("control run: none that tells: {why}"),
+    };
+    let told = |(which, run): (&'static str, &ControlRun)| {
+        let shared = if run.shared { ", asked for by another attempt" } else { "" };
+        let commit: String = run.commit.chars().take(12).collect();
+        format!(
+            "  {which} {commit}: {} (after {:.3} s{shared}; `orch logs --control` has its output)",
+            run.detail,
+            run.elapsed.as_secs_f64()
+        )
+    };
+    std::iter::once(heading).chain(control.runs().into_iter().map(told)).collect()
 }
 
 fn outcome_lines(outcome: &Outcome, evidence: &Evidence) -> Vec<String> {

@@ -4,8 +4,10 @@ use std::path::Path;
 
 use serde_json::json;
 
+use crate::domain::control::Control;
 use crate::domain::decision::Settlement;
 use crate::domain::evidence::{LogSpan, Stream};
+use crate::domain::id::AttemptId;
 use crate::producer::log_name;
 use crate::store::AttemptRecord;
 use crate::workspace::logs::{LogPart, Piece, escape};
@@ -13,7 +15,7 @@ use crate::workspace::logs::{LogPart, Piece, escape};
 use super::args::LogsArgs;
 use super::output::{self, Problem};
 use super::status::{existing, find_run};
-use super::store::of_store;
+use super::store::{Place, of_store};
 use super::{ExitCode, explain, store};
 
 pub(super) fn logs(options: &LogsArgs) -> Result<ExitCode, Problem> {
@@ -43,27 +45,45 @@ pub(super) fn logs(options: &LogsArgs) -> Result<ExitCode, Problem> {
         if wanted.len() > 1 && !options.state.json {
             output::talk(&format!("orch: {} (attempt {})", attempt.intent.stage, attempt.intent.attempt));
         }
+        if options.control {
+            show_controls(options, attempt, &place)?;
+            continue;
+        }
         let run_dir = place.state.run_dir(attempt.intent.run);
         for (stream, span) in [(Stream::Stdout, &finished.record.stdout), (Stream::Stderr, &finished.record.stderr)] {
             if options.stream.as_deref().is_none_or(|only| only == stream.as_str()) {
-                show(options, attempt, &run_dir, stream, span)?;
+                show(options, attempt.intent.attempt, &run_dir, stream, span)?;
             }
         }
     }
     Ok(ExitCode::Success)
 }
 
+/// The output of the processes of an attempt's control run.
+fn show_controls(options: &LogsArgs, attempt: &AttemptRecord, place: &Place) -> Result<(), Problem> {
+    let control = attempt.decided.as_ref().and_then(|decided| decided.evidence.control.as_ref());
+    let runs = control.map(Control::runs).unwrap_or_default();
+    if runs.is_empty() {
+        output::talk(&format!("orch: attempt {} has no control run", attempt.intent.attempt));
+    }
+    for (which, run) in runs {
+        if !options.state.json {
+            output::talk(&format!("orch: {which}, commit {}", run.commit));
+        }
+        for (stream, span) in [(Stream::Stdout, &run.stdout), (Stream::Stderr, &run.stderr)] {
+            if options.stream.as_deref().is_none_or(|only| only == stream.as_str()) {
+                show(options, run.id, &place.state.run_dir(run.run), stream, span)?;
+            }
+        }
+    }
+    Ok(())
+}
+
 fn passed(attempt: &AttemptRecord) -> bool {
     attempt.decided.as_ref().is_some_and(|decided| decided.settlement == Settlement::Passed)
 }
 
-fn show(
-    options: &LogsArgs,
-    attempt: &AttemptRecord,
-    run_dir: &Path,
-    stream: Stream,
-    span: &LogSpan,
-) -> Result<(), Problem> {
+fn show(options: &LogsArgs, attempt: AttemptId, run_dir: &Path, stream: Stream, span: &LogSpan) -> Result<(), Problem> {
     if span.bytes == 0 {
         return Ok(());
     }
@@ -77,7 +97,7 @@ fn show(
         match piece.map_err(failed)? {
             Piece::Bytes(bytes) if options.state.json => output::document(&json!({
                 "version": 1,
-                "attempt": attempt.intent.attempt.to_string(),
+                "attempt": attempt.to_string(),
                 "stream": stream.as_str(),
                 "text": String::from_utf8_lossy(&bytes),
             })),

@@ -197,6 +197,11 @@ impl Settings {
         }
     }
 
+    /// Whether an end that says nothing gets a control run.
+    pub fn control_run(&self) -> bool {
+        self.read.get(super::table::CONTROL_RUN).and_then(Value::switch).unwrap_or(true)
+    }
+
     /// Whether a switch is on.
     pub fn enabled(&self, switch: &SwitchName) -> Sourced<bool> {
         self.part(switch, Part::Enabled, Value::switch).unwrap_or(Sourced { value: true, origin: Origin::Default })

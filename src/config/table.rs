@@ -155,11 +155,14 @@ pub const OWN: [&str; 9] = [
     "ORCH_ALERT",
 ];
 
+/// Whether control runs are made.
+pub(super) const CONTROL_RUN: &str = "ORCH_CONTROL_RUN_ENABLED";
+
 /// The program that is told of holds.
 pub(super) const ALERT_COMMAND: &str = "ORCH_ALERT_COMMAND";
 
 /// Every setting with a name of its own, in the order in which people read them.
-pub const TABLE: [Setting; 14] = [
+pub const TABLE: [Setting; 15] = [
     enabled(
         "ORCH_TEST_RUNNER_ENABLED",
         "when off, stages with `switch: ORCH_TEST_RUNNER` run their fallback, or are held",
@@ -178,6 +181,10 @@ pub const TABLE: [Setting; 14] = [
         "ORCH_STAGING_RUNNER_EXEC_HOST_SIDE",
         "whether the staging suite is started on the host, and not inside the container",
     )),
+    enabled(
+        CONTROL_RUN,
+        "whether a test-runner's end that says nothing is tried again at the base commit, to tell the change from the environment",
+    ),
     not_yet(enabled("ORCH_SERIAL_GATE_ENABLED", "whether stages of one `serial` group wait for each other")),
     not_yet(enabled(
         "ORCH_IMPOSSIBLE_QUEUED_SANITIZE_ENABLED",

@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::control::Control;
 use super::id::{AttemptId, Digest, Nonce};
 use super::pipeline::{Adapter, EvidenceKind, OnTimeout, ReportKind};
 use super::smoke::SmokeFacts;
@@ -500,18 +501,6 @@ pub enum ReportFound {
     LeftBehind,
     /// A premature-exit file: it is gone, as it should be.
     Removed,
-}
-
-/// What the same command did at the task's base commit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Control {
-    /// It could not run there either: the environment is at fault.
-    BaseCannotRun,
-    /// It runs there: the change is at fault.
-    BaseRuns,
-    /// The conditions could not be made equal.
-    Refused,
 }
 
 /// The worktree before and after.

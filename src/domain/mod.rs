@@ -6,6 +6,7 @@
 
 pub mod artifact;
 pub mod checkout;
+pub mod control;
 pub mod decision;
 pub mod evidence;
 pub mod id;

@@ -27,6 +27,7 @@ use super::attempt::Bench;
 use super::checkout::artifacts_of;
 use super::choice::{Chosen, Next};
 use super::clock::Clock;
+use super::control::Suspect;
 use super::error::{RunError, chain};
 use super::judge::{Judged, Scene, judge};
 use super::ledger::Ledger;
@@ -468,8 +469,16 @@ impl Runner<'_> {
             root: self.worktree.root(),
             artifact: artifact.as_ref(),
             moved_dir: &moved_dir,
+            control: None,
         };
-        let judged = judge(scene, Some(tree));
+        let mut judged = judge(scene, Some(tree.clone()));
+        let suspect =
+            Suspect { stage, producer: chosen.producer, plan: &plan, record: &record, evidence: &judged.evidence };
+        let control = self.control(course, bench, suspect)?;
+        if control.is_some() {
+            // Without a verdict nothing was published; now there may be one.
+            judged = judge(Scene { control: control.as_ref(), ..scene }, Some(tree));
+        }
         course.published.extend(judged.artifact.as_ref().map(|(artifact, _)| (artifact.path.clone(), artifact.digest)));
         self.settle(ledger, self.pipeline, scene, &intent, judged).map(Some)
     }

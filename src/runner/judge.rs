@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::classify::{classify, classify_suite};
 use crate::domain::artifact::Excerpt;
+use crate::domain::control::Control;
 use crate::domain::decision::{Fault, Settlement};
 use crate::domain::evidence::{Canceller, Evidence, Exit, ExitRecord, OutputFacts, TreeFacts};
 use crate::domain::id::{Digest, RelPath};
@@ -45,6 +46,8 @@ pub(super) struct Scene<'a> {
     pub(super) artifact: Option<&'a RelPath>,
     /// Where things go that stand in the artifact's way.
     pub(super) moved_dir: &'a Path,
+    /// What a control run said of its end, where one was made.
+    pub(super) control: Option<&'a Control>,
 }
 
 /// Judges an attempt. Never fails and never panics: what breaks on the way is an outcome with a reason (row B9).
@@ -105,6 +108,7 @@ fn internal(detail: String) -> Outcome {
 fn try_judge(scene: Scene<'_>, tree: Option<TreeFacts>) -> std::io::Result<Judged> {
     let gathered = gather(scene.plan, scene.record, scene.run_dir, scene.root, tree)?;
     let mut evidence = gathered.evidence;
+    evidence.control = scene.control.cloned();
     evidence.smoke = smoke_facts(scene.producer.smoke(), &evidence);
     let outcome = classify(&evidence);
     let document = document(scene, &evidence, outcome.as_ref(), gathered.tails);

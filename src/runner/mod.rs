@@ -14,6 +14,7 @@ mod attempt;
 mod checkout;
 mod choice;
 mod clock;
+mod control;
 mod desk;
 mod drive;
 mod effects;

@@ -34,6 +34,13 @@ impl Runner<'_> {
             }
         }
         self.repair()?;
+        self.stop_left_control();
+        let driven = self.recover_run(ledger)?;
+        self.clear_left_control()?;
+        Ok(driven)
+    }
+
+    fn recover_run(&mut self, ledger: &mut Ledger) -> Result<Option<Driven>, RunError> {
         let Some(task) = ledger.task() else { return Ok(None) };
         let Some(run) = task.state.live_run() else { return Ok(None) };
         if task.worktree != self.worktree.toplevel() && task.worktree.exists() {
@@ -162,6 +169,7 @@ impl Runner<'_> {
             root: self.worktree.root(),
             artifact: artifact.as_ref(),
             moved_dir: &self.state.moved_dir(run, attempt),
+            control: None,
         };
         self.fence()?;
         let judged = if record.exit == (Exit::Lost { reason: LostReason::NeverStarted }) {

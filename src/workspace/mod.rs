@@ -11,6 +11,7 @@
 pub mod artifact;
 pub mod checkout;
 mod content;
+pub mod controls;
 mod fetch;
 pub mod filesystem;
 pub mod git;
@@ -23,6 +24,7 @@ pub mod logs;
 pub mod report;
 pub mod repository;
 pub mod root;
+pub mod sibling;
 pub mod state_dir;
 pub mod tree;
 pub mod tree_cache;

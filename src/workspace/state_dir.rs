@@ -229,6 +229,11 @@ impl StateDir {
         self.path.join("trees").join(format!("{name}.cache"))
     }
 
+    /// The folder of the control runs' notes and answers. Not made by this call.
+    pub fn controls_dir(&self) -> PathBuf {
+        self.path.join("controls")
+    }
+
     /// The folder of the tasks' locks. Not made by this call.
     pub fn locks_dir(&self) -> PathBuf {
         self.path.join("locks")

@@ -5,12 +5,13 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use orch::classify::{classify, classify_suite};
+use orch::domain::control::{Control, ControlRun};
 use orch::domain::decision::Settlement;
 use orch::domain::evidence::{
-    Canceller, Control, Counts, Declared, Evidence, Exit, FaultKind, Limit, LostReason, OutputFacts, ReportFacts,
+    Canceller, Counts, Declared, Evidence, Exit, FaultKind, Limit, LogSpan, LostReason, OutputFacts, ReportFacts,
     ReportFound, Sighting, Signature, SpawnFailure, SpawnStep, Stream, Summary, SummarySource, TreeFacts,
 };
-use orch::domain::id::Digest;
+use orch::domain::id::{AttemptId, Digest, RunId};
 use orch::domain::outcome::{Conclusion, Reason, Rule, Ruling};
 use orch::domain::pipeline::{Adapter, EvidenceKind, ExitMap, OnTimeout, ReportKind};
 use orch::domain::smoke::{SmokeFacts, SmokeSeen, SmokeSense};
@@ -185,13 +186,38 @@ fn green_evidence() -> impl Strategy<Value = Evidence> {
     })
 }
 
+/// Every answer of a control run, and none.
+fn controls() -> impl Strategy<Value = Option<Control>> {
+    let run = || {
+        Box::new(ControlRun {
+            commit: "b".repeat(40),
+            id: AttemptId::new(uuid::Uuid::from_u128(7)),
+            run: RunId::new(uuid::Uuid::from_u128(8)),
+            exit: Exit::Exited { code: 3 },
+            reason: None,
+            detail: "exit code 3".to_owned(),
+            elapsed: Duration::from_millis(7),
+            stdout: LogSpan::default(),
+            stderr: LogSpan::default(),
+            shared: false,
+        })
+    };
+    proptest::sample::select(vec![
+        None,
+        Some(Control::BaseCannotRun { base: run() }),
+        Some(Control::BaseRuns { base: run(), change: run() }),
+        Some(Control::Unsteady { base: run(), change: run() }),
+        Some(Control::Refused { why: "dirty".to_owned() }),
+    ])
+}
+
 prop_compose! {
     fn evidence(exits: impl Strategy<Value = Exit>)(
         exit in exits,
         declared in declared(),
         output in output(),
         reports in proptest::collection::vec(report(false), 0..3),
-        control in proptest::sample::select(vec![None, Some(Control::BaseCannotRun), Some(Control::BaseRuns), Some(Control::Refused)]),
+        control in controls(),
         tree in tree(),
         smoke in prop_oneof![Just(Vec::new()), smoke()],
     ) -> Evidence {

@@ -1,0 +1,222 @@
+//! Sibling worktrees of control runs: made beside a task's worktree, under conditions that are like its own, and removed.
+//!
+//! What git ignores there and no cache is (`.env`, `node_modules`) is carried over by copying. What cannot be made alike
+//! is said, and then nothing is run: a control under other conditions would blame the wrong one.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, FileTimes};
+use std::io::{self, Read as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use super::checkout::{CheckoutError, Start, add, open, remove};
+use super::git::{Git, GitError, Place};
+use super::logs::escape;
+use super::tree::Less;
+use super::worktree::{CommitId, Worktree};
+use crate::domain::checkout::BranchName;
+
+/// Most files that are carried over.
+pub const CARRIED_FILES_MAX: usize = 50_000;
+/// Most bytes that are carried over: 1 GiB.
+pub const CARRIED_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// Longest carried file that is searched for the worktree's path; what is longer is data.
+const SEARCHED_BYTES_MAX: u64 = 1024 * 1024;
+/// Deepest carried folder.
+const DEPTH_MAX: usize = 64;
+/// Folders that a tool makes anew where they are missing. Those that keep <https://bford.info/cachedir/> say so themselves.
+const CACHES: [&str; 4] = ["__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache"];
+/// The file by which a cache says that it is one.
+const CACHE_TAG: &str = "CACHEDIR.TAG";
+
+/// Files that are ignored by git and belong to the conditions of a run, found and fit to be copied.
+#[derive(Debug, Default)]
+pub struct Carried {
+    /// Below the worktree.
+    files: Vec<(PathBuf, What)>,
+    bytes: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum What {
+    File,
+    Link(PathBuf),
+}
+
+/// Why conditions cannot be made equal.
+#[derive(Debug)]
+pub enum Unequal {
+    /// This, in one line.
+    Because(String),
+    /// git could not say.
+    Git(GitError),
+}
+
+impl From<GitError> for Unequal {
+    fn from(error: GitError) -> Self {
+        Self::Git(error)
+    }
+}
+
+fn because<T>(why: String) -> Result<T, Unequal> {
+    Err(Unequal::Because(why))
+}
+
+/// Finds what has to be carried over, and refuses what cannot be.
+///
+/// # Errors
+/// [`Unequal`] with the file and the reason.
+pub fn carried(git: &Git<'_>, of: &Worktree, less: &Less) -> Result<Carried, Unequal> {
+    let what = "list what the worktree ignores";
+    let args = ["ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory"].map(OsStr::new);
+    let answer = git.must(what, of.toplevel(), &of.place(), &args)?;
+    let mut found = Carried::default();
+    for path in answer.split(|byte| *byte == 0).filter(|path| !path.is_empty()) {
+        let path = path.strip_suffix(b"/").unwrap_or(path);
+        if !less.covers(path) {
+            found.take(of.toplevel(), Path::new(OsStr::from_bytes(path)), less, 0)?;
+        }
+    }
+    found.files.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    Ok(found)
+}
+
+impl Carried {
+    /// How many files.
+    pub fn files(&self) -> usize {
+        self.files.len()
+    }
+
+    fn take(&mut self, top: &Path, path: &Path, less: &Less, depth: usize) -> Result<(), Unequal> {
+        let shown = || escape(path.as_os_str().as_bytes());
+        if less.covers(path.as_os_str().as_bytes()) {
+            return Ok(());
+        }
+        let whole = top.join(path);
+        let unreadable = |error: io::Error| Unequal::Because(format!("`{}` cannot be carried over: {error}", shown()));
+        let facts = whole.symlink_metadata().map_err(unreadable)?;
+        if facts.is_dir() {
+            let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+            if CACHES.contains(&name) || whole.join(CACHE_TAG).symlink_metadata().is_ok_and(|tag| tag.is_file()) {
+                return Ok(());
+            }
+            if depth >= DEPTH_MAX {
+                return because(format!("the ignored folder `{}` is too deep to be carried over", shown()));
+            }
+            for entry in std::fs::read_dir(&whole).map_err(unreadable)? {
+                self.take(top, &path.join(entry.map_err(unreadable)?.file_name()), less, depth + 1)?;
+            }
+            return Ok(());
+        }
+        let what = if facts.is_symlink() {
+            let target = std::fs::read_link(&whole).map_err(unreadable)?;
+            if target.starts_with(top) {
+                return because(format!("the ignored link `{}` leads into the worktree by its absolute path", shown()));
+            }
+            What::Link(target)
+        } else if facts.is_file() {
+            self.bytes = self.bytes.saturating_add(facts.len());
+            if names_it(&whole, facts.len(), top).map_err(unreadable)? {
+                return because(format!("the ignored file `{}` has the worktree's absolute path in it", shown()));
+            }
+            What::File
+        } else {
+            return because(format!("the ignored `{}` is neither a file, a folder nor a link", shown()));
+        };
+        self.files.push((path.to_owned(), what));
+        if self.files.len() > CARRIED_FILES_MAX || self.bytes > CARRIED_BYTES_MAX {
+            return because(format!(
+                "git ignores more files than are carried over ({CARRIED_FILES_MAX} files, {CARRIED_BYTES_MAX} bytes); \
+                 a cache may say that it is one with a {CACHE_TAG}"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Copies all of it.
+    fn copy(&self, from: &Path, to: &Path) -> io::Result<()> {
+        for (path, what) in &self.files {
+            let (source, target) = (from.join(path), to.join(path));
+            if let Some(folder) = target.parent() {
+                std::fs::create_dir_all(folder)?;
+            }
+            match what {
+                What::Link(goal) => std::os::unix::fs::symlink(goal, &target)?,
+                What::File => {
+                    std::fs::copy(&source, &target)?;
+                    let times = FileTimes::new().set_modified(source.metadata()?.modified()?);
+                    // A file without a right to be written was copied with its mode.
+                    File::open(&target)?.set_times(times)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a file has the worktree's path in it.
+fn names_it(file: &Path, bytes: u64, top: &Path) -> io::Result<bool> {
+    if bytes > SEARCHED_BYTES_MAX {
+        return Ok(false);
+    }
+    let mut text = Vec::new();
+    File::open(file)?.take(SEARCHED_BYTES_MAX).read_to_end(&mut text)?;
+    Ok(memchr::memmem::find(&text, top.as_os_str().as_bytes()).is_some())
+}
+
+/// Where the sibling of a worktree stands: in the same folder, so that what lies around it is the same.
+pub fn place(of: &Worktree) -> Option<PathBuf> {
+    let mut name = OsString::from(".");
+    name.push(of.toplevel().file_name()?);
+    name.push(".orch-control");
+    Some(of.toplevel().parent()?.join(name))
+}
+
+/// The branch that a sibling is on where its worktree is on one.
+pub fn branch(id: &str) -> Option<BranchName> {
+    BranchName::new(format!("orch-control/{id}")).ok()
+}
+
+/// Makes a sibling at a commit: on a branch where the worktree is on one, detached where it is.
+///
+/// # Errors
+/// [`CheckoutError`]; what was begun is to be taken away with [`clear`].
+pub fn make(
+    git: &Git<'_>,
+    of: &Worktree,
+    path: &Path,
+    commit: &CommitId,
+    on: Option<&BranchName>,
+    carried: &Carried,
+) -> Result<Worktree, CheckoutError> {
+    let start = match on {
+        Some(branch) => Start::NewBranch(branch, commit.clone()),
+        None => Start::Detached(commit),
+    };
+    add(git, of, path, &start)?;
+    let sibling = open(git, of, path)?;
+    let io = |source| CheckoutError::Io { path: path.to_owned(), source };
+    carried.copy(of.toplevel(), path).map_err(io)?;
+    Ok(sibling)
+}
+
+/// Takes a sibling away with its branch, however far it was made. Nothing to take away is no error.
+///
+/// # Errors
+/// [`GitError`], or what keeps the folder.
+pub fn clear(git: &Git<'_>, of: &Worktree, path: &Path, on: Option<&BranchName>) -> Result<(), CheckoutError> {
+    let known = super::checkout::list(git, of)?.iter().any(|known| known.path == path);
+    if known {
+        remove(git, of, path)?;
+    }
+    if path.symlink_metadata().is_ok() {
+        std::fs::remove_dir_all(path).map_err(|source| CheckoutError::Io { path: path.to_owned(), source })?;
+    }
+    if let Some(branch) = on {
+        let place = Place::Exactly { git_dir: of.common_dir(), toplevel: of.toplevel() };
+        let reference = branch.reference();
+        let words = ["update-ref", "-d", "--", &reference].map(OsStr::new);
+        git.must("remove the branch of a control run", of.common_dir(), &place, &words)?;
+    }
+    Ok(())
+}
