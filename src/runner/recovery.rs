@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use crate::domain::evidence::{Exit, ExitRecord, LostReason, TreeFacts};
 use crate::domain::id::{AttemptId, Digest, RunId, StageName};
+use crate::domain::pipeline::Producer;
 use crate::domain::plan::{AttemptKey, AttemptPlan};
 use crate::domain::task::{AttemptPhase, Effect, Event, RunEnd, TaskState};
 use crate::exec::{BootId, Ending, Recovered, recover, stop_orphan};
+use crate::producer::Before;
 use crate::spec;
 use crate::store::{AttemptRecord, RunFilter};
 
+use super::agent::Prompts;
 use super::attempt::lost;
 use super::drive::{Course, Driven, RUNS_LOOKED_AT, Runner, find};
 use super::error::{RunError, chain};
@@ -127,8 +130,11 @@ impl Runner<'_> {
             base_commit: start.base_commit.clone(),
             artifacts: self.worktree.toplevel().join(self.artifacts_folder(&pinned).as_str()),
             tree: self.snapshot(&pinned, None)?,
-            published: BTreeMap::new(),
+            published: self.published()?,
             may_wait: Duration::ZERO,
+            prompts: Prompts::new(),
+            told: None,
+            before: None,
         };
         let producer = match (&stage.fallback, stored.intent.fallback) {
             (Some(fallback), true) => fallback,
@@ -153,6 +159,13 @@ impl Runner<'_> {
         };
         let tree = unseen(stored.intent.tree, course.tree.digest());
         let artifact = self.artifact_path(&pinned, stage);
+        let scope = match producer {
+            Producer::Agent(agent) => {
+                let before = Before::load(&self.state.attempt_dir(run, attempt), self.worktree);
+                Some(self.scope(&pinned, (stage, agent), &course, before.as_ref(), &course.tree))
+            }
+            Producer::TestRunner(_) | Producer::StagingRunner(_) | Producer::Command(_) | Producer::Approval => None,
+        };
         let scene = Scene {
             stage,
             producer,
@@ -162,6 +175,8 @@ impl Runner<'_> {
             root: self.worktree.root(),
             artifact: artifact.as_ref(),
             moved_dir: &self.state.moved_dir(run, attempt),
+            commit: course.tree.head().commit.as_str(),
+            scope: scope.as_ref(),
         };
         self.fence()?;
         let judged = if record.exit == (Exit::Lost { reason: LostReason::NeverStarted }) {

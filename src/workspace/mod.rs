@@ -22,6 +22,8 @@ pub mod logs;
 pub mod report;
 pub mod repository;
 pub mod root;
+pub mod scope;
+pub mod shared;
 pub mod state_dir;
 pub mod tree;
 pub mod tree_cache;
