@@ -90,6 +90,7 @@ impl Case {
             control: None,
             tree: None,
             smoke: Vec::new(),
+            agent: None,
         }
     }
 
@@ -118,6 +119,7 @@ impl Answer {
         match outcome.conclusion {
             Conclusion::SuiteRan(Ruling::Pass) => Self::Pass,
             Conclusion::SuiteRan(Ruling::Fail) => Self::Fail,
+            Conclusion::AgentRan => panic!("no agent ran"),
             Conclusion::PermanentEnv => Self::Permanent,
             Conclusion::TransientInfra => Self::Transient,
         }

@@ -254,11 +254,46 @@ fn every_code_is_met_by_a_file() {
     for file in files("tests/spec/bad") {
         met.extend(codes(&std::fs::read(file).unwrap()));
     }
+    met.extend(BAD_PROMPTS.iter().map(|(_, code)| code.as_str()));
     met.extend(bombs().iter().map(|(_, _, code)| *code));
     // The pipeline file writes stages as a map, where a name that stands twice is a duplicate key.
     met.insert(Code::DuplicateStage.as_str());
     let missing: Vec<&str> = Code::ALL.iter().map(|code| code.as_str()).filter(|code| !met.contains(code)).collect();
     assert_eq!(missing, Vec::<&str>::new());
+}
+
+/// Prompts with one problem each, and its code.
+const BAD_PROMPTS: [(&[u8], Code); 9] = [
+    (b"", Code::PromptText),
+    (b" \n", Code::PromptText),
+    (b"a\0b", Code::PromptText),
+    (b"caf\xe9", Code::PromptText),
+    (b"Write {{artefact}}.", Code::PromptVariable),
+    (b"Do {{}}.", Code::PromptVariable),
+    (b"Do {{task", Code::PromptVariable),
+    (b"Do {{task\n}}", Code::PromptVariable),
+    (b"Read {{artifacts/13-test-report.md}}, {{artifacts/12.md}}", Code::PromptVariable),
+];
+
+#[test]
+fn prompts_are_read_with_all_their_problems() {
+    let pipeline = loaded("delivery", include_bytes!("../pipelines/delivery.yaml"));
+    let stage = pipeline.first();
+    let read = |text: &[u8]| orch::spec::prompt(text, &pipeline, stage);
+    for (text, code) in BAD_PROMPTS {
+        let problems = read(text).unwrap_err();
+        let found: Vec<Code> = problems.iter().map(|problem| problem.code).collect();
+        assert_eq!(found, [code], "{}", String::from_utf8_lossy(text));
+    }
+    let long = vec![b'x'; 256 * 1024 + 1];
+    assert_eq!(read(&long).unwrap_err()[0].code, Code::PromptText);
+    for good in ["Go.", "{{ task }} {{stage}}", "\\{{literal}} {x} ${{task}}", "{{artifacts/13-test-report.md}}"] {
+        assert!(read(good.as_bytes()).is_ok(), "{good}");
+    }
+    let problems = read(b"one\n  {{artefact}} and {{tsak}}\n").unwrap_err();
+    let places: Vec<(u32, u32)> = problems.iter().map(|problem| (problem.place.line, problem.place.column)).collect();
+    assert_eq!(places, [(2, 3), (2, 20)]);
+    assert_eq!(problems[0].help.as_deref(), Some("did you mean `artifact`?"));
 }
 
 #[test]

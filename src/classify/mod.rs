@@ -6,6 +6,7 @@
 //! output bytes ──reader──▶ OutputFacts ┐
 //! report bytes ──junit───▶ ReportFound ├─▶ Evidence ──rules──▶ Outcome
 //! exit record ─────────────────────────┘
+//! an agent's events ──AgentReader──▶ AgentFacts, part of the Evidence
 //! ```
 //!
 //! The reader is fed pieces of any size and keeps a bounded state, so that a gigabyte of output needs no gigabyte
@@ -13,6 +14,7 @@
 //! stands above every word the suite could print.
 
 mod adapters;
+mod agent;
 mod code_fault;
 mod crash;
 mod errno;
@@ -26,6 +28,7 @@ mod smoke;
 mod tally;
 
 pub use adapters::closing_line::{ClosingLineError, check_closing_line};
+pub use agent::AgentReader;
 pub use errno::{errno_name, signal_name, signal_number};
 pub use proof::shown_duration;
 pub use reader::Reader;

@@ -10,6 +10,7 @@ use crate::domain::evidence::{
 use crate::domain::outcome::{Conclusion, Outcome, Proof, Reason, Rule, Ruling};
 use crate::domain::pipeline::{EvidenceKind, ExitMap, OnTimeout};
 
+use super::agent;
 use super::errno::{errno_name, may_pass, signal_name};
 use super::proof::{outcome, plain, seen, shown_duration, source_name, told};
 use super::reader::SUITE_KILLED;
@@ -37,6 +38,10 @@ pub fn classify_suite(evidence: &Evidence) -> Option<Outcome> {
         return Some(answered(answer));
     }
     let case = Case::new(evidence);
+    if let Some(facts) = &evidence.agent {
+        let ended = case.spawn_errno().or_else(|| agent::ended(evidence, facts)).or_else(|| case.killed());
+        return Some(ended.unwrap_or_else(|| case.no_proof()));
+    }
     let outcome = case
         .spawn_errno()
         .or_else(|| case.red_evidence())
@@ -146,6 +151,8 @@ impl<'a> Case<'a> {
             SpawnStep::Cwd => "the working folder cannot be used",
             SpawnStep::Find => "the program cannot be found",
             SpawnStep::Output => "its output cannot be connected",
+            SpawnStep::Input => "the file of its standard input cannot be opened",
+            SpawnStep::Contain => "the stage requires containment, which cannot be put in force here",
             SpawnStep::Fork => "no process could be made for it",
             SpawnStep::Exec => "the program cannot be executed",
             SpawnStep::Supervisor => "the supervisor cannot be started",

@@ -9,7 +9,10 @@ use super::proof::outcome;
 /// others are.
 pub(super) fn beside(suite: Outcome, checks: &[SmokeFacts]) -> Outcome {
     match suite.conclusion {
-        Conclusion::SuiteRan(Ruling::Fail) | Conclusion::PermanentEnv | Conclusion::TransientInfra => return suite,
+        Conclusion::SuiteRan(Ruling::Fail)
+        | Conclusion::AgentRan
+        | Conclusion::PermanentEnv
+        | Conclusion::TransientInfra => return suite,
         Conclusion::SuiteRan(Ruling::Pass) => {}
     }
     let of = |sense| checks.iter().filter(move |check| check.sense() == sense);

@@ -104,6 +104,8 @@ impl ExitCode {
         match conclusion {
             Conclusion::SuiteRan(Ruling::Pass) => Self::Success,
             Conclusion::SuiteRan(Ruling::Fail) => Self::Failed,
+            // Without its gate an agent's end says nothing.
+            Conclusion::AgentRan => Self::HeldForPerson,
             Conclusion::PermanentEnv => Self::PermanentEnv,
             Conclusion::TransientInfra => Self::TransientInfra,
         }

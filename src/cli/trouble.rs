@@ -58,6 +58,15 @@ pub(super) fn of_run(error: &RunError) -> Problem {
             format!("`orch hold release {task} --approve --reason TEXT`, or `--reject --reason TEXT`")
         }
         RunError::Plan { .. } => "set the variable, or declare it under `env:` of the stage's producer".to_owned(),
+        RunError::Danger { .. } => {
+            "leave the key out; or, where the agent may do what it likes, set ORCH_AGENT_SKIP_PERMISSIONS_ENABLED=true"
+                .to_owned()
+        }
+        RunError::Prompt { .. } => {
+            "nothing was started; docs/reference/agents.md says what a prompt may hold, and `orch pipeline validate` \
+             looks at every prompt"
+                .to_owned()
+        }
         RunError::Prepare { source, .. } => prepare_help(source),
         RunError::Store(error) => return store::of_store(error),
         RunError::Git(error) => return store::of_git(error),
@@ -85,6 +94,8 @@ pub(super) fn of_run(error: &RunError) -> Problem {
         | RunError::NotAsked { .. }
         | RunError::NeedsAnswer { .. } => ExitCode::Usage,
         RunError::ReportCommitted { .. }
+        | RunError::Prompt { .. }
+        | RunError::Danger { .. }
         | RunError::Prepare { .. }
         | RunError::NotBuilt { .. }
         | RunError::Elsewhere { .. }

@@ -170,7 +170,7 @@ impl Settings {
             let (value, origin) = match (flag, self.read.get(&name)) {
                 (Some((value, flag)), _) => (Some(value), Origin::Flag(flag)),
                 (None, Some(value)) => (Some(value.clone()), Origin::Environment(name.clone())),
-                (None, None) => (default(setting.kind), Origin::Default),
+                (None, None) => (default(&setting), Origin::Default),
             };
             InForce { name, setting, value, origin }
         };
@@ -200,6 +200,16 @@ impl Settings {
     /// Whether an end that says nothing gets a control run.
     pub fn control_run(&self) -> bool {
         self.read.get(super::table::CONTROL_RUN).and_then(Value::switch).unwrap_or(true)
+    }
+
+    /// Whether agents are contained where the kernel has it.
+    pub fn containment(&self) -> bool {
+        self.read.get(super::table::CONTAINMENT).and_then(Value::switch).unwrap_or(true)
+    }
+
+    /// Whether agents may be started without their tool's own permission checks.
+    pub fn may_skip_permissions(&self) -> bool {
+        self.read.get(super::table::SKIP_PERMISSIONS).and_then(Value::switch).unwrap_or(false)
     }
 
     /// Whether a switch is on.
@@ -340,9 +350,9 @@ pub(super) fn rows(declared: &BTreeSet<SwitchName>) -> Vec<(String, Setting)> {
     rows
 }
 
-fn default(kind: Kind) -> Option<Value> {
-    match kind {
-        Kind::Switch => Some(Value::Switch(true)),
+fn default(setting: &Setting) -> Option<Value> {
+    match setting.kind {
+        Kind::Switch => Some(Value::Switch(setting.default != "`false`")),
         Kind::Repositories => Some(Value::Repositories(Scope::Every)),
         Kind::Seconds | Kind::Count | Kind::Path | Kind::Program | Kind::LogFilter => None,
     }

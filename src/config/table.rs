@@ -143,7 +143,7 @@ impl Part {
 }
 
 /// Variables that orch sets for what it starts; an orch that a producer starts finds them.
-pub const OWN: [&str; 9] = [
+pub const OWN: [&str; 10] = [
     "ORCH_TASK",
     "ORCH_RUN",
     "ORCH_STAGE",
@@ -152,6 +152,7 @@ pub const OWN: [&str; 9] = [
     "ORCH_BASE_COMMIT",
     "ORCH_ARTIFACTS",
     "ORCH_ATTEMPT_DIR",
+    "ORCH_PROMPT_FILE",
     "ORCH_ALERT",
 ];
 
@@ -161,8 +162,14 @@ pub(super) const CONTROL_RUN: &str = "ORCH_CONTROL_RUN_ENABLED";
 /// The program that is told of holds.
 pub(super) const ALERT_COMMAND: &str = "ORCH_ALERT_COMMAND";
 
+/// Whether agents are contained.
+pub(super) const CONTAINMENT: &str = "ORCH_CONTAINMENT_ENABLED";
+
+/// Whether agents may be started without their tool's own permission checks.
+pub(super) const SKIP_PERMISSIONS: &str = "ORCH_AGENT_SKIP_PERMISSIONS_ENABLED";
+
 /// Every setting with a name of its own, in the order in which people read them.
-pub const TABLE: [Setting; 15] = [
+pub const TABLE: [Setting; 17] = [
     enabled(
         "ORCH_TEST_RUNNER_ENABLED",
         "when off, stages with `switch: ORCH_TEST_RUNNER` run their fallback, or are held",
@@ -190,6 +197,14 @@ pub const TABLE: [Setting; 15] = [
         "ORCH_IMPOSSIBLE_QUEUED_SANITIZE_ENABLED",
         "whether queued rows that cannot be are healed and counted when an old store is opened",
     )),
+    enabled(CONTAINMENT, "whether agents are started in containment where the kernel has it"),
+    Setting {
+        default: "`false`",
+        ..enabled(
+            SKIP_PERMISSIONS,
+            "lets stages with `skip-permissions: true` start their agents so; without it they are refused",
+        )
+    },
     Setting {
         name: "ORCH_STATE_DIR",
         kind: Kind::Path,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::agent::AgentFacts;
 use super::control::Control;
 use super::id::{AttemptId, Digest, Nonce};
 use super::pipeline::{Adapter, EvidenceKind, OnTimeout, ReportKind};
@@ -119,6 +120,10 @@ pub enum SpawnStep {
     Find,
     /// Pipes and log files of its output.
     Output,
+    /// The file that is its standard input.
+    Input,
+    /// The containment it was to be started in.
+    Contain,
     /// `fork`.
     Fork,
     /// `execve`; with ENOENT on a program that is there, its `#!` interpreter is missing.
@@ -134,6 +139,8 @@ impl SpawnStep {
             Self::Cwd => "cwd",
             Self::Find => "find",
             Self::Output => "output",
+            Self::Input => "input",
+            Self::Contain => "contain",
             Self::Fork => "fork",
             Self::Exec => "exec",
             Self::Supervisor => "supervisor",
@@ -208,6 +215,9 @@ pub struct ExitRecord {
     pub user: Duration,
     /// Processor time of the main process in the kernel.
     pub system: Duration,
+    /// Which containment it was started in.
+    #[serde(default, skip_serializing_if = "Containment::is_unasked")]
+    pub containment: Containment,
 }
 
 impl ExitRecord {
@@ -237,6 +247,42 @@ impl ExitRecord {
             max_rss_kib: 0,
             user: Duration::ZERO,
             system: Duration::ZERO,
+            containment: Containment::Unasked,
+        }
+    }
+}
+
+/// What keeps a producer from the rest of the machine.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
+pub enum Containment {
+    /// Nobody asked for any.
+    #[default]
+    Unasked,
+    /// Landlock, no new privileges, limits and umask.
+    InForce {
+        /// Version of Landlock's interface.
+        landlock: u32,
+    },
+    /// It was asked for and is not in force.
+    Missing {
+        /// Why.
+        why: String,
+    },
+}
+
+impl Containment {
+    /// Whether nobody asked for any.
+    pub const fn is_unasked(&self) -> bool {
+        matches!(self, Self::Unasked)
+    }
+
+    /// In words, for people; `None` where nobody asked for any.
+    pub fn in_words(&self) -> Option<String> {
+        match self {
+            Self::Unasked => None,
+            Self::InForce { landlock } => Some(format!("contained (Landlock {landlock})")),
+            Self::Missing { why } => Some(format!("NOT contained: {why}")),
         }
     }
 }
@@ -304,6 +350,9 @@ pub struct Evidence {
     /// What the declared smoke checks saw, in their order.
     #[serde(default)]
     pub smoke: Vec<SmokeFacts>,
+    /// What was seen of an agent beside its process; `None` for every other producer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<Box<AgentFacts>>,
 }
 
 /// What a stage declares about its own end.

@@ -4,6 +4,7 @@
 //! valid from the moment it exists: names have passed their grammar, a [`pipeline::Pipeline`] has passed every
 //! law of its graph.
 
+pub mod agent;
 pub mod artifact;
 pub mod checkout;
 pub mod control;
@@ -14,6 +15,8 @@ pub mod outcome;
 pub mod pipeline;
 mod pipeline_laws;
 pub mod plan;
+pub mod profile;
+pub mod prompt;
 pub mod smoke;
 pub mod stamp;
 pub mod task;

@@ -24,6 +24,8 @@ pub struct Outcome {
 pub enum Conclusion {
     /// The suite really ran and answered.
     SuiteRan(Ruling),
+    /// An agent worked to its end. It has no answer of its own: only the gate speaks.
+    AgentRan,
     /// No verdict, and waiting will not help.
     PermanentEnv,
     /// No verdict, and it may pass by itself.
@@ -34,7 +36,7 @@ impl Conclusion {
     /// The class without the answer, as documents write it.
     pub const fn class(self) -> &'static str {
         match self {
-            Self::SuiteRan(_) => "suite-ran",
+            Self::SuiteRan(_) | Self::AgentRan => "suite-ran",
             Self::PermanentEnv => "permanent-env",
             Self::TransientInfra => "transient-infra",
         }
@@ -44,7 +46,7 @@ impl Conclusion {
     pub const fn ruling(self) -> Option<Ruling> {
         match self {
             Self::SuiteRan(ruling) => Some(ruling),
-            Self::PermanentEnv | Self::TransientInfra => None,
+            Self::AgentRan | Self::PermanentEnv | Self::TransientInfra => None,
         }
     }
 }
@@ -103,13 +105,17 @@ pub enum Rule {
     ControlRun,
     /// 11: nothing proves anything.
     NoProof,
+    /// 13: what an agent's own event stream, or its exit, says of its end.
+    AgentEnd,
+    /// 13: a fault that an agent's own error channel told.
+    AgentFault,
     /// 12: a pass whose smoke checks did not all have the wanted answer.
     SmokeCheck,
 }
 
 impl Rule {
     /// Every rule, in order.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Answer,
         Self::SpawnErrno,
         Self::RedEvidence,
@@ -125,6 +131,8 @@ impl Rule {
         Self::ExitMap,
         Self::ControlRun,
         Self::NoProof,
+        Self::AgentEnd,
+        Self::AgentFault,
         Self::SmokeCheck,
     ];
 
@@ -146,6 +154,8 @@ impl Rule {
             Self::ExitMap => "11-exit-map",
             Self::ControlRun => "11-control-run",
             Self::NoProof => "11-no-proof",
+            Self::AgentEnd => "13-agent-end",
+            Self::AgentFault => "13-agent-fault",
             Self::SmokeCheck => "12-smoke-check",
         }
     }
@@ -225,13 +235,23 @@ pub enum Reason {
     SmokeTls,
     /// Nothing known; at most one more try.
     Unclassified,
+    /// An agent worked to its end.
+    AgentEnded,
+    /// An agent stopped at a limit of its own.
+    AgentLimit,
+    /// An agent told an error that is no fault of the infrastructure.
+    AgentGaveUp,
+    /// An agent cannot work here until a person acts: its account, its bill, its set-up.
+    AgentSetUp,
+    /// An agent's provider refused or failed for now.
+    ProviderLimit,
     /// orch itself broke while it handled the attempt.
     Internal,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 41] = [
         Self::TestsPassed,
         Self::TestsFailed,
         Self::CodeFault,
@@ -267,6 +287,11 @@ impl Reason {
         Self::SmokeUnreachable,
         Self::SmokeTls,
         Self::Unclassified,
+        Self::AgentEnded,
+        Self::AgentLimit,
+        Self::AgentGaveUp,
+        Self::AgentSetUp,
+        Self::ProviderLimit,
         Self::Internal,
     ];
 
@@ -308,6 +333,11 @@ impl Reason {
             Self::SmokeUnreachable => "smoke-unreachable",
             Self::SmokeTls => "smoke-tls",
             Self::Unclassified => "unclassified",
+            Self::AgentEnded => "agent-ended",
+            Self::AgentLimit => "agent-limit",
+            Self::AgentGaveUp => "agent-gave-up",
+            Self::AgentSetUp => "agent-set-up",
+            Self::ProviderLimit => "provider-limit",
             Self::Internal => "internal",
         }
     }

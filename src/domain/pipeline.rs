@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::agent::{Agent, AgentProfile};
 use super::id::{BudgetName, Digest, PipelineName, RelPath, SerialGroup, StageName, SwitchName};
 
 /// What the variables of a switch have behind its name.
@@ -178,37 +179,6 @@ impl Producer {
             Self::StagingRunner(staging) => staging.suite.idempotent,
         }
     }
-}
-
-/// An LLM command line and what it may do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Agent {
-    /// Which tool's contract it keeps.
-    pub profile: AgentProfile,
-    /// File of the prompt, relative to the pipeline file's repository.
-    pub prompt: RelPath,
-    /// Globs of paths it may change; empty means nothing but its artifact.
-    pub writes: Vec<String>,
-    /// Command of a `custom` profile.
-    pub command: Option<Argv>,
-}
-
-/// The agent tools whose output contracts orch knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum AgentProfile {
-    /// Claude Code.
-    ClaudeCode,
-    /// Codex CLI.
-    Codex,
-    /// Gemini CLI.
-    Gemini,
-    /// opencode.
-    Opencode,
-    /// aider.
-    Aider,
-    /// Any other command.
-    Custom,
 }
 
 /// A command whose output or report proves what it did.

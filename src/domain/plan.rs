@@ -3,6 +3,9 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
+use super::agent::{AgentProfile, Require};
 use super::evidence::Declared;
 use super::id::{AttemptId, Nonce, RunId, StageName, TaskName};
 use super::pipeline::{Argv, Limits, Ordinal, ProducerKind, Report};
@@ -30,8 +33,41 @@ pub struct AttemptPlan {
     pub declared: Declared,
     /// Report files to move away before the start and to read after the end.
     pub reports: Vec<Report>,
-    /// Folder of this attempt alone; made only where a report stands in it.
+    /// Folder of this attempt alone; made only where a report stands in it, or an agent works.
     pub attempt_dir: Option<PathBuf>,
+    /// What an agent's start needs besides; `None` for every other producer.
+    pub agent: Option<AgentPlan>,
+}
+
+/// What the start of an agent needs besides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentPlan {
+    /// Whose contract it keeps.
+    pub profile: AgentProfile,
+    /// The prompt, rendered, in the attempt's folder.
+    pub prompt: PathBuf,
+    /// Whether the prompt is its standard input.
+    pub on_stdin: bool,
+    /// Whether it begins, for the start limit, with its first output.
+    pub tells_first_event: bool,
+    /// What it may reach.
+    pub cage: Cage,
+}
+
+/// What a contained process may reach; everything else is refused by the kernel.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Cage {
+    /// Whether nothing is started without it.
+    pub require: Require,
+    /// Folders and files that it may write, with everything below.
+    pub write: Vec<PathBuf>,
+    /// Folders and files that it may read though they lie below something hidden.
+    pub read: Vec<PathBuf>,
+    /// Folders and files that it may not even read, unless they are named above.
+    pub hidden: Vec<PathBuf>,
+    /// Why it is not asked for, where it is not.
+    pub off: Option<String>,
 }
 
 impl fmt::Debug for AttemptPlan {

@@ -76,11 +76,19 @@ pub enum UnreadableReason {
     HashMismatch,
     /// The stamp belongs to another run, attempt or tree.
     StampMismatch,
+    /// The agent changed files outside its write scope, or whether it did cannot be told.
+    OutOfScope,
+    /// The agent changed the repository's shared configuration or its hooks.
+    RepositoryChanged,
+    /// The agent stopped at a limit of its own, or gave up: what it left is not finished.
+    AgentStopped,
+    /// A secret stands in it.
+    HoldsSecret,
 }
 
 impl UnreadableReason {
     /// Every reason.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 23] = [
         Self::Missing,
         Self::Stale,
         Self::NotAFile,
@@ -100,6 +108,10 @@ impl UnreadableReason {
         Self::Unfinished,
         Self::HashMismatch,
         Self::StampMismatch,
+        Self::OutOfScope,
+        Self::RepositoryChanged,
+        Self::AgentStopped,
+        Self::HoldsSecret,
     ];
 
     /// The word of documents.
@@ -124,6 +136,10 @@ impl UnreadableReason {
             Self::Unfinished => "unfinished",
             Self::HashMismatch => "hash-mismatch",
             Self::StampMismatch => "stamp-mismatch",
+            Self::OutOfScope => "out-of-scope",
+            Self::RepositoryChanged => "repository-changed",
+            Self::AgentStopped => "agent-stopped",
+            Self::HoldsSecret => "holds-secret",
         }
     }
 }

@@ -8,6 +8,7 @@
 //!
 //! Routing and charging are two tables (row A8): `decide` says where a task goes, `charge` says who pays.
 
+mod agent;
 mod ambiguous;
 mod decide;
 mod plan;
@@ -15,6 +16,7 @@ mod probe;
 mod settle;
 mod step;
 
+pub use agent::{OUT_NAME, PROMPT_FILE, PROMPT_NAME, TMP_NAME, cap_reached, caps_left, contract};
 pub use ambiguous::ambiguous;
 pub use decide::{Launched, charge, decide, pause_before};
 pub use plan::{HostEnv, PASSED_NAMES, PlanError, Site, plan, search_path};

@@ -83,7 +83,8 @@ pub fn plan(
 ) -> Result<AttemptPlan, PlanError> {
     let suite = match producer {
         Producer::TestRunner(suite) | Producer::Command(suite) => suite,
-        Producer::Agent(_) | Producer::StagingRunner(_) | Producer::Approval => {
+        Producer::Agent(agent) => return super::agent::plan(agent, limits, key, nonce, site, host),
+        Producer::StagingRunner(_) | Producer::Approval => {
             return Err(PlanError::NotBuilt(producer.kind().as_str()));
         }
     };
@@ -103,24 +104,27 @@ pub fn plan(
         declared: declared(stage, suite),
         reports: suite.reports.clone(),
         attempt_dir,
+        agent: None,
     })
 }
 
 /// Where a producer's program is looked for: the `PATH` that it would have; `None` where it has none, or no process.
 pub fn search_path<'a>(producer: &'a Producer, host: &'a HostEnv) -> Option<&'a str> {
-    let suite = match producer {
-        Producer::TestRunner(suite) | Producer::Command(suite) => suite,
-        Producer::Agent(_) | Producer::StagingRunner(_) | Producer::Approval => return None,
+    let env = match producer {
+        Producer::TestRunner(suite) | Producer::Command(suite) => &suite.env,
+        Producer::Agent(agent) => &agent.env,
+        Producer::StagingRunner(_) | Producer::Approval => return None,
     };
     let passed = || host.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value);
-    suite.env.set.get("PATH").or_else(passed).map(String::as_str)
+    env.set.get("PATH").or_else(passed).map(String::as_str)
 }
 
 fn declared(stage: &Stage, suite: &Suite) -> Declared {
     Declared { evidence: suite.evidence.clone(), min_tests: suite.min_tests, on_timeout: stage.on_timeout }
 }
 
-fn environment(
+/// The whole environment of a producer.
+pub(super) fn environment(
     spec: &EnvSpec,
     key: &AttemptKey,
     site: &Site<'_>,
@@ -149,7 +153,7 @@ fn environment(
 }
 
 /// Replaces `${NAME}` in each word by the producer's own variable; `$${` is a literal `${`. A word stays one word.
-fn expand(command: &Argv, env: &Environment) -> Result<Argv, PlanError> {
+pub(super) fn expand(command: &Argv, env: &Environment) -> Result<Argv, PlanError> {
     let words = command.words().iter().map(|word| expand_word(word, env)).collect::<Result<Vec<_>, _>>()?;
     Ok(Argv::new(words)?)
 }

@@ -24,6 +24,11 @@ fn missing(seen: &Evidence) -> Option<Probe> {
         SpawnStep::Find => Some(Probe::Program(failure.subject.clone())),
         SpawnStep::Cwd => Some(Probe::Folder(failure.subject.clone())),
         // The file is there and cannot be started: only the start itself would tell.
-        SpawnStep::Output | SpawnStep::Fork | SpawnStep::Exec | SpawnStep::Supervisor => None,
+        SpawnStep::Output
+        | SpawnStep::Input
+        | SpawnStep::Contain
+        | SpawnStep::Fork
+        | SpawnStep::Exec
+        | SpawnStep::Supervisor => None,
     }
 }

@@ -42,6 +42,7 @@ pub fn settle(evidence: &Evidence, outcome: Option<&Outcome>, gate: GateAnswer) 
             | Exit::Answered(_)
             | Exit::Lost { .. } => Settlement::TransientInfra(fault()),
         },
+        Conclusion::AgentRan => agent(evidence, outcome, gate),
         Conclusion::SuiteRan(Ruling::Pass) if tree_changed(evidence).is_some() => {
             let changed = tree_changed(evidence).unwrap_or_default();
             Settlement::PermanentEnv(Fault {
@@ -68,6 +69,37 @@ pub fn settle(evidence: &Evidence, outcome: Option<&Outcome>, gate: GateAnswer) 
             }
         },
     }
+}
+
+/// Of an agent that worked to its end only the gate speaks, and only where nothing else takes its word away.
+fn agent(evidence: &Evidence, outcome: &Outcome, gate: GateAnswer) -> Settlement {
+    let unreadable = |reason, detail| Settlement::Unreadable(Unreadable { reason, line: None, detail });
+    let scope = evidence.agent.as_ref().map(|facts| &facts.scope);
+    if outcome.reason != Reason::AgentEnded {
+        return unreadable(UnreadableReason::AgentStopped, outcome.proof.detail.clone());
+    }
+    if let Some(why) = scope.and_then(|scope| scope.unknown.as_ref()) {
+        return unreadable(UnreadableReason::OutOfScope, format!("whether it kept to its scope is not known: {why}"));
+    }
+    if let Some(scope) = scope.filter(|scope| !scope.repository.is_empty()) {
+        let detail = format!("it changed the repository's own files: {}", listed(&scope.repository));
+        return unreadable(UnreadableReason::RepositoryChanged, detail);
+    }
+    if let Some(scope) = scope.filter(|scope| scope.outside_count > 0) {
+        let named = listed(&scope.outside);
+        let detail = format!("it changed {} paths outside its `writes`: {named}", scope.outside_count);
+        return unreadable(UnreadableReason::OutOfScope, detail);
+    }
+    match gate {
+        GateAnswer::NoGate => unreadable(UnreadableReason::Missing, "an agent's stage needs a gate".to_owned()),
+        GateAnswer::Read(Verdict::Pass, _) => Settlement::Passed,
+        GateAnswer::Read(Verdict::Fail, findings) => Settlement::Failed(findings),
+        GateAnswer::Unreadable(unreadable) => Settlement::Unreadable(unreadable),
+    }
+}
+
+fn listed(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 /// The first files that were changed, where any were.

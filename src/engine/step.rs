@@ -276,7 +276,7 @@ fn comes_from(outcome: Option<&Outcome>, settlement: &Settlement) -> bool {
     let Some(outcome) = outcome else { return matches!(settlement, Settlement::Cancelled(_)) };
     match settlement {
         Settlement::Passed | Settlement::Failed(_) | Settlement::Unreadable(_) => {
-            matches!(outcome.conclusion, Conclusion::SuiteRan(_))
+            matches!(outcome.conclusion, Conclusion::SuiteRan(_) | Conclusion::AgentRan)
         }
         // A suite that ran may still not count: it changed the tree, or its artifact could not be published.
         Settlement::PermanentEnv(_) => outcome.conclusion != Conclusion::TransientInfra,

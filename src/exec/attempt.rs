@@ -5,7 +5,9 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::Signal;
 
-use crate::domain::evidence::{Canceller, Exit, ExitRecord, KillTier, Leaked, LogSpan, SpawnFailure, SpawnStep, Stop};
+use crate::domain::evidence::{
+    Canceller, Containment, Exit, ExitRecord, KillTier, Leaked, LogSpan, SpawnFailure, SpawnStep, Stop,
+};
 use crate::domain::id::AttemptId;
 
 use super::bench::{Bench, Heard};
@@ -66,6 +68,7 @@ pub(super) fn run(bench: &mut Bench, launch: &Launch) -> ExitRecord {
         max_rss_kib: over.max_rss_kib,
         user: over.user,
         system: over.system,
+        containment: over.containment,
     };
     // The blocks are there; what can still fail here is the disk itself. The runner is told all the same.
     bench.ledger.write(Fact::Ended(Box::new(record.clone()))).ok();
@@ -85,6 +88,7 @@ struct Over {
     max_rss_kib: u64,
     user: Duration,
     system: Duration,
+    containment: Containment,
 }
 
 impl Over {
@@ -102,6 +106,7 @@ impl Over {
             max_rss_kib: 0,
             user: Duration::ZERO,
             system: Duration::ZERO,
+            containment: Containment::Unasked,
         }
     }
 }
@@ -137,13 +142,14 @@ struct Live<'run> {
     stderr: Capture,
     leaked: Vec<Leaked>,
     max_rss_kib: u64,
+    containment: Containment,
 }
 
 impl<'run> Live<'run> {
     fn new(bench: &'run mut Bench, launch: &'run Launch, born: Born, since: Duration) -> Self {
-        let Born { main, status, stdout, stderr, tier } = born;
+        let Born { main, status, stdout, stderr, tier, containment } = born;
         Self {
-            watch: Watch::new(launch.limits, since),
+            watch: Watch::new(launch.limits, launch.begins, since),
             main,
             tier,
             status: Some(status),
@@ -156,6 +162,7 @@ impl<'run> Live<'run> {
             stderr: Capture::new(stderr, &bench.stderr, launch.output_max_bytes),
             leaked: Vec::new(),
             max_rss_kib: 0,
+            containment,
             bench,
             launch,
         }
@@ -247,6 +254,9 @@ impl<'run> Live<'run> {
 
     fn pump_stdout(&mut self, now: Duration) -> Pumped {
         let pumped = self.stdout.pump(&mut self.bench.stdout, self.bench.null.as_ref(), now);
+        if pumped == Pumped::Some {
+            self.watch.first_event(now);
+        }
         self.note(pumped, now)
     }
 
@@ -398,6 +408,7 @@ impl<'run> Live<'run> {
             max_rss_kib: self.max_rss_kib,
             user,
             system,
+            containment: self.containment,
             stdout: self.stdout.finish(&self.bench.stdout),
             stderr: self.stderr.finish(&self.bench.stderr),
         }

@@ -17,7 +17,7 @@ use std::ptr;
 use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, getpid, getppid, set_parent_process_death_signal, setpgid};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getpid, getppid, set_parent_process_death_signal, setpgid};
 
 /// Resets handlers of the parent to the default in the child; linux/sched.h, since Linux 5.5.
 const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
@@ -52,6 +52,17 @@ pub(super) struct Wiring<'fd> {
     pub(super) status: BorrowedFd<'fd>,
     /// `/proc/self/oom_score_adj` gets this, so that the kernel takes the child before its supervisor.
     pub(super) oom_score: i32,
+    /// What keeps it from the rest of the machine.
+    pub(super) confine: Option<Confine<'fd>>,
+}
+
+/// What a child puts itself under.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Confine<'fd> {
+    /// Landlock's rules, where the kernel has it.
+    pub(super) rules: Option<BorrowedFd<'fd>>,
+    /// Limits of resources.
+    pub(super) limits: &'fd [(Resource, Rlimit)],
 }
 
 /// Where the birth takes place.
@@ -70,6 +81,8 @@ pub(super) enum ChildStep {
     SetUp,
     /// The working folder.
     Cwd,
+    /// Containment.
+    Contain,
     /// `execve`.
     Exec,
 }
@@ -93,6 +106,7 @@ impl Broken {
             ChildStep::SetUp => 1,
             ChildStep::Cwd => 2,
             ChildStep::Exec => 3,
+            ChildStep::Contain => 4,
         };
         [step, a, b, c, d]
     }
@@ -102,6 +116,7 @@ impl Broken {
         let step = match step {
             1 => ChildStep::SetUp,
             2 => ChildStep::Cwd,
+            4 => ChildStep::Contain,
             _ => ChildStep::Exec,
         };
         Self { step, errno: i32::from_ne_bytes([a, b, c, d]) }
@@ -209,10 +224,28 @@ fn become_image(
     if let Err(errno) = rustix::process::fchdir(wiring.cwd) {
         broken(ChildStep::Cwd, errno);
     }
+    if let Some(confine) = wiring.confine
+        && let Err(errno) = enter(confine)
+    {
+        broken(ChildStep::Contain, errno);
+    }
     // SAFETY: path, words and pairs are NUL-terminated, both lists end with a null pointer, and `image` outlives
     // the call.
     unsafe { libc::execve(image.path.as_ptr(), argv.as_ptr(), env.as_ptr()) };
     broken(ChildStep::Exec, last_errno())
+}
+
+/// Enters what keeps a child from the rest of the machine: system calls only, and none can be taken back.
+fn enter(confine: Confine<'_>) -> Result<(), Errno> {
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(super::contain::UMASK));
+    for (resource, limit) in confine.limits {
+        rustix::process::setrlimit(*resource, *limit)?;
+    }
+    rustix::thread::set_no_new_privs(true)?;
+    let Some(rules) = confine.rules else { return Ok(()) };
+    // SAFETY: the descriptor is a ruleset that is open in this process; the call takes no memory.
+    let entered = unsafe { libc::syscall(libc::SYS_landlock_restrict_self, rules.as_raw_fd(), 0_u32) };
+    if entered == 0 { Ok(()) } else { Err(last_errno()) }
 }
 
 /// Best effort: without `/proc` the kernel judges by memory alone.

@@ -18,10 +18,10 @@ use serde::{Deserialize, Serialize};
 use crate::domain::evidence::{Canceller, ExitRecord, SpawnFailure};
 use crate::domain::id::{AttemptId, Nonce};
 use crate::domain::pipeline::{Argv, Limits};
-use crate::domain::plan::{AttemptPlan, Environment};
+use crate::domain::plan::{AttemptPlan, Cage, Environment};
 
 /// Version of the packets and of what is in them.
-pub(super) const PROTOCOL: u8 = 1;
+pub(super) const PROTOCOL: u8 = 2;
 
 /// Largest payload of a packet, in bytes; well below the default send buffer of a Unix socket.
 const PACKET_BYTES: usize = 32 * 1024;
@@ -49,6 +49,22 @@ pub struct Launch {
     pub limits: Limits,
     /// Bytes kept of each output stream; above it the middle is dropped.
     pub output_max_bytes: u64,
+    /// File that is its standard input; `/dev/null` where there is none.
+    pub stdin: Option<PathBuf>,
+    /// What ends the start limit.
+    pub begins: Begins,
+    /// What it may reach; everything where `None`.
+    pub cage: Option<Cage>,
+}
+
+/// What ends the start limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Begins {
+    /// `execve` has succeeded.
+    WithExec,
+    /// The first bytes of its standard output, counted from `execve` on.
+    WithOutput,
 }
 
 impl Launch {
@@ -62,13 +78,19 @@ impl Launch {
             env: plan.env.clone(),
             limits: plan.limits,
             output_max_bytes: OUTPUT_MAX_BYTES,
+            stdin: plan.agent.as_ref().filter(|agent| agent.on_stdin).map(|agent| agent.prompt.clone()),
+            begins: match &plan.agent {
+                Some(agent) if agent.tells_first_event => Begins::WithOutput,
+                Some(_) | None => Begins::WithExec,
+            },
+            cage: plan.agent.as_ref().map(|agent| agent.cage.clone()),
         }
     }
 }
 
 impl fmt::Debug for Launch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { attempt, nonce: _, argv, cwd, env, limits, output_max_bytes } = self;
+        let Self { attempt, nonce: _, argv, cwd, env, limits, output_max_bytes, stdin, begins, cage } = self;
         f.debug_struct("Launch")
             .field("attempt", attempt)
             .field("program", &argv.program())
@@ -77,6 +99,9 @@ impl fmt::Debug for Launch {
             .field("env", env)
             .field("limits", limits)
             .field("output_max_bytes", output_max_bytes)
+            .field("stdin", stdin)
+            .field("begins", begins)
+            .field("cage", cage)
             .finish_non_exhaustive()
     }
 }
@@ -128,6 +153,9 @@ pub(super) struct WireLaunch {
     env: Vec<(String, String)>,
     limits: Limits,
     output_max_bytes: u64,
+    stdin: Option<OsString>,
+    begins: Begins,
+    cage: Option<Cage>,
 }
 
 impl From<&Launch> for WireLaunch {
@@ -140,6 +168,9 @@ impl From<&Launch> for WireLaunch {
             env: launch.env.pairs().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             limits: launch.limits,
             output_max_bytes: launch.output_max_bytes,
+            stdin: launch.stdin.clone().map(PathBuf::into_os_string),
+            begins: launch.begins,
+            cage: launch.cage.clone(),
         }
     }
 }
@@ -154,6 +185,9 @@ impl From<WireLaunch> for Launch {
             env: Environment::new(wire.env),
             limits: wire.limits,
             output_max_bytes: wire.output_max_bytes,
+            stdin: wire.stdin.map(PathBuf::from),
+            begins: wire.begins,
+            cage: wire.cage,
         }
     }
 }
@@ -272,6 +306,9 @@ mod tests {
             env: Environment::new([("TOKEN".to_owned(), "hush".to_owned())]),
             limits: Limits::default(),
             output_max_bytes: OUTPUT_MAX_BYTES,
+            stdin: Some(PathBuf::from("/prompt")),
+            begins: Begins::WithOutput,
+            cage: Some(Cage { write: vec![PathBuf::from("/w")], ..Cage::default() }),
         }
     }
 

@@ -292,6 +292,7 @@ mod tests {
             max_rss_kib: 1,
             user: Duration::ZERO,
             system: Duration::ZERO,
+            containment: crate::domain::evidence::Containment::Unasked,
         })
     }
 

@@ -4,14 +4,16 @@ use std::ffi::CString;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Access, Mode, OFlags, access, open};
+use rustix::fs::{Access, FileType, Mode, OFlags, access, open};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 
-use crate::domain::evidence::{KillTier, SpawnFailure, SpawnStep};
+use crate::domain::agent::Require;
+use crate::domain::evidence::{Containment, KillTier, SpawnFailure, SpawnStep};
 
 use super::cgroup::Leaf;
-use super::group::{self, Broken, ChildStep, Cradle, Image, Wiring};
+use super::contain::{self, Fence};
+use super::group::{self, Broken, ChildStep, Confine, Cradle, Image, Wiring};
 use super::protocol::Launch;
 use super::sweep::{MARK, Target};
 
@@ -31,6 +33,8 @@ pub(super) struct Born {
     pub(super) stderr: OwnedFd,
     /// What can sweep its tree.
     pub(super) tier: KillTier,
+    /// What keeps it from the rest of the machine.
+    pub(super) containment: Containment,
 }
 
 /// What children get from their supervisor.
@@ -59,6 +63,7 @@ pub(super) fn broken(launch: &Launch, broken: Broken) -> SpawnFailure {
     match broken.step {
         ChildStep::SetUp => failure(SpawnStep::Fork, errno, launch.argv.program()),
         ChildStep::Cwd => failure(SpawnStep::Cwd, errno, &launch.cwd.to_string_lossy()),
+        ChildStep::Contain => failure(SpawnStep::Contain, errno, "entering it failed"),
         ChildStep::Exec => failure(SpawnStep::Exec, errno, launch.argv.program()),
     }
 }
@@ -74,13 +79,20 @@ pub(super) fn spawn(launch: &Launch, gifts: Gifts<'_>, leaf: &mut Option<Leaf>) 
     let (stdout, stdout_end) = pipe()?;
     let (stderr, stderr_end) = pipe()?;
     let (status, status_end) = pipe()?;
+    let stdin = launch.stdin.as_deref().map(open_input).transpose()?;
+    let (fence, containment) = confinement(launch)?;
+    let limits = contain::limits();
     let wiring = Wiring {
-        stdin: gifts.null,
+        stdin: stdin.as_ref().map_or(gifts.null, OwnedFd::as_fd),
         stdout: stdout_end.as_fd(),
         stderr: stderr_end.as_fd(),
         cwd: cwd.as_fd(),
         status: status_end.as_fd(),
         oom_score: gifts.oom_score,
+        confine: launch
+            .cage
+            .as_ref()
+            .map(|_| Confine { rules: fence.as_ref().map(|fence| fence.rules.as_fd()), limits: &limits }),
     };
     let in_leaf = leaf.as_ref().map(|leaf| group::start(&image, wiring, Cradle::Leaf(leaf.folder())));
     let (made, tier) = match in_leaf {
@@ -97,7 +109,29 @@ pub(super) fn spawn(launch: &Launch, gifts: Gifts<'_>, leaf: &mut Option<Leaf>) 
     };
     let pid = made.map_err(|errno| failure(SpawnStep::Fork, errno, program))?;
     let main = Target::new(pid.as_raw_nonzero().get()).expect("a child is neither process 1 nor its parent");
-    Ok(Born { main, status, stdout, stderr, tier })
+    Ok(Born { main, status, stdout, stderr, tier, containment })
+}
+
+/// What a launch is started under. Without the containment that it requires nothing is started.
+fn confinement(launch: &Launch) -> Result<(Option<Fence>, Containment), SpawnFailure> {
+    let Some(cage) = &launch.cage else { return Ok((None, Containment::Unasked)) };
+    match (contain::fence(cage), cage.require) {
+        (Ok(fence), _) => {
+            let landlock = fence.version;
+            Ok((Some(fence), Containment::InForce { landlock }))
+        }
+        (Err(why), Require::Nothing) => Ok((None, Containment::Missing { why })),
+        (Err(why), Require::Contained) => Err(failure(SpawnStep::Contain, Errno::OPNOTSUPP, &why)),
+    }
+}
+
+/// Opens the file that becomes the standard input: a plain file, and no link.
+fn open_input(path: &Path) -> Result<OwnedFd, SpawnFailure> {
+    let failed = |errno| failure(SpawnStep::Input, errno, &path.to_string_lossy());
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = open(path, flags, Mode::empty()).map_err(failed)?;
+    let stat = rustix::fs::fstat(&file).map_err(failed)?;
+    if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile { Ok(file) } else { Err(failed(Errno::INVAL)) }
 }
 
 /// Opens a working folder that may be entered.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::domain::evidence::{Canceller, Limit, Stop};
 use crate::domain::pipeline::Limits;
 
+use super::protocol::Begins;
 use super::sweep::{GONE_WITHIN, ROUND};
 
 /// How long descendants may outlive a main process that ended by itself, in case they are on their way out.
@@ -34,6 +35,8 @@ pub(super) enum Order {
 enum Phase {
     /// Until `execve` has succeeded.
     Starting { since: Duration },
+    /// The main process runs, and has not said anything that counts as its begin.
+    Silent { began: Duration },
     /// The main process runs.
     Running { began: Duration, output: Duration },
     /// It was asked to stop.
@@ -50,6 +53,7 @@ enum Phase {
 #[derive(Debug)]
 pub(super) struct Watch {
     limits: Limits,
+    begins: Begins,
     phase: Phase,
     cause: Option<Cause>,
     killed: bool,
@@ -57,14 +61,24 @@ pub(super) struct Watch {
 
 impl Watch {
     /// Starts with the launch.
-    pub(super) const fn new(limits: Limits, now: Duration) -> Self {
-        Self { limits, phase: Phase::Starting { since: now }, cause: None, killed: false }
+    pub(super) const fn new(limits: Limits, begins: Begins, now: Duration) -> Self {
+        Self { limits, begins, phase: Phase::Starting { since: now }, cause: None, killed: false }
     }
 
     /// `execve` has succeeded.
     pub(super) const fn begin(&mut self, now: Duration) {
         if let Phase::Starting { .. } = self.phase {
-            self.phase = Phase::Running { began: now, output: now };
+            self.phase = match self.begins {
+                Begins::WithExec => Phase::Running { began: now, output: now },
+                Begins::WithOutput => Phase::Silent { began: now },
+            };
+        }
+    }
+
+    /// The first bytes of its standard output came.
+    pub(super) const fn first_event(&mut self, now: Duration) {
+        if let Phase::Silent { began } = self.phase {
+            self.phase = Phase::Running { began, output: now };
         }
     }
 
@@ -79,7 +93,7 @@ impl Watch {
     /// too and does not change how it ended.
     pub(super) const fn cancel(&mut self, by: Canceller, now: Duration) -> Option<Order> {
         match self.phase {
-            Phase::Running { .. } => {
+            Phase::Silent { .. } | Phase::Running { .. } => {
                 self.cause = Some(Cause::Cancel(by));
                 self.phase = Phase::Asked { since: now };
                 Some(Order::Ask)
@@ -97,7 +111,9 @@ impl Watch {
     /// The main process has ended and others of the attempt have not.
     pub(super) const fn left_behind(&mut self, now: Duration) {
         match self.phase {
-            Phase::Starting { .. } | Phase::Running { .. } => self.phase = Phase::Leaving { since: now },
+            Phase::Starting { .. } | Phase::Silent { .. } | Phase::Running { .. } => {
+                self.phase = Phase::Leaving { since: now };
+            }
             Phase::Asked { .. } | Phase::Leaving { .. } | Phase::Killing { .. } | Phase::Over => {}
         }
     }
@@ -111,6 +127,11 @@ impl Watch {
             Phase::Starting { .. } => {
                 self.cause = Some(Cause::Limit(Limit::Start, self.limits.start));
                 Some(self.kill(now))
+            }
+            Phase::Silent { .. } => {
+                self.cause = Some(Cause::Limit(Limit::Start, self.limits.start));
+                self.phase = Phase::Asked { since: now };
+                Some(Order::Ask)
             }
             Phase::Running { began, output } => {
                 let (total, idle) = (began.saturating_add(self.limits.total), output.saturating_add(self.limits.idle));
@@ -133,6 +154,7 @@ impl Watch {
     pub(super) fn deadline(&self) -> Option<Duration> {
         match self.phase {
             Phase::Starting { since } => Some(since.saturating_add(self.limits.start)),
+            Phase::Silent { began } => Some(began.saturating_add(self.limits.start)),
             Phase::Running { began, output } => {
                 Some(began.saturating_add(self.limits.total).min(output.saturating_add(self.limits.idle)))
             }
@@ -166,6 +188,7 @@ impl Watch {
         let since = match self.phase {
             Phase::Killing { since, .. } => since,
             Phase::Starting { .. }
+            | Phase::Silent { .. }
             | Phase::Running { .. }
             | Phase::Asked { .. }
             | Phase::Leaving { .. }
@@ -188,14 +211,14 @@ mod tests {
     const LIMITS: Limits = Limits { total: s(100), idle: s(30), start: s(5), grace: s(10) };
 
     fn running() -> Watch {
-        let mut watch = Watch::new(LIMITS, s(1000));
+        let mut watch = Watch::new(LIMITS, Begins::WithExec, s(1000));
         watch.begin(s(1001));
         watch
     }
 
     #[test]
     fn each_limit_fires_at_its_time_and_names_itself() {
-        let mut watch = Watch::new(LIMITS, s(1000));
+        let mut watch = Watch::new(LIMITS, Begins::WithExec, s(1000));
         assert_eq!((watch.deadline(), watch.due(s(1004))), (Some(s(1005)), None));
         assert_eq!(watch.due(s(1005)), Some(Order::Kill));
         assert_eq!(watch.cause(), Some(Cause::Limit(Limit::Start, s(5))));
@@ -214,6 +237,24 @@ mod tests {
         }
         assert_eq!((watch.due(s(1100)), watch.due(s(1101))), (None, Some(Order::Ask)));
         assert_eq!(watch.cause(), Some(Cause::Limit(Limit::Total, s(100))));
+    }
+
+    #[test]
+    fn an_agent_begins_with_its_first_event() {
+        let silent = || {
+            let mut watch = Watch::new(LIMITS, Begins::WithOutput, s(1000));
+            watch.begin(s(1001));
+            watch
+        };
+        let mut watch = silent();
+        watch.output(s(1003));
+        assert_eq!((watch.due(s(1005)), watch.due(s(1006))), (None, Some(Order::Ask)));
+        assert_eq!(watch.cause(), Some(Cause::Limit(Limit::Start, s(5))));
+
+        let mut watch = silent();
+        watch.first_event(s(1004));
+        assert_eq!((watch.due(s(1033)), watch.due(s(1034))), (None, Some(Order::Ask)));
+        assert_eq!(watch.cause(), Some(Cause::Limit(Limit::Idle, s(30))));
     }
 
     #[test]
@@ -252,7 +293,7 @@ mod tests {
 
     #[test]
     fn a_stop_before_the_begin_kills_at_once() {
-        let mut watch = Watch::new(LIMITS, s(1000));
+        let mut watch = Watch::new(LIMITS, Begins::WithExec, s(1000));
         assert_eq!(watch.cancel(Canceller::Request, s(1000)), Some(Order::Kill));
         watch.begin(s(1000));
         assert_eq!(watch.stop(), Stop::Killed);
@@ -261,7 +302,7 @@ mod tests {
     #[test]
     fn limits_without_end_never_fire() {
         let limits = Limits { total: Duration::MAX, idle: Duration::MAX, start: Duration::MAX, grace: s(1) };
-        let mut watch = Watch::new(limits, s(1));
+        let mut watch = Watch::new(limits, Begins::WithExec, s(1));
         watch.begin(s(2));
         assert_eq!(watch.due(s(4_000_000_000)), None);
     }

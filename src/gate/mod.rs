@@ -76,6 +76,61 @@ fn read_by(contract: &Contract<'_>, bytes: &[u8]) -> Result<Reading, Unreadable>
     Ok(Reading { verdict, findings })
 }
 
+/// What an artifact may say of where it comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// `task`.
+    Task,
+    /// `stage`.
+    Stage,
+    /// `run`.
+    Run,
+    /// `attempt`: an id, or the number in the visit.
+    Attempt,
+    /// `commit`: of the worktree it was written in, whole or its beginning.
+    Commit,
+}
+
+impl Origin {
+    /// The key of the front matter.
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Task => "task",
+            Self::Stage => "stage",
+            Self::Run => "run",
+            Self::Attempt => "attempt",
+            Self::Commit => "commit",
+        }
+    }
+}
+
+/// A word of an artifact about where it comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// What it is about.
+    pub origin: Origin,
+    /// What it says.
+    pub value: String,
+    /// Line in the artifact, from 1.
+    pub line: Option<u32>,
+}
+
+/// What a readable artifact says of where it comes from, besides the gate's own key.
+pub fn claims(gate: &Gate, bytes: &[u8]) -> Vec<Claim> {
+    let own = match gate {
+        Gate::Key(declared) => declared.key.as_str(),
+        Gate::None | Gate::TestsPassed | Gate::StagingStatus | Gate::Approved => "",
+    };
+    let Ok(lines) = text::lines(bytes) else { return Vec::new() };
+    let Ok(front) = grammar::parse(&lines, &[]) else { return Vec::new() };
+    let origins = [Origin::Task, Origin::Stage, Origin::Run, Origin::Attempt, Origin::Commit];
+    let claim = |entry: &grammar::Entry<'_>| {
+        let origin = origins.into_iter().find(|origin| origin.key() == entry.key && entry.key != own)?;
+        Some(Claim { origin, value: entry.value.clone().into_owned(), line: entry.line })
+    };
+    front.entries.iter().filter_map(claim).collect()
+}
+
 /// The answer of `orch gate check --json` (DESIGN D20).
 pub fn document(gate_word: &str, result: &Result<Reading, Unreadable>) -> Value {
     let verdict = result.as_ref().ok().map(|reading| reading.verdict.as_str());

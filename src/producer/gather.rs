@@ -50,6 +50,7 @@ pub fn gather(
         control: None,
         tree,
         smoke: Vec::new(),
+        agent: None,
     };
     Ok(Gathered { evidence, tails })
 }

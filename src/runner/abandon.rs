@@ -51,6 +51,7 @@ impl Desk<'_> {
                 output: OutputFacts { incomplete: true, ..OutputFacts::default() },
                 reports: Vec::new(),
                 smoke: Vec::new(),
+                agent: None,
                 control: None,
                 tree: None,
             };

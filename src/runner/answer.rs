@@ -88,6 +88,7 @@ impl Runner<'_> {
             output: OutputFacts::default(),
             reports: Vec::new(),
             smoke: Vec::new(),
+            agent: None,
             control: None,
             tree: Some(unchanged),
         };

@@ -396,7 +396,9 @@ fn answer_of(ran: &Ran) -> Result<bool, NoAnswer> {
         | Rule::ExitMap
         | Rule::ControlRun
         | Rule::NoProof
-        | Rule::SmokeCheck => false,
+        | Rule::SmokeCheck
+        | Rule::AgentEnd
+        | Rule::AgentFault => false,
     };
     let ambiguous = ambiguous(&ran.evidence);
     if outcome.conclusion == Conclusion::TransientInfra && !ambiguous {

@@ -8,13 +8,13 @@ use std::time::Duration;
 use crate::config::Settings;
 use crate::domain::decision::{Decision, Settlement};
 use crate::domain::id::{AttemptId, Digest, Nonce, RelPath, RunId, StageName, TaskName};
-use crate::domain::pipeline::{Pipeline, Producer, Stage};
+use crate::domain::pipeline::{Ordinal, Pipeline, Producer, Stage};
 use crate::domain::plan::{AttemptKey, AttemptPlan};
 use crate::domain::stamp::Stamp;
 use crate::domain::task::{AttemptPhase, Decided, Event, Intent, RunEnd, RunStart, TaskState};
 use crate::engine::{Launched, Site, decide, plan};
 use crate::exec::{BootId, ExecError};
-use crate::producer::{PrepareError, prepare};
+use crate::producer::{Before, PrepareError, prepare};
 use crate::store::{Holder, PinnedPipeline, RunFilter, Store};
 use crate::workspace::artifact::{Taken, take_away};
 use crate::workspace::git::Git;
@@ -23,6 +23,7 @@ use crate::workspace::tree::{Less, Snapshot, compare};
 use crate::workspace::tree_cache;
 use crate::workspace::worktree::Worktree;
 
+use super::agent::Prompts;
 use super::attempt::Bench;
 use super::checkout::artifacts_of;
 use super::choice::{Chosen, Next};
@@ -35,6 +36,7 @@ use super::notice::Notice;
 use super::pinned::PipelineFile;
 use super::reuse;
 use super::start::reports_below;
+use super::told::Told;
 use super::wait::Waited;
 use super::watch::Watch;
 
@@ -173,6 +175,12 @@ pub(super) struct Course {
     pub(super) published: BTreeMap<RelPath, Digest>,
     /// How long the run may still wait for retry times.
     pub(super) may_wait: Duration,
+    /// The prompts of its agents, as they were when it started.
+    pub(super) prompts: Prompts,
+    /// What the last attempt that says something about the work came to.
+    pub(super) told: Option<Told>,
+    /// What was there before the first attempt of the agent's visit that is under way.
+    pub(super) before: Option<((StageName, Ordinal), Before)>,
 }
 
 impl Runner<'_> {
@@ -231,6 +239,7 @@ impl Runner<'_> {
             return Ok(Once::Driven(Driven::PassedAlready { until: until.clone(), run }));
         }
         self.check_way(&stage, wanted, &tree)?;
+        let prompts = self.prompts(self.stages_from(&stage, wanted.until.as_ref()))?;
 
         let run = RunId::new(self.clock.id());
         let run_dir = self.state.run_dir(run);
@@ -252,7 +261,9 @@ impl Runner<'_> {
         let artifacts = self.worktree.toplevel().join(self.artifacts_folder(self.pipeline).as_str());
         let published = artifacts_of(self.store, &self.task)?;
         let may_wait = wanted.max_wait;
-        let mut course = Course { run, run_dir, base_commit, artifacts, tree, published, may_wait };
+        let told = self.told_before()?;
+        let mut course =
+            Course { run, run_dir, base_commit, artifacts, tree, published, may_wait, prompts, told, before: None };
         self.clear_way(&stage, &course)?;
         let mut bench = Bench::default();
         let end = self.run_stages(&mut ledger, &mut course, &mut bench, wanted);
@@ -398,7 +409,7 @@ impl Runner<'_> {
         key: AttemptKey,
     ) -> Result<Option<Decision>, RunError> {
         let attempt = key.attempt;
-        let plan = self.plan_of(stage, chosen.producer, key, course)?;
+        let mut plan = self.plan_of(stage, chosen.producer, key, course)?;
         if chosen.fallback {
             (self.notify)(Notice::Warning(format!("stage `{}`: {}", stage.name, chosen.why)));
         }
@@ -414,6 +425,7 @@ impl Runner<'_> {
         if (before.digest(), &before.head().commit) != (course.tree.digest(), &course.tree.head().commit) {
             return Ok(None);
         }
+        let before_visit = self.make_ready(course, (stage, chosen.producer), &mut plan, &before)?;
         let intent = Intent {
             run: course.run,
             attempt,
@@ -459,6 +471,12 @@ impl Runner<'_> {
             let (was, is) = (before.head(), after.head());
             tree.changed.insert(0, format!("HEAD ({} is now {})", was.commit.short(), is.commit.short()));
         }
+        let scope = match chosen.producer {
+            Producer::Agent(agent) => {
+                Some(self.scope(self.pipeline, (stage, agent), course, before_visit.as_ref(), &after))
+            }
+            Producer::TestRunner(_) | Producer::StagingRunner(_) | Producer::Command(_) | Producer::Approval => None,
+        };
         course.tree = after;
         let scene = Scene {
             stage,
@@ -470,6 +488,8 @@ impl Runner<'_> {
             artifact: artifact.as_ref(),
             moved_dir: &moved_dir,
             control: None,
+            commit: course.tree.head().commit.as_str(),
+            scope: scope.as_ref(),
         };
         let mut judged = judge(scene, Some(tree.clone()));
         let suspect =
@@ -480,7 +500,28 @@ impl Runner<'_> {
             judged = judge(Scene { control: control.as_ref(), ..scene }, Some(tree));
         }
         course.published.extend(judged.artifact.as_ref().map(|(artifact, _)| (artifact.path.clone(), artifact.digest)));
-        self.settle(ledger, self.pipeline, scene, &intent, judged).map(Some)
+        let (settlement, artifact) = (judged.settlement.clone(), judged.artifact.as_ref().map(|(a, _)| a.path.clone()));
+        let decision = self.settle(ledger, self.pipeline, scene, &intent, judged)?;
+        if Told::says_something(&settlement) {
+            let (run, stage, decision) = (course.run, stage.name.clone(), decision.clone());
+            course.told = Some(Told { run, stage, settlement, decision, record, artifact });
+        }
+        Ok(Some(decision))
+    }
+
+    /// Makes ready what an agent needs besides; gives what was there before its visit.
+    fn make_ready(
+        &mut self,
+        course: &mut Course,
+        (stage, producer): (&Stage, &Producer),
+        plan: &mut AttemptPlan,
+        now: &Snapshot,
+    ) -> Result<Option<Before>, RunError> {
+        let Producer::Agent(agent) = producer else { return Ok(None) };
+        let before = self.before_visit(course, plan, now)?;
+        course.before = before.clone().map(|before| ((stage.name.clone(), plan.key.visit), before));
+        self.ready_agent(course, (stage, agent), plan, before.as_ref())?;
+        Ok(before)
     }
 
     /// Records an attempt's end and decision in the ledger.

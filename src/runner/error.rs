@@ -139,6 +139,22 @@ pub enum RunError {
         /// The task.
         task: TaskName,
     },
+    /// The prompt of an agent's stage cannot be used.
+    #[error("use the prompt {path} of stage `{stage}`: {why}")]
+    Prompt {
+        /// The stage.
+        stage: StageName,
+        /// The file, below the worktree.
+        path: RelPath,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A stage asks for an agent without permission checks, and the environment does not.
+    #[error("start stage `{stage}`: it says `skip-permissions: true`, and the environment does not agree")]
+    Danger {
+        /// The stage.
+        stage: StageName,
+    },
     /// A stage cannot be resolved here.
     #[error("resolve stage `{stage}`")]
     Plan {

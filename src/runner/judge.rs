@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use crate::classify::{classify, classify_suite};
+use crate::domain::agent::ScopeFacts;
 use crate::domain::artifact::Excerpt;
 use crate::domain::control::Control;
 use crate::domain::decision::{Fault, Settlement};
@@ -21,6 +22,8 @@ use crate::producer::{compose, gather, smoke, smoke_not_made};
 use crate::store::ArtifactBytes;
 use crate::workspace::artifact::{ARTIFACT_BYTES_MAX, ArtifactError, Durability, Taken, publish, read_back, take_away};
 use crate::workspace::root::Root;
+
+use super::judge_agent::judge_agent;
 
 /// What an attempt came to, with the bytes its verdict was read from.
 #[derive(Debug)]
@@ -48,6 +51,10 @@ pub(super) struct Scene<'a> {
     pub(super) moved_dir: &'a Path,
     /// What a control run said of its end, where one was made.
     pub(super) control: Option<&'a Control>,
+    /// The commit that the worktree is at now.
+    pub(super) commit: &'a str,
+    /// What an agent changed; `None` for every other producer.
+    pub(super) scope: Option<&'a ScopeFacts>,
 }
 
 /// Judges an attempt. Never fails and never panics: what breaks on the way is an outcome with a reason (row B9).
@@ -66,6 +73,7 @@ pub(super) fn judge(scene: Scene<'_>, tree: Option<TreeFacts>) -> Judged {
         control: None,
         tree,
         smoke: Vec::new(),
+        agent: None,
     };
     let outcome = match evidence.exit {
         Exit::Cancelled { .. } => None,
@@ -89,6 +97,7 @@ pub(super) fn never_launched(scene: Scene<'_>, tree: TreeFacts) -> Judged {
         output: OutputFacts::default(),
         reports: Vec::new(),
         smoke: Vec::new(),
+        agent: None,
         control: None,
         tree: Some(tree),
     };
@@ -106,6 +115,9 @@ fn internal(detail: String) -> Outcome {
 }
 
 fn try_judge(scene: Scene<'_>, tree: Option<TreeFacts>) -> std::io::Result<Judged> {
+    if let Some(agent) = &scene.plan.agent {
+        return judge_agent(scene, agent, tree, scene.scope.cloned().unwrap_or_default());
+    }
     let gathered = gather(scene.plan, scene.record, scene.run_dir, scene.root, tree)?;
     let mut evidence = gathered.evidence;
     evidence.control = scene.control.cloned();

@@ -9,6 +9,7 @@
 //! only errors that leave this floor are those that keep orch itself from its work.
 
 mod abandon;
+mod agent;
 mod answer;
 mod attempt;
 mod checkout;
@@ -20,6 +21,7 @@ mod drive;
 mod effects;
 mod error;
 mod judge;
+mod judge_agent;
 mod ledger;
 mod notice;
 mod pinned;
@@ -28,6 +30,7 @@ mod recovery;
 mod resume;
 mod reuse;
 mod start;
+mod told;
 mod wait;
 mod watch;
 

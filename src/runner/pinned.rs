@@ -30,6 +30,11 @@ impl PipelineFile {
         Self { path, digest, seen }
     }
 
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Whether the file has other bytes now, or is gone.
     pub(super) fn has_changed(&mut self) -> bool {
         let now = Shape::of(&self.path);

@@ -6,13 +6,17 @@ use std::time::Duration;
 
 use crate::domain::evidence::{Exit, ExitRecord, LostReason, TreeFacts};
 use crate::domain::id::{AttemptId, Digest, RunId, StageName};
+use crate::domain::pipeline::Producer;
 use crate::domain::plan::{AttemptKey, AttemptPlan};
 use crate::domain::task::{AttemptPhase, Effect, Event, RunEnd, TaskState};
 use crate::exec::{BootId, Ending, Recovered, recover, stop_orphan};
+use crate::producer::Before;
 use crate::spec;
 use crate::store::{AttemptRecord, RunFilter};
 
+use super::agent::Prompts;
 use super::attempt::lost;
+use super::checkout::artifacts_of;
 use super::drive::{Course, Driven, RUNS_LOOKED_AT, Runner, find};
 use super::error::{RunError, chain};
 use super::judge::{Scene, judge, never_launched};
@@ -134,8 +138,11 @@ impl Runner<'_> {
             base_commit: start.base_commit.clone(),
             artifacts: self.worktree.toplevel().join(self.artifacts_folder(&pinned).as_str()),
             tree: self.snapshot(&pinned, None)?,
-            published: BTreeMap::new(),
+            published: artifacts_of(self.store, &self.task)?,
             may_wait: Duration::ZERO,
+            prompts: Prompts::new(),
+            told: None,
+            before: None,
         };
         let producer = match (&stage.fallback, stored.intent.fallback) {
             (Some(fallback), true) => fallback,
@@ -160,6 +167,13 @@ impl Runner<'_> {
         };
         let tree = unseen(stored.intent.tree, course.tree.digest());
         let artifact = self.artifact_path(&pinned, stage);
+        let scope = match producer {
+            Producer::Agent(agent) => {
+                let before = Before::load(&self.state.attempt_dir(run, attempt), self.worktree);
+                Some(self.scope(&pinned, (stage, agent), &course, before.as_ref(), &course.tree))
+            }
+            Producer::TestRunner(_) | Producer::StagingRunner(_) | Producer::Command(_) | Producer::Approval => None,
+        };
         let scene = Scene {
             stage,
             producer,
@@ -170,6 +184,8 @@ impl Runner<'_> {
             artifact: artifact.as_ref(),
             moved_dir: &self.state.moved_dir(run, attempt),
             control: None,
+            commit: course.tree.head().commit.as_str(),
+            scope: scope.as_ref(),
         };
         self.fence()?;
         let judged = if record.exit == (Exit::Lost { reason: LostReason::NeverStarted }) {

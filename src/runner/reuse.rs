@@ -34,6 +34,15 @@ pub(super) fn note(passes: &mut Passes, attempt: &AttemptRecord) {
     }
 }
 
+/// The commit that a run left the worktree at: its agents may have made new ones.
+pub(super) fn commit_left(start: &str, attempts: &[AttemptRecord]) -> String {
+    let left = |attempt: &AttemptRecord| {
+        let decided = attempt.decided.as_ref()?;
+        decided.evidence.agent.as_ref().and_then(|facts| facts.scope.commit.clone())
+    };
+    attempts.iter().rev().find_map(left).unwrap_or_else(|| start.to_owned())
+}
+
 /// The stages from the first along the passes up to `to`, without it; `None` where passes do not lead there.
 pub(super) fn way_to<'p>(pipeline: &'p Pipeline, to: &StageName) -> Option<Vec<&'p Stage>> {
     let mut way = Vec::new();

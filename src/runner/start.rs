@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::domain::agent::Permissions;
 use crate::domain::decision::HoldReason;
 use crate::domain::id::{AttemptId, RelPath, RunId, StageName};
 use crate::domain::pipeline::{Producer, ReportPlace, Stage};
@@ -10,6 +11,7 @@ use crate::domain::task::TaskState;
 use crate::store::RunFilter;
 use crate::workspace::tree::Snapshot;
 
+use super::agent::Prompts;
 use super::choice::Next;
 use super::drive::{Course, RUNS_LOOKED_AT, Runner, Wanted, find};
 use super::error::RunError;
@@ -73,9 +75,11 @@ impl Runner<'_> {
             },
             (None, Some(TaskState::Done { run, .. })) => {
                 let start = self.store.run(*run)?.map(|record| record.start);
-                let same =
-                    start.is_some_and(|start| start.pipeline_digest == inputs.pipeline && start.commit == commit);
-                let last = self.store.attempts(*run)?.into_iter().next_back();
+                let attempts = self.store.attempts(*run)?;
+                let same = start.is_some_and(|start| {
+                    start.pipeline_digest == inputs.pipeline && reuse::commit_left(&start.commit, &attempts) == commit
+                });
+                let last = attempts.into_iter().next_back();
                 let left =
                     last.and_then(|last| last.decided).and_then(|decided| decided.evidence.tree.map(|tree| tree.left));
                 if same && left == Some(inputs.tree) {
@@ -125,16 +129,20 @@ impl Runner<'_> {
     fn passes(&self, inputs: Inputs<'_>) -> Result<Passes, RunError> {
         let filter = RunFilter { task: Some(self.task.clone()), limit: Some(RUNS_LOOKED_AT) };
         let mut passes = Passes::new();
+        let mut commit: Option<String> = None;
         for run in self.store.runs(&filter)?.into_iter().rev() {
-            if run.start.pipeline_digest != inputs.pipeline || run.start.commit != inputs.commit {
+            let attempts = self.store.attempts(run.start.run)?;
+            // An agent commits: what passed before it stands for the commit that it left, too.
+            if run.start.pipeline_digest != inputs.pipeline || commit.as_ref().is_some_and(|at| *at != run.start.commit)
+            {
                 passes.clear();
-                continue;
             }
-            for attempt in self.store.attempts(run.start.run)? {
-                reuse::note(&mut passes, &attempt);
+            commit = Some(reuse::commit_left(&run.start.commit, &attempts));
+            if run.start.pipeline_digest == inputs.pipeline {
+                attempts.iter().for_each(|attempt| reuse::note(&mut passes, attempt));
             }
         }
-        Ok(passes)
+        Ok(if commit.as_deref() == Some(inputs.commit) { passes } else { Passes::new() })
     }
 
     /// Refuses, before anything starts, a way that leads through a producer which is not built.
@@ -176,6 +184,9 @@ impl Runner<'_> {
             tree,
             published: BTreeMap::new(),
             may_wait: wanted.max_wait,
+            prompts: Prompts::new(),
+            told: None,
+            before: None,
         };
         let one = std::num::NonZeroU32::MIN;
         let stages: Vec<Stage> = self.stages_from(&start, wanted.until.as_ref()).into_iter().cloned().collect();
@@ -214,7 +225,13 @@ impl Runner<'_> {
         }
         match chosen.producer {
             Producer::TestRunner(_) | Producer::Command(_) | Producer::Approval => None,
-            Producer::Agent(_) | Producer::StagingRunner(_) => Some(RunError::NotBuilt {
+            Producer::Agent(agent)
+                if agent.permissions == Permissions::Skipped && !self.settings.may_skip_permissions() =>
+            {
+                Some(RunError::Danger { stage: stage.name.clone() })
+            }
+            Producer::Agent(agent) => self.prompt(stage, agent).err(),
+            Producer::StagingRunner(_) => Some(RunError::NotBuilt {
                 stage: stage.name.clone(),
                 what: format!("the producer `{}`", chosen.producer.kind().as_str()),
             }),

@@ -82,6 +82,10 @@ codes! {
     AgentCommand = "0314", "an agent's command and profile do not match";
     Smoke = "0315", "a smoke check that cannot be made";
     Writes = "0316", "a write scope that could leave the worktree";
+    PromptText = "0317", "a prompt that is no text";
+    PromptVariable = "0318", "a variable that a prompt may not use";
+    AgentCap = "0319", "a cap that the agent's tool cannot keep";
+    MayWrite = "0320", "a place outside the worktree that cannot be named";
 
     MissingGate = "0401", "a stage without a gate";
     UnknownGate = "0402", "an unknown gate";

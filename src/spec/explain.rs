@@ -307,6 +307,32 @@ impl Code {
                 "writes: [\"../**\"]",
                 "writes: [\"src/**\"]",
             ),
+            Self::PromptText => explanation(
+                "A prompt is a file of at most 256 KiB of UTF-8 text, without NUL bytes, and not empty. It is read when \
+                 a run starts, and what was read then counts for the whole run, whatever an agent does to the file.",
+                "# an empty file",
+                "Make the change that docs/work-items/{{task}}/10-plan.md describes.",
+            ),
+            Self::PromptVariable => explanation(
+                "`{{name}}` in a prompt is one of orch's variables: `task`, `stage`, `visit`, `attempt`, `worktree`, \
+                 `base-commit`, `artifact`, `contract`, `findings`, or `artifacts/FILE` for what another stage wrote. \
+                 A name that is none of them is refused before anything starts; it would reach the agent as it stands.",
+                "Write {{artefact}}.",
+                "Write {{artifact}}. A literal is written \\{{so}}.",
+            ),
+            Self::AgentCap => explanation(
+                "A cap counts what the tool's own event stream tells. A tool that does not tell it would never reach \
+                 the cap, so the cap is refused.",
+                "agent: { profile: aider, prompt: p.md, max-cost: \"5.00\" }",
+                "agent: { profile: claude-code, prompt: p.md, max-cost: \"5.00\" }",
+            ),
+            Self::MayWrite => explanation(
+                "A contained agent writes in the worktree, in its own folder and nowhere else. `may-write` names what \
+                 more it needs, such as the folder in which its tool keeps its sessions: an absolute path, or one below \
+                 `~/`, without `.` and `..`. Folders that hold keys cannot be named.",
+                "may-write: [../other, ~/.ssh]",
+                "may-write: [~/.claude, ~/.claude.json]",
+            ),
             Self::MissingGate => explanation(
                 "Every stage says what reads its artifact. Where a deterministic producer's own end decides, that is \
                  said too: `gate: none`.",

@@ -9,6 +9,7 @@
 //! only ones that know YAML. A text that passes leaves nothing to check downstream; a text that does not comes
 //! back as [`problem::Problem`]s with codes, places and help.
 
+mod agent;
 mod build;
 mod code;
 mod command;
@@ -18,6 +19,7 @@ mod outside;
 mod place;
 pub mod problem;
 mod producer;
+mod prompt;
 mod proof;
 mod raw;
 mod read;
@@ -32,6 +34,7 @@ mod values;
 mod words;
 
 pub use explain::{Explanation, reference};
+pub use prompt::prompt;
 
 use crate::domain::id::Digest;
 use crate::domain::pipeline::Pipeline;

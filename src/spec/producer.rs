@@ -1,12 +1,17 @@
 //! A producer as the file has it → a producer that can be started.
 
+use super::agent;
 use super::code::Code;
 use super::outside;
 use super::problem::{Draft, Sink};
 use super::proof::{self, Said};
 use super::raw;
 use super::words;
+use crate::domain::agent::{Permissions, Require};
 use crate::domain::pipeline::{Agent, AgentProfile, Producer, ProducerKind, ReportPlace, Staging, Suite};
+
+/// Variable with the prompt's path.
+const PROMPT_FILE: &str = "ORCH_PROMPT_FILE";
 
 /// Fewest executed tests for a pass where the file does not say.
 const MIN_TESTS: u64 = 1;
@@ -14,7 +19,7 @@ const MIN_TESTS: u64 = 1;
 /// Checks a producer; `None` where the sink got a problem that leaves nothing to go on with.
 pub(super) fn producer(raw: words::Producer, sink: &mut Sink) -> Option<Producer> {
     match raw {
-        words::Producer::Agent(raw) => agent(raw, sink).map(Producer::Agent),
+        words::Producer::Agent(raw) => agent_of(raw, sink).map(Producer::Agent),
         words::Producer::Approval => Some(Producer::Approval),
         words::Producer::Suite(kind, mut raw) => {
             let host = raw.host.take();
@@ -32,8 +37,8 @@ pub(super) fn producer(raw: words::Producer, sink: &mut Sink) -> Option<Producer
     }
 }
 
-fn agent(raw: raw::Agent, sink: &mut Sink) -> Option<Agent> {
-    let writes = raw.writes.map(|list| outside::writes(list.value.items, sink)).unwrap_or_default();
+fn agent_of(mut raw: raw::Agent, sink: &mut Sink) -> Option<Agent> {
+    let writes = raw.writes.take().map(|list| outside::writes(list.value.items, sink)).unwrap_or_default();
     let profile = raw.profile.as_ref().map(|profile| profile.value.0);
     match (&raw.profile, &raw.command) {
         (Some(profile), None) if profile.value.0 == AgentProfile::Custom => {
@@ -48,11 +53,36 @@ fn agent(raw: raw::Agent, sink: &mut Sink) -> Option<Agent> {
         }
         (Some(_) | None, Some(_) | None) => {}
     }
+    let env = raw.env.take().map(|env| outside::env(env.value, sink)).unwrap_or_default();
     if let Some(command) = &raw.command {
-        command.value.check_variables(|_| false, false, sink);
+        // An agent has a folder of its own, and a prompt in it.
+        let declared = |name: &str| name == PROMPT_FILE || outside::declares(&env, name);
+        command.value.check_variables(declared, true, sink);
+    }
+    let caps = profile.map(|profile| agent::caps(profile, &raw, sink)).unwrap_or_default();
+    let may_write = raw.may_write.map(|list| agent::may_write(list.value.items, sink)).unwrap_or_default();
+    if let (Some(profile), Some(flag)) = (profile, &raw.skip_permissions)
+        && flag.value.0
+        && profile.row().bypass.is_empty()
+    {
+        let message = format!("`{}` has no option that skips its permission checks", profile.as_str());
+        sink.push(Draft::new(Code::AgentCap, flag.span, message).help("leave it out"));
     }
     let command = raw.command.map(|command| command.value.argv);
-    Some(Agent { profile: profile?, prompt: raw.prompt?.value, writes, command })
+    Some(Agent {
+        profile: profile?,
+        prompt: raw.prompt?.value,
+        writes,
+        command,
+        env,
+        caps,
+        require: raw.require.map_or(Require::Nothing, |word| word.value.0),
+        may_write,
+        permissions: match raw.skip_permissions {
+            Some(flag) if flag.value.0 => Permissions::Skipped,
+            Some(_) | None => Permissions::Kept,
+        },
+    })
 }
 
 fn suite(kind: ProducerKind, raw: raw::Suite, sink: &mut Sink) -> Option<Suite> {

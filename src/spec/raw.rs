@@ -12,6 +12,7 @@ use super::scalar::shown;
 use super::tree::{Kind, NodeRef};
 use super::values::{Backoff, Count, Flag, OneOf, Span, Text, Version, Word, Words};
 use super::words::{Fail, Gate, Names, Pass, Producer, Stages};
+use crate::domain::agent::Require;
 use crate::domain::id::{BudgetName, PipelineName, RelPath, SerialGroup, StageName, SwitchName};
 use crate::domain::pipeline::{Adapter, AgentProfile, OnTimeout, ProducerKind};
 
@@ -134,6 +135,20 @@ mapping! {
         "writes" writes: List<Text>;
         /// Program and arguments of a `custom` profile, one word an item.
         "command" command: Command;
+        /// Environment beside the allow list and the profile's own variables.
+        "env" env: Env;
+        /// Turns that the stage's attempts may take in one run.
+        "max-turns" max_turns: Count<1, 10_000>;
+        /// Tokens that they may read and write in one run.
+        "max-tokens" max_tokens: Count<1, 1_000_000_000>;
+        /// US dollars that they may cost in one run, such as `2.50`.
+        "max-cost" max_cost: Word;
+        /// `contained`: nothing is started where the kernel cannot contain it.
+        "require" require: OneOf<Require>;
+        /// Files and folders outside the worktree that it may write: absolute, or below `~/`.
+        "may-write" may_write: List<Text>;
+        /// Whether the tool is told to skip its own permission checks; the environment must agree.
+        "skip-permissions" skip_permissions: Flag;
     }
 }
 
@@ -363,6 +378,14 @@ impl Words for AgentProfile {
             ("aider", Self::Aider),
             ("custom", Self::Custom),
         ]
+    }
+}
+
+impl Words for Require {
+    const WHAT: &'static str = "requirement";
+
+    fn all() -> Vec<(&'static str, Self)> {
+        vec![("contained", Self::Contained)]
     }
 }
 

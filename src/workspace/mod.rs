@@ -24,6 +24,8 @@ pub mod logs;
 pub mod report;
 pub mod repository;
 pub mod root;
+pub mod scope;
+pub mod shared;
 pub mod sibling;
 pub mod state_dir;
 pub mod tree;

@@ -199,6 +199,7 @@ fn record(attempt: u32) -> ExitRecord {
         max_rss_kib: 0,
         user: Duration::ZERO,
         system: Duration::ZERO,
+        containment: orch::domain::evidence::Containment::Unasked,
     }
 }
 
@@ -247,6 +248,7 @@ pub(crate) fn evidence_of(exit: Exit) -> Evidence {
         reports: Vec::new(),
         control: None,
         smoke: Vec::new(),
+        agent: None,
         tree: None,
     }
 }

@@ -181,6 +181,9 @@ pub(crate) fn launch(cwd: &Path, words: &[&str]) -> Launch {
         env: Environment::new([("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned())]),
         limits: LIMITS,
         output_max_bytes: OUTPUT_MAX_BYTES,
+        stdin: None,
+        begins: orch::exec::Begins::WithExec,
+        cage: None,
     }
 }
 

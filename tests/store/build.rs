@@ -432,6 +432,7 @@ pub(crate) fn exit_record(attempt: u64, at: Timestamp) -> ExitRecord {
         max_rss_kib: 4096,
         user: Duration::from_millis(20),
         system: Duration::from_millis(5),
+        containment: orch::domain::evidence::Containment::Unasked,
     }
 }
 
@@ -450,6 +451,7 @@ fn evidence() -> Evidence {
         control: None,
         tree: None,
         smoke: Vec::new(),
+        agent: None,
     }
 }
 

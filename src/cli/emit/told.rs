@@ -174,7 +174,7 @@ impl Told {
         let (finding, reason) = match outcome.map(|outcome| (outcome.conclusion, outcome.reason.as_str())) {
             Some((Conclusion::SuiteRan(Ruling::Pass), reason)) => (Finding::Passed, reason.to_owned()),
             Some((Conclusion::SuiteRan(Ruling::Fail), reason)) => (Finding::Failed, reason.to_owned()),
-            Some((class @ (Conclusion::PermanentEnv | Conclusion::TransientInfra), reason)) => {
+            Some((class @ (Conclusion::AgentRan | Conclusion::PermanentEnv | Conclusion::TransientInfra), reason)) => {
                 (Finding::NoVerdict, format!("{}, {reason}", class.class()))
             }
             None => (Finding::NoVerdict, "cancelled".to_owned()),

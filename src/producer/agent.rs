@@ -1,0 +1,191 @@
+//! What stands around an agent's process: its folder with the prompt made ready before, its event stream read after.
+//!
+//! In the attempt's folder `prompt.md` and `findings/` are orch's; a contained agent reads them and writes to `out/`
+//! and `tmp/` alone. What was there before the visit's first attempt is kept beside them, so that what an agent
+//! changed can be told in a later attempt, and by another runner after the death of this one.
+
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use crate::classify::AgentReader;
+use crate::domain::agent::ScopeFacts;
+use crate::domain::evidence::{Evidence, ExitRecord, LogSpan, Stream, TreeFacts};
+use crate::domain::plan::{AgentPlan, AttemptPlan};
+use crate::engine::{OUT_NAME, TMP_NAME};
+use crate::workspace::logs::{LogPart, Piece};
+use crate::workspace::scope::{Scope, outside};
+use crate::workspace::shared::Shared;
+use crate::workspace::tree::Snapshot;
+use crate::workspace::tree_cache;
+use crate::workspace::worktree::Worktree;
+
+use super::gather::log_name;
+
+/// Copies of what failed before, in the attempt's folder.
+const FINDINGS_NAME: &str = "findings";
+
+/// The tree before the visit's first attempt.
+const TREE_NAME: &str = "before.tree";
+
+/// The repository's shared files then.
+const SHARED_NAME: &str = "before.repository.json";
+
+/// Most of a failed attempt's log that is copied, from its end.
+const LOG_BYTES_MAX: u64 = 256 * 1024;
+
+/// What was there before the first attempt of a visit.
+#[derive(Debug, Clone)]
+pub struct Before {
+    /// The tree.
+    pub tree: Snapshot,
+    /// The repository's shared files.
+    pub shared: Shared,
+}
+
+impl Before {
+    /// Looks at the repository beside a tree that was looked at.
+    pub fn now(tree: Snapshot, worktree: &Worktree) -> Self {
+        Self { tree, shared: Shared::read(worktree) }
+    }
+
+    /// What an attempt's folder keeps; `None` where that is gone or cannot be read.
+    pub fn load(folder: &Path, worktree: &Worktree) -> Option<Self> {
+        let shared = std::fs::read(folder.join(SHARED_NAME)).ok()?;
+        let shared = serde_json::from_slice(&shared).ok()?;
+        Some(Self { tree: tree_cache::load(worktree, &folder.join(TREE_NAME))?, shared })
+    }
+
+    fn save(&self, folder: &Path, worktree: &Worktree) -> io::Result<()> {
+        tree_cache::save(&self.tree, worktree, &folder.join(TREE_NAME))?;
+        write_private(&folder.join(SHARED_NAME), &serde_json::to_vec(&self.shared).map_err(io::Error::other)?)
+    }
+}
+
+/// Makes the attempt's folder ready: the prompt for this user alone, folders to write to, what was there before.
+///
+/// # Errors
+/// What the file system says; the attempt must not start then.
+pub fn ready(
+    plan: &AttemptPlan,
+    agent: &AgentPlan,
+    prompt: &str,
+    before: Option<&Before>,
+    worktree: &Worktree,
+) -> io::Result<()> {
+    let folder = plan.attempt_dir.as_deref().ok_or(io::ErrorKind::NotFound)?;
+    for name in [OUT_NAME, TMP_NAME] {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder.join(name))?;
+    }
+    // Nothing is kept of what is not known: a later attempt must not take it for known either.
+    if let Some(before) = before {
+        before.save(folder, worktree)?;
+    }
+    write_private(&agent.prompt, prompt.as_bytes())
+}
+
+/// Copies the end of a failed attempt's output to where the next agent may read it; gives the files that have anything
+/// in them. `mask` hides secrets.
+///
+/// # Errors
+/// What the file system says.
+pub fn copy_logs(
+    attempt_dir: &Path,
+    run_dir: &Path,
+    record: &ExitRecord,
+    mask: &dyn Fn(&[u8]) -> Vec<u8>,
+) -> io::Result<Vec<PathBuf>> {
+    let mut copied = Vec::new();
+    for (stream, span) in [(Stream::Stdout, &record.stdout), (Stream::Stderr, &record.stderr)] {
+        if span.bytes == 0 {
+            continue;
+        }
+        let folder = attempt_dir.join(FINDINGS_NAME);
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+        let path = folder.join(log_name(stream));
+        write_private(&path, &mask(&tail(&run_dir.join(log_name(stream)), span)?))?;
+        copied.push(path);
+    }
+    Ok(copied)
+}
+
+fn tail(path: &Path, span: &LogSpan) -> io::Result<Vec<u8>> {
+    let skip = span.bytes.saturating_sub(LOG_BYTES_MAX);
+    let (mut at, mut bytes) = (0_u64, Vec::new());
+    for piece in LogPart::open(path, span)?.pieces() {
+        match piece? {
+            Piece::Bytes(piece) => {
+                let from = usize::try_from(skip.saturating_sub(at)).unwrap_or(usize::MAX).min(piece.len());
+                bytes.extend_from_slice(piece.get(from..).unwrap_or_default());
+                at = at.saturating_add(u64::try_from(piece.len()).unwrap_or(u64::MAX));
+            }
+            Piece::Gap { bytes: gone, .. } => {
+                at = at.saturating_add(gone);
+                bytes.extend_from_slice(format!("\n[{gone} bytes were not kept]\n").as_bytes());
+            }
+        }
+    }
+    Ok(bytes)
+}
+
+fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    std::fs::File::options().write(true).create_new(true).mode(0o600).open(path)?.write_all(bytes)
+}
+
+/// Reads an agent's event stream and its own stderr.
+///
+/// # Errors
+/// What the log files' reader says: without the output nothing can be said of the attempt.
+pub fn gather_agent(
+    plan: &AttemptPlan,
+    agent: &AgentPlan,
+    record: &ExitRecord,
+    run_dir: &Path,
+    (tree, scope): (Option<TreeFacts>, ScopeFacts),
+) -> io::Result<Evidence> {
+    let mut reader = AgentReader::new(agent.profile);
+    for (stream, span) in [(Stream::Stdout, &record.stdout), (Stream::Stderr, &record.stderr)] {
+        if span.bytes == 0 {
+            continue;
+        }
+        for piece in LogPart::open(&run_dir.join(log_name(stream)), span)?.pieces() {
+            match piece? {
+                Piece::Bytes(bytes) => reader.feed(stream, &bytes),
+                Piece::Gap { .. } => reader.gap(stream),
+            }
+        }
+    }
+    let (mut facts, output) = reader.finish(&record.exit, record.ended_at);
+    facts.scope = scope;
+    Ok(Evidence {
+        exit: record.exit.clone(),
+        declared: plan.declared.clone(),
+        output,
+        reports: Vec::new(),
+        control: None,
+        tree,
+        smoke: Vec::new(),
+        agent: Some(Box::new(facts)),
+    })
+}
+
+/// What an agent changed, held against its scope.
+pub fn scope_facts(before: Option<&Before>, after: &Snapshot, worktree: &Worktree, scope: &Scope) -> ScopeFacts {
+    let Some(before) = before else {
+        let why = "what was there before it began is not on record any more".to_owned();
+        return ScopeFacts { unknown: Some(why), ..ScopeFacts::default() };
+    };
+    let (named, count) = outside(&before.tree, after, scope);
+    let commit = (before.tree.head() != after.head()).then(|| after.head().commit.to_string());
+    ScopeFacts {
+        outside: named,
+        outside_count: count,
+        repository: before.shared.changes(&Shared::read(worktree)),
+        unknown: None,
+        commit,
+    }
+}

@@ -1,0 +1,266 @@
+//! What a run does for an agent besides: its prompt, its folder, its cage, what it may use up, what it changed.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::domain::agent::{Agent, ScopeFacts, Usage};
+use crate::domain::decision::Decision;
+use crate::domain::id::{AttemptId, RelPath, RunId, StageName};
+use crate::domain::pipeline::{Pipeline, Producer, Stage};
+use crate::domain::plan::{AttemptPlan, Cage};
+use crate::domain::prompt::{PROMPT_BYTES_MAX, Prompt, Values};
+use crate::engine::{OUT_NAME, TMP_NAME, contract};
+use crate::producer::{Before, PrepareError, copy_logs, ready, scope_facts};
+use crate::spec::{self, problem};
+use crate::store::RunFilter;
+use crate::workspace::artifact::{ARTIFACT_BYTES_MAX, read_back};
+use crate::workspace::scope::Scope;
+use crate::workspace::tree::Snapshot;
+
+use super::drive::{Course, RUNS_LOOKED_AT, Runner};
+use super::error::RunError;
+use super::told::Told;
+
+/// Folders and files below `HOME` that hold keys: a contained agent does not see them.
+const KEYS_BELOW_HOME: [&str; 10] = [
+    ".ssh",
+    ".gnupg",
+    ".aws",
+    ".kube",
+    ".netrc",
+    ".git-credentials",
+    ".config/gh",
+    ".config/gcloud",
+    ".docker/config.json",
+    ".local/state/orch",
+];
+
+/// Parts of the common git folder that a commit in a linked worktree writes to; its configuration and its hooks are
+/// not among them.
+const COMMIT_NEEDS: [&str; 3] = ["objects", "refs", "logs"];
+
+/// The prompts of a run, by stage and file: what was read when it started counts to its end.
+pub(super) type Prompts = BTreeMap<(StageName, RelPath), Prompt>;
+
+/// The agents of a stage: its producer, its fallback.
+fn agents(stage: &Stage) -> impl Iterator<Item = &Agent> {
+    std::iter::once(&stage.producer).chain(&stage.fallback).filter_map(|producer| match producer {
+        Producer::Agent(agent) => Some(agent),
+        Producer::TestRunner(_) | Producer::StagingRunner(_) | Producer::Command(_) | Producer::Approval => None,
+    })
+}
+
+impl Runner<'_> {
+    /// Reads the prompts of stages.
+    pub(super) fn prompts<'s>(&self, stages: impl IntoIterator<Item = &'s Stage>) -> Result<Prompts, RunError> {
+        let mut prompts = Prompts::new();
+        for stage in stages {
+            for agent in agents(stage) {
+                prompts.insert((stage.name.clone(), agent.prompt.clone()), self.prompt(stage, agent)?);
+            }
+        }
+        Ok(prompts)
+    }
+
+    /// Reads and checks one prompt.
+    pub(super) fn prompt(&self, stage: &Stage, agent: &Agent) -> Result<Prompt, RunError> {
+        let cap = u64::try_from(PROMPT_BYTES_MAX).unwrap_or(u64::MAX);
+        let failed = |why: String| RunError::Prompt { stage: stage.name.clone(), path: agent.prompt.clone(), why };
+        let bytes =
+            read_back(self.worktree.root(), &agent.prompt, cap).map_err(|unreadable| failed(unreadable.detail))?;
+        spec::prompt(&bytes, self.pipeline, stage).map_err(|problems| {
+            let text = String::from_utf8_lossy(&bytes);
+            failed(problem::render(&text, agent.prompt.as_str(), &problems, false).trim_end().to_owned())
+        })
+    }
+
+    /// What was there before the first attempt of this visit. A person who released a hold has seen what is there now.
+    pub(super) fn before_visit(
+        &self,
+        course: &Course,
+        plan: &AttemptPlan,
+        now: &Snapshot,
+    ) -> Result<Option<Before>, RunError> {
+        let fresh = || Some(Before::now(now.clone(), self.worktree));
+        if plan.key.number.get() == 1 {
+            return Ok(fresh());
+        }
+        if let Some((attempt, before)) = &course.before
+            && *attempt == (plan.key.stage.clone(), plan.key.visit)
+        {
+            return Ok(Some(before.clone()));
+        }
+        let filter = RunFilter { task: Some(self.task.clone()), limit: Some(RUNS_LOOKED_AT) };
+        for run in self.store.runs(&filter)? {
+            let earlier = self.store.attempts(run.start.run)?.into_iter().rev().find(|attempt| {
+                (&attempt.intent.stage, attempt.intent.visit) == (&plan.key.stage, plan.key.visit)
+                    && attempt.intent.attempt != plan.key.attempt
+            });
+            if let Some(earlier) = earlier {
+                let held = earlier.decided.is_some_and(|decided| matches!(decided.decision, Decision::Hold(_)));
+                let folder = self.state.attempt_dir(run.start.run, earlier.intent.attempt);
+                return Ok(if held { fresh() } else { Before::load(&folder, self.worktree) });
+            }
+        }
+        Ok(None)
+    }
+
+    /// Makes everything ready for an agent's start.
+    pub(super) fn ready_agent(
+        &self,
+        course: &Course,
+        (stage, agent): (&Stage, &Agent),
+        plan: &mut AttemptPlan,
+        before: Option<&Before>,
+    ) -> Result<(), RunError> {
+        let cage = self.cage(agent, plan);
+        let failed = |path: &Path, source| {
+            let source = PrepareError::Folder { path: path.display().to_string(), source };
+            RunError::Prepare { stage: stage.name.clone(), source }
+        };
+        let Some(folder) = plan.attempt_dir.clone() else { return Ok(()) };
+        let prompt = self.fill(course, stage, agent, plan, &folder).map_err(|source| failed(&folder, source))?;
+        if let Some(agent) = &mut plan.agent {
+            agent.cage = cage;
+        }
+        let Some(planned) = &plan.agent else { return Ok(()) };
+        ready(plan, planned, &prompt, before, self.worktree).map_err(|source| failed(&folder, source))
+    }
+
+    /// The prompt of this attempt.
+    fn fill(
+        &self,
+        course: &Course,
+        stage: &Stage,
+        agent: &Agent,
+        plan: &AttemptPlan,
+        folder: &Path,
+    ) -> std::io::Result<String> {
+        let missing = || std::io::Error::other("the run has no prompt for this stage");
+        let prompt = course.prompts.get(&(stage.name.clone(), agent.prompt.clone())).ok_or_else(missing)?;
+        let artifact = self.artifact_path(self.pipeline, stage).ok_or_else(missing)?;
+        let findings = match course.told.as_ref().filter(|told| told.is_for(&stage.name)) {
+            Some(told) => {
+                let run_dir = self.state.run_dir(told.run);
+                let logs = copy_logs(folder, &run_dir, &told.record, &|bytes| bytes.to_vec())?;
+                Some(told.in_words(&stage.name, &logs))
+            }
+            None => None,
+        };
+        let artifacts = prompt.artifacts().map(|file| (file.clone(), self.earlier(course, file))).collect();
+        Ok(prompt.fill(&Values {
+            task: &plan.key.task,
+            stage: &stage.name,
+            visit: plan.key.visit.get(),
+            attempt: plan.key.number.get(),
+            worktree: &self.worktree.toplevel().to_string_lossy(),
+            base_commit: &course.base_commit,
+            artifact: &artifact,
+            contract: &contract(&stage.gate).unwrap_or_default(),
+            findings: findings.as_deref(),
+            artifacts: &artifacts,
+        }))
+    }
+
+    /// What another stage wrote, where it stands there as it was recorded.
+    fn earlier(&self, course: &Course, file: &RelPath) -> Result<String, String> {
+        let path = RelPath::new(format!("{}/{file}", self.artifacts_folder(self.pipeline)))
+            .map_err(|error| error.to_string())?;
+        let recorded = course.published.get(&path).ok_or("no stage has written it")?;
+        let bytes = read_back(self.worktree.root(), &path, ARTIFACT_BYTES_MAX).map_err(|found| found.detail)?;
+        if crate::domain::id::Digest::of(&bytes) != *recorded {
+            return Err("it was changed after it was recorded".to_owned());
+        }
+        String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())
+    }
+
+    /// What a contained agent may reach: its worktree, what a commit in it needs, its own folder, what its stage names.
+    fn cage(&self, agent: &Agent, plan: &AttemptPlan) -> Cage {
+        let home = self.host_env.iter().find(|(name, _)| name == "HOME").map(|(_, value)| PathBuf::from(value));
+        let home = home.filter(|home| home.is_absolute());
+        let (git_dir, common_dir) = (self.worktree.git_dir(), self.worktree.common_dir());
+        let mut write = vec![self.worktree.toplevel().to_owned(), git_dir.to_owned()];
+        if git_dir != common_dir {
+            write.extend(COMMIT_NEEDS.map(|name| common_dir.join(name)));
+        }
+        write.extend(plan.attempt_dir.iter().flat_map(|folder| [folder.join(OUT_NAME), folder.join(TMP_NAME)]));
+        for named in &agent.may_write {
+            match (named.strip_prefix("~/"), &home) {
+                (Some(below), Some(home)) => write.push(home.join(below)),
+                (Some(_), None) => {}
+                (None, _) => write.push(PathBuf::from(named)),
+            }
+        }
+        let mut hidden = vec![self.state.path().to_owned()];
+        hidden.extend(home.iter().flat_map(|home| KEYS_BELOW_HOME.map(|name| home.join(name))));
+        Cage {
+            require: agent.require,
+            write,
+            read: plan.attempt_dir.iter().cloned().collect(),
+            hidden,
+            off: (!self.settings.containment()).then(|| "ORCH_CONTAINMENT_ENABLED=false switches it off".to_owned()),
+        }
+    }
+
+    /// What an agent changed, held against its scope. Prompts, the pipeline and other stages' artifacts are in no scope
+    /// unless `writes` names the very file.
+    pub(super) fn scope(
+        &self,
+        pipeline: &Pipeline,
+        (stage, agent): (&Stage, &Agent),
+        course: &Course,
+        before: Option<&Before>,
+        after: &Snapshot,
+    ) -> ScopeFacts {
+        let mut guarded: Vec<String> =
+            pipeline.stages().iter().flat_map(agents).map(|agent| agent.prompt.to_string()).collect();
+        let file = self.pipeline_file.as_ref().and_then(|file| file.path().strip_prefix(self.worktree.toplevel()).ok());
+        guarded.extend(file.map(|path| path.to_string_lossy().into_owned()));
+        let scope = match Scope::new(&agent.writes, guarded) {
+            Ok(scope) => scope,
+            Err(error) => {
+                let unknown = Some(format!("`writes` cannot be read: {error}"));
+                return ScopeFacts { unknown, ..ScopeFacts::default() };
+            }
+        };
+        let mut facts = scope_facts(before, after, self.worktree, &scope);
+        let own = self.artifact_path(pipeline, stage);
+        for (path, recorded) in course.published.iter().filter(|(path, _)| Some(*path) != own.as_ref()) {
+            let found = read_back(self.worktree.root(), path, ARTIFACT_BYTES_MAX);
+            // One that was taken away before the run is not there, and that is no change of this agent.
+            if found.is_ok_and(|bytes| crate::domain::id::Digest::of(&bytes) != *recorded) {
+                facts.outside.push(path.to_string());
+                facts.outside_count = facts.outside_count.saturating_add(1);
+            }
+        }
+        facts
+    }
+
+    /// What failed before, as the store has it.
+    pub(super) fn told_before(&self) -> Result<Option<Told>, RunError> {
+        let filter = RunFilter { task: Some(self.task.clone()), limit: Some(RUNS_LOOKED_AT) };
+        for run in self.store.runs(&filter)? {
+            for attempt in self.store.attempts(run.start.run)?.into_iter().rev() {
+                let record = attempt.finished.map(|finished| *finished.record);
+                if let (Some(decided), Some(record)) = (attempt.decided, record)
+                    && Told::says_something(&decided.settlement)
+                {
+                    let (settlement, decision, artifact) = (decided.settlement, decided.decision, decided.artifact);
+                    let path = artifact.map(|artifact| artifact.path);
+                    let stage = attempt.intent.stage;
+                    return Ok(Some(Told { run: run.start.run, stage, settlement, decision, record, artifact: path }));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// What the attempts of a stage used up in a run.
+    pub(super) fn used(&self, run: RunId, stage: &StageName, but: Option<AttemptId>) -> Result<Usage, RunError> {
+        let attempts = self.store.attempts(run)?;
+        let of_stage =
+            attempts.iter().filter(|attempt| attempt.intent.stage == *stage && Some(attempt.intent.attempt) != but);
+        let usage = of_stage.filter_map(|attempt| Some(attempt.decided.as_ref()?.evidence.agent.as_ref()?.usage));
+        Ok(usage.fold(Usage::default(), Usage::plus))
+    }
+}

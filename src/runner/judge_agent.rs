@@ -1,0 +1,82 @@
+//! From an agent's exit record to a settlement: its event stream, its artifact, the gate. Nothing it says of itself
+//! counts; the artifact is read once, beneath the worktree, after everything of the attempt is gone.
+
+use crate::classify::classify;
+use crate::domain::agent::ScopeFacts;
+use crate::domain::evidence::TreeFacts;
+use crate::domain::outcome::Conclusion;
+use crate::domain::plan::AgentPlan;
+use crate::domain::task::ArtifactRef;
+use crate::domain::verdict::{Unreadable, UnreadableReason};
+use crate::engine::{GateAnswer, settle};
+use crate::gate::{self, Origin};
+use crate::producer::gather_agent;
+use crate::store::ArtifactBytes;
+use crate::workspace::artifact::{ARTIFACT_BYTES_MAX, Taken, read_back, take_away};
+
+use super::judge::{Judged, Published, Scene};
+
+/// Judges an agent's attempt.
+pub(super) fn judge_agent(
+    scene: Scene<'_>,
+    agent: &AgentPlan,
+    tree: Option<TreeFacts>,
+    scope: ScopeFacts,
+) -> std::io::Result<Judged> {
+    let evidence = gather_agent(scene.plan, agent, scene.record, scene.run_dir, (tree, scope))?;
+    let outcome = classify(&evidence);
+    let ran = outcome.as_ref().is_some_and(|outcome| outcome.conclusion == Conclusion::AgentRan);
+    let (answer, artifact, moved) = if ran {
+        let (answer, artifact) = read(scene);
+        (answer, artifact, Taken::Nothing)
+    } else {
+        // What it left before it was stopped answers for nothing, and nobody may take it for an answer.
+        let moved = scene.artifact.map(|path| take_away(scene.root, path, None, scene.moved_dir));
+        (GateAnswer::NoGate, None, moved.and_then(Result::ok).unwrap_or(Taken::Nothing))
+    };
+    let settlement = settle(&evidence, outcome.as_ref(), answer);
+    Ok(Judged { evidence, outcome, settlement, artifact, moved })
+}
+
+/// Reads the artifact and asks the gate. Bytes that could be read are kept, whatever the gate says of them.
+fn read(scene: Scene<'_>) -> (GateAnswer, Option<Published>) {
+    let Some(path) = scene.artifact else { return (GateAnswer::NoGate, None) };
+    let bytes = match read_back(scene.root, path, ARTIFACT_BYTES_MAX) {
+        Ok(bytes) => bytes,
+        Err(unreadable) => return (GateAnswer::Unreadable(unreadable), None),
+    };
+    let answer = match gate::read(&scene.stage.gate, &bytes) {
+        Ok(reading) => match mismatch(scene, &bytes) {
+            Some(unreadable) => GateAnswer::Unreadable(unreadable),
+            None => GateAnswer::Read(reading.verdict, reading.findings),
+        },
+        Err(unreadable) => GateAnswer::Unreadable(unreadable),
+    };
+    let kept = ArtifactBytes::of(bytes);
+    (answer, Some((ArtifactRef { path: path.clone(), digest: kept.digest }, kept)))
+}
+
+/// What an artifact claims to belong to, where that is not this attempt (row A14).
+fn mismatch(scene: Scene<'_>, bytes: &[u8]) -> Option<Unreadable> {
+    let key = &scene.plan.key;
+    gate::claims(&scene.stage.gate, bytes).into_iter().find_map(|claim| {
+        let said = claim.value.as_str();
+        let holds = match claim.origin {
+            Origin::Task => said == key.task.as_str(),
+            Origin::Stage => said == key.stage.as_str(),
+            Origin::Run => said == key.run.to_string(),
+            Origin::Attempt => said == key.attempt.to_string() || said == key.number.to_string(),
+            Origin::Commit => is_name_of(said, scene.commit),
+        };
+        (!holds).then(|| Unreadable {
+            reason: UnreadableReason::StampMismatch,
+            line: claim.line,
+            detail: format!("it says `{}: {said}`, which is not this attempt's", claim.origin.key()),
+        })
+    })
+}
+
+/// Whether a text is a commit's name, whole or its beginning.
+fn is_name_of(text: &str, commit: &str) -> bool {
+    text.len() >= 7 && commit.starts_with(&text.to_ascii_lowercase())
+}
