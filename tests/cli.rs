@@ -18,6 +18,8 @@ mod control;
 mod day;
 #[path = "cli/death.rs"]
 mod death;
+#[path = "cli/delivery.rs"]
+mod delivery;
 #[path = "cli/doctor.rs"]
 mod doctor;
 #[path = "cli/emit.rs"]

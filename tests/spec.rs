@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use orch::domain::pipeline::Pipeline;
+use orch::domain::pipeline::{Pipeline, Producer};
 use orch::spec::problem::{Code, Problem, render, to_json};
 use orch::spec::{load, schema};
 
@@ -142,12 +142,27 @@ fn the_schema_refuses_what_it_can_see() {
 fn the_shipped_pipeline_is_the_documented_one() {
     let pipeline = loaded("delivery", &std::fs::read(root("pipelines/delivery.yaml")).unwrap());
     let names: Vec<&str> = pipeline.stages().iter().map(|stage| stage.name.as_str()).collect();
-    assert_eq!(names, ["development", "testing", "deploy-staging"]);
-    assert_eq!(pipeline.first().name.as_str(), "development");
+    assert_eq!(names, ["analysis", "architecture", "development", "review", "testing", "deploy-staging"]);
     let artifacts: Vec<_> = pipeline.stages().iter().map(|stage| stage.artifact.as_ref().unwrap().as_str()).collect();
-    assert_eq!(artifacts, ["11-development.md", "13-test-report.md", "15-staging-log.md"]);
+    let wanted = [
+        "07-analysis.md",
+        "09-architecture.md",
+        "11-development.md",
+        "12-review.md",
+        "13-test-report.md",
+        "15-staging-log.md",
+    ];
+    assert_eq!(artifacts, wanted);
+    // Every prompt that it names is shipped, and is one.
+    for stage in pipeline.stages() {
+        for producer in std::iter::once(&stage.producer).chain(&stage.fallback) {
+            let Producer::Agent(agent) = producer else { continue };
+            let text = std::fs::read(root(agent.prompt.as_str())).unwrap();
+            assert!(orch::spec::prompt(&text, &pipeline, stage).is_ok(), "{}", agent.prompt);
+        }
+    }
     let idempotent: Vec<bool> = pipeline.stages().iter().map(|stage| stage.producer.idempotent()).collect();
-    assert_eq!(idempotent, [true, true, true]);
+    assert_eq!(idempotent, [true; 6]);
 }
 
 /// A pipeline of `count` stages, each with about the keys of a real one.

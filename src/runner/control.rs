@@ -82,6 +82,15 @@ struct Conditions {
     /// Whether they are on a branch, as the worktree is.
     on_branch: bool,
     carried: Carried,
+    /// What the change has beside its commit.
+    uncommitted: Vec<PathBuf>,
+}
+
+/// Which of the two siblings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Base,
+    Change,
 }
 
 /// A control's process, ended.
@@ -137,7 +146,7 @@ impl Runner<'_> {
                     base.short()
                 )));
                 let at = self.clock.now();
-                let ran = self.run_at(course, bench, suspect, &base, &conditions)?;
+                let ran = self.run_at(course, bench, suspect, (&base, Side::Base), &conditions)?;
                 let runs = answer_of(&ran)?;
                 if let Err(error) = answers.keep(at, runs, &ran.control) {
                     tracing::debug!(%error, "the answer of a control run was not kept");
@@ -150,7 +159,7 @@ impl Runner<'_> {
         if !runs {
             return Ok(Control::BaseCannotRun { base });
         }
-        let again = self.run_at(course, bench, suspect, &head, &conditions)?;
+        let again = self.run_at(course, bench, suspect, (&head, Side::Change), &conditions)?;
         let same = ambiguous(&again.evidence) && again.control.exit == suspect.record.exit;
         let change = Box::new(again.control);
         Ok(if same { Control::BaseRuns { base, change } } else { Control::Unsteady { base, change } })
@@ -162,15 +171,9 @@ impl Runner<'_> {
         if !suite.idempotent {
             return refuse("the stage says that its command is not to be started twice (`idempotent: false`)");
         }
-        if let Some((path, _)) = course.tree.differences().first() {
-            let path = crate::workspace::logs::escape(path);
-            return refuse(format!(
-                "the worktree differs from its commit (`{path}`), so that the change cannot be told from what stands \
-                 around it; commit it, or let git ignore it"
-            ));
-        }
-        if head.commit.as_str() == course.base_commit {
-            return refuse("the worktree stands at the base commit itself");
+        let uncommitted = sibling::uncommitted(self.worktree, &course.tree)?;
+        if head.commit.as_str() == course.base_commit && uncommitted.is_empty() {
+            return refuse("the worktree is the base commit itself");
         }
         let Some(path) = sibling::place(self.worktree) else {
             return refuse("there is no folder beside the worktree");
@@ -178,7 +181,7 @@ impl Runner<'_> {
         let places = self.pipeline.stages().iter().flat_map(reports_below).cloned();
         let less = Less::new(self.artifacts_folder(self.pipeline), places);
         let carried = sibling::carried(self.git, self.worktree, &less)?;
-        Ok(Conditions { path, on_branch: head.branch.is_some(), carried })
+        Ok(Conditions { path, on_branch: head.branch.is_some(), carried, uncommitted })
     }
 
     /// Waits for its turn to ask a base commit, so that it is asked once by all whose attempts ended before.
@@ -233,7 +236,7 @@ impl Runner<'_> {
         course: &Course,
         bench: &mut Bench,
         suspect: Suspect<'_>,
-        commit: &CommitId,
+        at: (&CommitId, Side),
         conditions: &Conditions,
     ) -> Result<Ran, NoAnswer> {
         self.fence()?;
@@ -250,7 +253,7 @@ impl Runner<'_> {
         self.state.make(&self.state.controls_dir()).map_err(RunError::from)?;
         let note = UnderWay::new(course.run, id, nonce, conditions.path.clone(), branch);
         note.write(&file).or_else(|error| refuse(format!("its note could not be written: {error}")))?;
-        let ran = self.run_sibling(course, bench, suspect, commit, conditions, &note);
+        let ran = self.run_sibling(course, bench, suspect, at, conditions, &note);
         let cleared = self.clear(&note);
         let ran = ran?;
         cleared.or_else(refuse)?;
@@ -263,14 +266,19 @@ impl Runner<'_> {
         course: &Course,
         bench: &mut Bench,
         suspect: Suspect<'_>,
-        commit: &CommitId,
+        at: (&CommitId, Side),
         conditions: &Conditions,
         note: &UnderWay,
     ) -> Result<Ran, NoAnswer> {
         let (git, worktree) = (self.git, self.worktree);
+        let (commit, side) = at;
         let (path, on) = (&conditions.path, note.branch.as_ref());
         let sibling = sibling::make(git, worktree, path, commit, on, &conditions.carried)
             .or_else(|error| refuse(format!("its worktree could not be made: could not {}", chain(&error))))?;
+        if side == Side::Change {
+            sibling::change_over(worktree, &sibling, &conditions.uncommitted)
+                .or_else(|error| refuse(format!("what is not committed could not be copied: {error}")))?;
+        }
         let plan = self.plan_for(course, suspect, note, sibling.toplevel())?;
         prepare(&plan, sibling.root(), None, &self.state.moved_dir(course.run, note.id))
             .or_else(|error| refuse(format!("its place could not be made ready: could not {}", chain(&error))))?;

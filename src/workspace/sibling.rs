@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use super::checkout::{CheckoutError, Start, add, open, remove};
 use super::git::{Git, GitError, Place};
 use super::logs::escape;
-use super::tree::Less;
+use super::tree::{Less, Snapshot};
 use super::worktree::{CommitId, Worktree};
 use crate::domain::checkout::BranchName;
 
@@ -162,6 +162,54 @@ fn names_it(file: &Path, bytes: u64, top: &Path) -> io::Result<bool> {
     let mut text = Vec::new();
     File::open(file)?.take(SEARCHED_BYTES_MAX).read_to_end(&mut text)?;
     Ok(memchr::memmem::find(&text, top.as_os_str().as_bytes()).is_some())
+}
+
+/// What a worktree has that its commit has not: the part of the change that is not committed.
+///
+/// # Errors
+/// [`Unequal`] for more than is copied, and for what cannot be.
+pub fn uncommitted(of: &Worktree, tree: &Snapshot) -> Result<Vec<PathBuf>, Unequal> {
+    let paths: Vec<PathBuf> =
+        tree.differences().into_iter().map(|(path, _)| PathBuf::from(OsStr::from_bytes(&path))).collect();
+    if paths.len() > CARRIED_FILES_MAX {
+        return because(format!("more than {CARRIED_FILES_MAX} files differ from the commit"));
+    }
+    let plain = |path: &PathBuf| {
+        let found = of.toplevel().join(path).symlink_metadata();
+        found
+            .map_or_else(|error| error.kind() == io::ErrorKind::NotFound, |found| found.is_file() || found.is_symlink())
+    };
+    match paths.iter().find(|path| !plain(path)) {
+        Some(odd) => {
+            let odd = escape(odd.as_os_str().as_bytes());
+            because(format!("`{odd}` differs from the commit and is neither a file nor a link"))
+        }
+        None => Ok(paths),
+    }
+}
+
+/// Brings into a sibling what is not committed.
+///
+/// # Errors
+/// What the file system says.
+pub fn change_over(of: &Worktree, sibling: &Worktree, uncommitted: &[PathBuf]) -> io::Result<()> {
+    for path in uncommitted {
+        let (source, target) = (of.toplevel().join(path), sibling.toplevel().join(path));
+        match std::fs::remove_file(&target) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        let Ok(facts) = source.symlink_metadata() else { continue };
+        if let Some(folder) = target.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        if facts.is_symlink() {
+            std::os::unix::fs::symlink(std::fs::read_link(&source)?, &target)?;
+        } else {
+            std::fs::copy(&source, &target)?;
+        }
+    }
+    Ok(())
 }
 
 /// Where the sibling of a worktree stands: in the same folder, so that what lies around it is the same.

@@ -217,14 +217,8 @@ fn where_conditions_cannot_be_made_equal_nobody_is_blamed() {
         is_clean_but_dirty(shop);
     };
     let plain = || changed(&Testing::new().text(), &[("suite.sh", GREEN)], &[("suite.sh", BROKEN)]);
-    let shop = plain();
-    shop.write("suite.sh", "# not committed\nexit 3\n");
-    refused(&shop, "the worktree differs from its commit (`suite.sh`)");
-    let shop = plain();
-    shop.write("note.txt", "new");
-    refused(&shop, "the worktree differs from its commit (`note.txt`)");
     let shop = Shop::running(BROKEN);
-    refused(&shop, "the worktree stands at the base commit itself");
+    refused(&shop, "the worktree is the base commit itself");
     let shop = plain();
     shop.write("local.tmp", "root=SCRATCH/shop/x");
     refused(&shop, "the ignored file `local.tmp` has the worktree's absolute path in it");
@@ -254,6 +248,30 @@ fn where_conditions_cannot_be_made_equal_nobody_is_blamed() {
     shop.write("target/x.d", "SCRATCH/shop/src/main.rs");
     shop.write("__pycache__/a.pyc", "SCRATCH/shop/a.py");
     assert!(explained(&shop, 1).contains("change-broke-runner"));
+}
+
+/// What is not committed is part of the change: changed, new and removed files.
+#[test]
+fn a_change_that_is_not_committed_is_attributed_too() {
+    let suite = format!("test -f part.txt || exit 3\n. ./more.sh\n{PASSES}");
+    let base: &[(&str, &str)] = &[("suite.sh", &suite), ("more.sh", ""), ("part.txt", "1")];
+    let check = |change: &dyn Fn(&Shop)| {
+        let shop = Shop::new(&Testing::new().text(), base);
+        change(&shop);
+        let told = explained(&shop, 1);
+        assert!(told.contains("change-broke-runner"), "{told}");
+        is_clean_but_dirty(&shop);
+    };
+    check(&|shop| shop.write("suite.sh", BROKEN));
+    check(&|shop| fs::remove_file(shop.tree.join("part.txt")).unwrap());
+    check(&|shop| {
+        shop.write("new.sh", BROKEN);
+        shop.write("more.sh", ". ./new.sh\n");
+    });
+    check(&|shop| {
+        fs::remove_file(shop.tree.join("part.txt")).unwrap();
+        std::os::unix::fs::symlink("nowhere", shop.tree.join("part.txt")).unwrap();
+    });
 }
 
 fn is_clean_but_dirty(shop: &Shop) {
