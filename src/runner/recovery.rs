@@ -8,7 +8,7 @@ use crate::domain::evidence::{Exit, ExitRecord, LostReason, TreeFacts};
 use crate::domain::id::{AttemptId, Digest, RunId, StageName};
 use crate::domain::plan::{AttemptKey, AttemptPlan};
 use crate::domain::task::{AttemptPhase, Effect, Event, RunEnd, TaskState};
-use crate::exec::{BootId, Ending, Recovered, recover, stop_orphan};
+use crate::exec::{BootId, Ending, Recovered, longest, recover, stop_orphan};
 use crate::spec;
 use crate::store::{AttemptRecord, RunFilter};
 
@@ -184,8 +184,10 @@ impl Runner<'_> {
     ) -> Result<ExitRecord, RunError> {
         let failed = |error: &dyn std::error::Error| RunError::Supervisor(chain(error));
         let mut stop = Some(self.stop);
+        // Counted from now: when it began is only known by the wall clock.
+        let mut patience = longest(plan.limits);
         loop {
-            let found = recover(run_dir, plan.key.attempt, plan.nonce, boot, stop).map_err(|error| failed(&error))?;
+            let found = recover(run_dir, plan.key.attempt, plan.nonce, boot, Some(patience), stop).map_err(|error| failed(&error))?;
             return Ok(match found {
                 Recovered::Settled(Ending::Ended(record)) => *record,
                 Recovered::Settled(Ending::Lost(loss)) => lost(plan, loss, stored.intent.at, self.clock.now()),
@@ -193,6 +195,7 @@ impl Runner<'_> {
                     // Once: it ends within its grace now, and its record says that it was cancelled.
                     stop_orphan(run_dir);
                     stop = None;
+                    patience = patience.saturating_sub(plan.limits.start).saturating_sub(plan.limits.total);
                     continue;
                 }
             });
