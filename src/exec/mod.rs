@@ -52,4 +52,4 @@ pub use spawn::find;
 pub use supervise::{SUPERVISE, supervise};
 pub use sweep::{MARK, Swept};
 pub use through::{Through, through};
-pub use trail::{Trail, trail};
+pub use trail::{MarkedProcess, Trail, marked_processes, trail};

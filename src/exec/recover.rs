@@ -13,8 +13,8 @@ use crate::domain::id::{AttemptId, Nonce};
 
 use super::bench::{STDERR_FILE, STDOUT_FILE};
 use super::clock;
-use super::identity::{BootId, Hold, Identity, try_lock};
 use super::handle::SLACK;
+use super::identity::{BootId, Hold, Identity, try_lock};
 use super::pidfd::open_same;
 use super::record::{RecordError, Starting, Trace, trace};
 use super::sweep::{ROUND, Swept, Target, leftovers};
@@ -237,7 +237,8 @@ fn wait(holder: Option<&Holder>, stalled: Option<&Stalled>, stop: Option<Borrowe
     fds.extend(stop.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
     fds.extend(holder.map(|holder| PollFd::from_borrowed_fd(holder.handle.as_fd(), PollFlags::IN)));
     let now = clock::boot();
-    let until = if holder.is_some() { stalled.map(|stalled| stalled.at) } else { Some(now.saturating_add(UNWATCHED_ROUND)) };
+    let until =
+        if holder.is_some() { stalled.map(|stalled| stalled.at) } else { Some(now.saturating_add(UNWATCHED_ROUND)) };
     let ready = poll(&mut fds, Some(&clock::wait_until(until, now))).is_ok_and(|count| count > 0);
     if stop.is_some() && fds.first().is_some_and(|fd| !fd.revents().is_empty()) {
         return Waited::BrokenOff;
