@@ -173,7 +173,8 @@ fn limits_hold_without_a_runner_and_waiting_can_be_broken_off() {
     orphaned.kill_runner();
     let (stop, mut ask) = std::io::pipe().unwrap();
     ask.write_all(b"x").unwrap();
-    let found = recover(&orphaned.run_dir(), orphaned.attempt, orphaned.nonce, &here(), None, Some(stop.as_fd())).unwrap();
+    let found =
+        recover(&orphaned.run_dir(), orphaned.attempt, orphaned.nonce, &here(), None, Some(stop.as_fd())).unwrap();
     assert_eq!(found, Recovered::Living { pid: Some(i32::try_from(orphaned.supervisor()).unwrap()) });
     assert!(stop_orphan(&orphaned.run_dir()));
     match settled(&orphaned.run_dir(), orphaned.attempt, orphaned.nonce) {
@@ -233,8 +234,7 @@ fn a_supervisor_that_is_stopped_without_a_runner_is_woken_or_killed() {
     }
 
     // Nobody asks; the attempt's limits are over. The suite goes on stopping it, so it never wakes for long.
-    let (mut orphaned, mut words) =
-        Orphaned::start("echo begun > words; while :; do kill -STOP $PPID; done");
+    let (mut orphaned, mut words) = Orphaned::start("echo begun > words; while :; do kill -STOP $PPID; done");
     words.next();
     orphaned.kill_runner();
     let patience = Some(std::time::Duration::from_millis(50));
@@ -269,6 +269,29 @@ fn a_stranger_with_the_pid_and_the_start_of_a_supervisor_is_not_it() {
     let (attempt, nonce) = (AttemptId::new(uuid::Uuid::now_v7()), Nonce::new(uuid::Uuid::new_v4()));
     let refused = recover(&run_dir, attempt, nonce, &here(), None, None).unwrap_err();
     assert!(refused.to_string().contains("form 3"), "{refused}");
+}
+
+/// After a restart every number and mark is somebody else's (fault F5).
+#[test]
+fn nobody_is_signalled_for_an_attempt_of_an_earlier_boot() {
+    let mut lab = Lab::new();
+    let mut words = Words::open(&lab.fifo("words"));
+    let launch = lab.sh("echo $$ > words; exec sleep 300");
+    lab.supervisor.launch(&launch).unwrap();
+    words.pid();
+    let (run_dir, supervisor) = (lab.run_dir(), lab.supervisor.pid());
+    signal(supervisor, "KILL");
+    lab.supervisor.wait(None, Canceller::Request, &mut |_| ()).unwrap();
+    let mut stranger = crate::harness::marked_stranger(&launch.attempt.to_string(), &lab.work().join("words"));
+    let pid = words.pid();
+    let before = BootId::from_text("11111111-2222-3333-4444-555555555555");
+    let loss = lost(settled_since(&run_dir, launch.attempt, launch.nonce, &before));
+    assert_eq!((loss.reason, loss.begun), (LostReason::Reboot, Begun::Yes));
+    assert!(loss.swept.killed.is_empty() && lives(pid));
+    // In the boot that it began in, the same process is a leftover.
+    let loss = lost(settled(&run_dir, launch.attempt, launch.nonce));
+    assert_eq!(loss.swept.killed.iter().map(|killed| killed.pid).collect::<Vec<_>>(), [pid]);
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&stranger.wait().unwrap()), Some(9));
 }
 
 /// The store knows of an attempt whose run folder went with a power loss, or with somebody who tidied up.
