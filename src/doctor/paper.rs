@@ -139,7 +139,8 @@ fn decision(run: &RunRecord, attempt: &AttemptRecord) -> Finding {
 }
 
 fn unreadable(area: &'static str, error: &RecordError) -> Finding {
-    Finding::fail(area, crate::runner::chain(error), "nothing is decided from it until it can be read")
+    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
+    Finding::fail(area, format!("could not {error}{cause}"), "nothing is decided from it until it can be read")
 }
 
 fn bad(area: &'static str, attempt: &AttemptRecord) -> Finding {

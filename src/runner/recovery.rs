@@ -187,7 +187,8 @@ impl Runner<'_> {
         // Counted from now: when it began is only known by the wall clock.
         let mut patience = longest(plan.limits);
         loop {
-            let found = recover(run_dir, plan.key.attempt, plan.nonce, boot, Some(patience), stop).map_err(|error| failed(&error))?;
+            let found = recover(run_dir, plan.key.attempt, plan.nonce, boot, Some(patience), stop)
+                .map_err(|error| failed(&error))?;
             return Ok(match found {
                 Recovered::Settled(Ending::Ended(record)) => *record,
                 Recovered::Settled(Ending::Lost(loss)) => lost(plan, loss, stored.intent.at, self.clock.now()),

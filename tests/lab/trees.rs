@@ -23,6 +23,10 @@ const GRACE: Duration = Duration::from_millis(50);
 /// How long an attempt's children may take to leave by themselves after its main process.
 const LEAK_GRACE: Duration = Duration::from_millis(150);
 const MANY: u64 = 300;
+/// How long a tree may take to stand; below the limit of its attempt.
+const GROWN_WITHIN_S: i64 = 100;
+/// How often one hears how far it is, in trees.
+const TELL_EVERY: usize = 100;
 
 /// Ways to grow a tree of `$1` processes. What comes next in the script is run when it stands, or nearly so.
 const SHAPES: [(&str, &str); 8] = [
@@ -80,22 +84,25 @@ fn trees_are_felled_whole() {
     found.extend(decoy.harmed());
     for (tier, felled) in &told {
         let bound = if *tier == KillTier::Cgroup { 100 } else { 250 };
-        let mut late: Vec<Duration> = felled.iter().map(|felled| felled.late).collect();
-        late.sort_unstable();
-        let at = |part: usize| late.get(late.len() * part / 100).copied().unwrap_or_default();
         eprintln!(
-            "trees, seed {}, {tier:?}: {} trees of {} processes; record after the end of the grace: p50 {:?}, p99 {:?}, later than {bound} ms: {}",
+            "trees, seed {}, {tier:?}: {} trees of {} processes; record after the end of the grace: {}, later than {bound} ms: {}",
             seed(),
             felled.len(),
             felled.iter().map(|felled| felled.processes).sum::<u64>(),
-            at(50),
-            at(99),
-            late.iter().filter(|late| late.as_millis() > bound).count(),
+            late(felled),
+            felled.iter().filter(|felled| felled.late.as_millis() > bound).count(),
         );
     }
     eprintln!("trees: {} violations, {:.0} s", found.len(), begun.elapsed().as_secs_f64());
     let repeat = again(&[("ORCH_LAB_SEED", &seed()), ("ORCH_LAB_TREES", &wanted)], "trees_are_felled_whole");
     assert!(found.is_empty(), "VIOLATION {}\nrepeat: {repeat}", found.join("\nVIOLATION "));
+}
+
+fn late(felled: &[Felled]) -> String {
+    let mut late: Vec<Duration> = felled.iter().map(|felled| felled.late).collect();
+    late.sort_unstable();
+    let at = |part: usize| late.get(late.len() * part / 100).copied().unwrap_or_default();
+    format!("p50 {:?}, p99 {:?}", at(50), at(99))
 }
 
 fn fell_many(tier: KillTier, wanted: u64, found: &Mutex<Vec<String>>) -> Vec<Felled> {
@@ -111,7 +118,12 @@ fn fell_many(tier: KillTier, wanted: u64, found: &Mutex<Vec<String>>) -> Vec<Fel
         let processes = if draw.below(20) == 0 { MANY } else { 1 + draw.below(24) };
         let end = draw.one_of(&[End::Asked, End::Left]);
         match fell(&mut lab, &mut words, grow, processes, end) {
-            Ok(one) => felled.push(one),
+            Ok(one) => {
+                felled.push(one);
+                if felled.len().is_multiple_of(TELL_EVERY) {
+                    eprintln!("trees, {tier:?}: {} felled so far; late: {}", felled.len(), late(&felled));
+                }
+            }
             Err(what) => {
                 found.lock().unwrap().push(format!("{tier:?}, tree {n}, {shape} of {processes}, {end:?}: {what}"))
             }
@@ -128,7 +140,7 @@ fn fell(lab: &mut Lab, words: &mut Words, grow: &str, processes: u64, end: End) 
     let (stop, mut ask) = std::io::pipe().unwrap();
     let mut since = Instant::now();
     let record = lab.during(&launch, Some(stop.as_fd()), || {
-        words.next();
+        words.next_within(GROWN_WITHIN_S);
         since = Instant::now();
         if end == End::Asked {
             ask.write_all(b"x").unwrap();
