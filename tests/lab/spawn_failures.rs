@@ -31,14 +31,14 @@ impl Seen {
         kind: &'static str,
         run_dir: &Path,
         launch: &Launch,
-        came: Result<SpawnFailure, String>,
+        came: &Result<SpawnFailure, String>,
         took: Duration,
         wanted: (SpawnStep, Errno),
     ) {
         self.kinds.insert(kind);
         let told = sentinels(run_dir).into_iter().rfind(|sentinel| sentinel.attempt == launch.attempt);
         let wanted = (wanted.0, Some(wanted.1.raw_os_error()));
-        let wrong = match (&came, &told) {
+        let wrong = match (came, &told) {
             (Err(what), _) => Some(what.clone()),
             (Ok(_), None) => Some("it left no sentinel".to_owned()),
             (Ok(failure), Some(told))
@@ -58,9 +58,14 @@ impl Seen {
         let took = since.elapsed();
         let came = match record.exit {
             Exit::SpawnFailed(failure) => Ok(failure),
-            other => Err(format!("it came to {other:?}")),
+            other @ (Exit::Exited { .. }
+            | Exit::Signalled { .. }
+            | Exit::TimedOut { .. }
+            | Exit::Cancelled { .. }
+            | Exit::Lost { .. }
+            | Exit::Answered(_)) => Err(format!("it came to {other:?}")),
         };
-        self.one(kind, &lab.run_dir(), launch, came, took, wanted);
+        self.one(kind, &lab.run_dir(), launch, &came, took, wanted);
     }
 
     fn without(&mut self, kind: &'static str, program: &Path, run_dir: &Path, errno: Errno) {
@@ -71,7 +76,7 @@ impl Seen {
             Err(error @ NotStarted::Untold(_)) => Err(error.to_string()),
             Ok(_) => Err("it started".to_owned()),
         };
-        self.one(kind, run_dir, &launch, came, since.elapsed(), (SpawnStep::Supervisor, errno));
+        self.one(kind, run_dir, &launch, &came, since.elapsed(), (SpawnStep::Supervisor, errno));
     }
 }
 

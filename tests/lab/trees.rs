@@ -125,7 +125,7 @@ fn fell_many(tier: KillTier, wanted: u64, found: &Mutex<Vec<String>>) -> Vec<Fel
                 }
             }
             Err(what) => {
-                found.lock().unwrap().push(format!("{tier:?}, tree {n}, {shape} of {processes}, {end:?}: {what}"))
+                found.lock().unwrap().push(format!("{tier:?}, tree {n}, {shape} of {processes}, {end:?}: {what}"));
             }
         }
     }
