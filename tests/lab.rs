@@ -34,6 +34,8 @@ mod random_kills;
 mod recovery;
 #[path = "lab/scenario.rs"]
 mod scenario;
+#[path = "lab/sites.rs"]
+mod sites;
 #[expect(dead_code, unused_imports, reason = "tests/cli.rs uses the rest")]
 mod support;
 #[path = "lab/syscall_walk.rs"]
