@@ -33,6 +33,9 @@
 //!
 //! `tests/tidy.rs` keeps the floors; `docs/architecture.md` has the picture.
 
+#[macro_use]
+mod failpoint;
+
 pub mod classify;
 pub mod cli;
 pub mod config;
