@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 /// Folders of the system that are told by name.
-const SYSTEM: [&str; 7] = ["/dev", "/etc", "/lib", "/lib64", "/proc", "/sys", "/usr"];
+const SYSTEM: [&str; 5] = ["/dev", "/etc", "/proc", "/sys", "/usr"];
 
 /// One call of a trace.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +43,8 @@ static ID: LazyLock<Regex> = LazyLock::new(|| {
 });
 static TEMPORARY: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\.tmp[A-Za-z0-9]{6}").unwrap());
 
-/// What a call is about: the file below the scratch folder, the first folder of any other, or nothing.
+/// What a call is about: the file below the scratch folder, or that it is a folder above it; the first folder of any
+/// other; or nothing.
 fn object(words: &str, scratch: &Path) -> String {
     let path = if let Some(found) = QUOTED.captures(words) {
         found[1].to_owned()
@@ -60,7 +61,12 @@ fn object(words: &str, scratch: &Path) -> String {
         Some(below) => below.trim_start_matches('/'),
         None if path.starts_with('/') => {
             let first = path.split('/').nth(1).map_or("/", |first| &path[..=first.len()]);
-            if SYSTEM.contains(&first) { first } else { "elsewhere" }
+            match first {
+                _ if Path::new(scratch).starts_with(path) => "above",
+                "/lib" | "/lib64" => "/usr",
+                first if SYSTEM.contains(&first) => first,
+                _ => "elsewhere",
+            }
         }
         // A pipe, a socket, or a name below a folder that the call was given.
         None => path,

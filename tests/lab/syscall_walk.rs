@@ -184,13 +184,10 @@ fn walk(test: &str, faults: &[Fault], most: usize) {
     let places: BTreeSet<(&str, &str)> =
         points.iter().map(|point| (point.site.as_str(), point.fault.injected())).collect();
     let places = places.len();
-    if faults.contains(&Fault::Kill) {
-        // Once: both walks see the same calls.
-        sites::check(
-            points.iter().map(|point| point.site.as_str()),
-            &format!("ORCH_LAB=long cargo test --test lab {test}"),
-        );
-    }
+    sites::check(
+        points.iter().map(|point| point.site.as_str()),
+        &format!("ORCH_LAB=long cargo test --test lab {test}"),
+    );
     let mut points = sample(points, most);
     if let Ok(one) = std::env::var("ORCH_LAB_POINT") {
         points.retain(|point| point.to_string() == one);
