@@ -6,15 +6,15 @@
 //! file to which every point that is passed is appended. Several points are parted by commas. Every name stands in `tests/failpoints/points.rs` too.
 
 /// A failpoint. `failpoint!("name")` may die or stop there; `failpoint!("name", error => E)` may also return `Err(E)`,
-/// where `error` is an [`std::io::Error`]; `failpoint!("name", return V)` may also return `V`.
+/// where `error` is an [`std::io::Error`]; `failpoint!("name", return V)` may also return `V`, or nothing.
 #[cfg(feature = "failpoints")]
 macro_rules! failpoint {
     ($name:literal) => {
         crate::failpoint::pass($name);
     };
-    ($name:literal, return $value:expr) => {
+    ($name:literal, return $($value:expr)?) => {
         if let Some(crate::failpoint::Left::Early) = crate::failpoint::pass($name) {
-            return $value;
+            return $($value)?;
         }
     };
     ($name:literal, $error:ident => $made:expr) => {

@@ -61,7 +61,7 @@ impl Bench {
 
     /// Ends the supervisor in order.
     pub(super) fn close(&mut self) {
-        if let Some(Err(error)) = self.supervisor.take().map(|supervisor| supervisor.finish()) {
+        if let Some(Err(error)) = self.supervisor.take().map(super::world::Supervises::finish) {
             tracing::warn!(%error, "the supervisor did not end in order");
         }
     }

@@ -539,7 +539,7 @@ impl Runner<'_> {
 
     /// Writes the stamp into the attempt's folder, where there is one. The store has it in any case.
     fn keep_stamp(&mut self, plan: &AttemptPlan, stamp: &Stamp) {
-        failpoint!("stamp.writing", return ());
+        failpoint!("stamp.writing", return);
         let Some(folder) = &plan.attempt_dir else { return };
         let written = serde_json::to_vec_pretty(stamp)
             .map_err(std::io::Error::other)
