@@ -153,7 +153,7 @@ fn course(ground: &Ground, seed: u64) -> Result<Course, String> {
     std::fs::remove_dir_all(ground.worktree().toplevel().join("docs")).ok();
     let shared = Shared::new(seed);
     std::thread::scope(|scope| {
-        let mut play = Play {
+        let mut game = Play {
             draw: Draw::new(seed),
             course: Course::default(),
             store: SqliteStore::open(folder.path()).map_err(|error| format!("{error:?}"))?,
@@ -164,12 +164,12 @@ fn course(ground: &Ground, seed: u64) -> Result<Course, String> {
             looked: false,
         };
         let start = |slot: usize, wanted: Wanted| Slot::start(scope, ground, &shared, &state, slot, wanted);
-        let done = play.to_rest(ground, &start);
+        let done = game.play(ground, &start);
         // Nobody is left waiting, whatever was found.
-        for slot in play.slots.iter_mut().filter_map(Option::take) {
+        for slot in game.slots.iter_mut().filter_map(Option::take) {
             slot.kill();
         }
-        done.map(|()| play.course)
+        done.map(|()| game.course)
     })
 }
 
@@ -187,7 +187,7 @@ struct Play<'p, 'scope> {
 }
 
 impl<'scope> Play<'_, 'scope> {
-    fn to_rest(&mut self, ground: &Ground, start: &dyn Fn(usize, Wanted) -> Slot<'scope>) -> Result<(), String> {
+    fn play(&mut self, ground: &Ground, start: &dyn Fn(usize, Wanted) -> Slot<'scope>) -> Result<(), String> {
         let mut last_look = false;
         for turn in 0..STEPS_MAX {
             let faulty = turn < FAULTY_STEPS && !last_look && !self.looked;

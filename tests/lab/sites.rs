@@ -60,7 +60,7 @@ fn object(words: &str, scratch: &Path) -> String {
     let short = match path.strip_prefix(scratch) {
         Some(below) => below.trim_start_matches('/'),
         None if path.starts_with('/') => {
-            let first = path.split('/').nth(1).map_or("/", |first| &path[..=first.len()]);
+            let first = path.split('/').nth(1).map_or("/", |first| path.get(..=first.len()).unwrap());
             match first {
                 _ if Path::new(scratch).starts_with(path) => "above",
                 "/lib" | "/lib64" => "/usr",

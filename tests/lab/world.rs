@@ -204,7 +204,7 @@ impl Ground {
         let pipeline = orch::spec::load(text.as_bytes()).unwrap();
         let nothing: [(&str, &str); 0] = [];
         let settings = Settings::read(&Variables::new(nothing), &Flags::default(), Some(&pipeline)).unwrap();
-        Self { worktree, head, base, tree, text, pipeline, settings, shop }
+        Self { shop, worktree, head, base, tree, text, pipeline, settings }
     }
 
     /// A folder in memory, where the machine has one.
