@@ -28,7 +28,7 @@ const STEPS_MAX: u32 = 2_000;
 #[test]
 fn seeds() {
     let first = number("ORCH_LAB_FIRST").unwrap_or_else(|| seed() * 1_000_000);
-    let count = number("ORCH_LAB_SEEDS").unwrap_or(Size::wanted().of(400, 20_000));
+    let count = number("ORCH_LAB_SEEDS").unwrap_or(Size::wanted().of(200, 20_000));
     let begun = Instant::now();
     let next = Mutex::new(first);
     let (found, sum) = (Mutex::new(Vec::new()), Mutex::new(Course::default()));
