@@ -39,6 +39,10 @@ mod random_kills;
 mod recovery;
 #[path = "lab/scenario.rs"]
 mod scenario;
+#[path = "lab/simulation.rs"]
+mod simulation;
+#[path = "lab/sites.rs"]
+mod sites;
 #[path = "lab/spawn_failures.rs"]
 mod spawn_failures;
 #[path = "lab/stopped.rs"]
@@ -49,5 +53,7 @@ mod support;
 mod syscall_walk;
 #[path = "lab/trees.rs"]
 mod trees;
+#[path = "lab/world.rs"]
+mod world;
 #[path = "lab/yard.rs"]
 mod yard;

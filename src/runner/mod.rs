@@ -28,6 +28,7 @@ mod reuse;
 mod start;
 mod wait;
 mod watch;
+mod world;
 
 pub use answer::Answered;
 pub use clock::{Clock, SystemClock};
@@ -38,3 +39,4 @@ pub use notice::Notice;
 pub use pinned::PipelineFile;
 pub use probe::Found;
 pub use start::{Planned, PlannedStep};
+pub use world::{Machine, Supervises, World};

@@ -6,7 +6,9 @@ use std::process::{Child, Stdio};
 use orch::domain::evidence::{Canceller, Exit, KillTier, LostReason};
 use orch::domain::id::{AttemptId, Nonce};
 use orch::domain::plan::Environment;
-use orch::exec::{Begun, BootId, EXITS_FILE, Ending, Launch, Loss, Recovered, Supervisor, recover, stop_orphan};
+use orch::exec::{
+    Begun, BootId, EXITS_FILE, Ending, Launch, Loss, Progress, Recovered, Supervisor, recover, stop_orphan,
+};
 
 use crate::harness::{Lab, ORCH, TIERS, Words, identity, lives, marked, signal};
 
@@ -276,12 +278,16 @@ fn a_stranger_with_the_pid_and_the_start_of_a_supervisor_is_not_it() {
 fn nobody_is_signalled_for_an_attempt_of_an_earlier_boot() {
     let mut lab = Lab::new();
     let mut words = Words::open(&lab.fifo("words"));
-    let launch = lab.sh("echo $$ > words; exec sleep 300");
+    let launch = lab.launch(&["sleep", "300"]);
     lab.supervisor.launch(&launch).unwrap();
-    words.pid();
     let (run_dir, supervisor) = (lab.run_dir(), lab.supervisor.pid());
-    signal(supervisor, "KILL");
-    lab.supervisor.wait(None, Canceller::Request, &mut |_| ()).unwrap();
+    // It says so when it has written it.
+    let mut kill = |progress| {
+        if matches!(progress, Progress::Began { .. }) {
+            signal(supervisor, "KILL");
+        }
+    };
+    lab.supervisor.wait(None, Canceller::Request, &mut kill).unwrap();
     let mut stranger = crate::harness::marked_stranger(&launch.attempt.to_string(), &lab.work().join("words"));
     let pid = words.pid();
     let before = BootId::from_text("11111111-2222-3333-4444-555555555555");
