@@ -17,6 +17,9 @@ mod completions;
 mod decoy;
 #[path = "lab/draw.rs"]
 mod draw;
+#[expect(dead_code, reason = "tests/exec uses the rest")]
+#[path = "exec/harness.rs"]
+mod harness;
 #[expect(dead_code, reason = "tests/engine.rs uses the rest")]
 #[path = "engine/laws.rs"]
 mod laws;
@@ -26,6 +29,8 @@ mod model;
 mod oracle;
 #[path = "lab/orphans_end.rs"]
 mod orphans_end;
+#[path = "lab/pid_reuse.rs"]
+mod pid_reuse;
 #[path = "lab/planted.rs"]
 mod planted;
 #[path = "lab/random_kills.rs"]
@@ -34,9 +39,21 @@ mod random_kills;
 mod recovery;
 #[path = "lab/scenario.rs"]
 mod scenario;
+#[path = "lab/simulation.rs"]
+mod simulation;
+#[path = "lab/sites.rs"]
+mod sites;
+#[path = "lab/spawn_failures.rs"]
+mod spawn_failures;
+#[path = "lab/stopped.rs"]
+mod stopped;
 #[expect(dead_code, unused_imports, reason = "tests/cli.rs uses the rest")]
 mod support;
 #[path = "lab/syscall_walk.rs"]
 mod syscall_walk;
+#[path = "lab/trees.rs"]
+mod trees;
+#[path = "lab/world.rs"]
+mod world;
 #[path = "lab/yard.rs"]
 mod yard;

@@ -71,11 +71,11 @@ impl Runner<'_> {
     /// with the default branch.
     pub(super) fn base_commit(&self) -> Result<String, RunError> {
         let recorded = self.store.task(&self.task)?.and_then(|stored| stored.task.checkout);
-        if let Some(checkout) = recorded
-            && self.worktree.descends_from(self.git, &checkout.base_commit)?
+        if let (Some(checkout), Some(git)) = (recorded, self.world.git())
+            && self.worktree.descends_from(git, &checkout.base_commit)?
         {
             return Ok(checkout.base_commit);
         }
-        Ok(self.worktree.base(self.git)?.commit.to_string())
+        Ok(self.world.base(self.worktree)?.commit.to_string())
     }
 }

@@ -22,9 +22,10 @@ use crate::domain::outcome::{Conclusion, Outcome, Rule};
 use crate::domain::pipeline::{Producer, Stage, Suite};
 use crate::domain::plan::{AttemptKey, AttemptPlan};
 use crate::engine::{Site, ambiguous, plan, search_path};
-use crate::exec::{self, BootId, recover, stop_orphan};
+use crate::exec::{self, BootId, longest};
 use crate::producer::{gather, prepare};
 use crate::workspace::controls::{Answers, UnderWay};
+use crate::workspace::git::Git;
 use crate::workspace::root::Root;
 use crate::workspace::sibling::{self, Carried, Unequal};
 use crate::workspace::tree::Less;
@@ -35,7 +36,6 @@ use super::drive::{Course, Runner};
 use super::error::{RunError, chain};
 use super::notice::Notice;
 use super::start::reports_below;
-use super::wait::sleep;
 use super::watch::Watch;
 
 /// Pause between two looks at whether another runner has its answer.
@@ -109,7 +109,7 @@ impl Runner<'_> {
         suspect: Suspect<'_>,
     ) -> Result<Option<Control>, RunError> {
         let Producer::TestRunner(suite) = suspect.producer else { return Ok(None) };
-        if !ambiguous(suspect.evidence) || !self.settings.control_run() {
+        if !ambiguous(suspect.evidence) || !self.settings.control_run() || self.world.git().is_none() {
             return Ok(None);
         }
         match self.attribute(course, bench, suspect, suite) {
@@ -165,6 +165,10 @@ impl Runner<'_> {
         Ok(if same { Control::BaseRuns { base, change } } else { Control::Unsteady { base, change } })
     }
 
+    fn git(&self) -> Result<&Git<'_>, NoAnswer> {
+        self.world.git().map_or_else(|| refuse("there is no git"), Ok)
+    }
+
     /// What has to be equal, or what cannot be made so.
     fn conditions(&self, course: &Course, suite: &Suite) -> Result<Conditions, NoAnswer> {
         let head = course.tree.head();
@@ -180,7 +184,7 @@ impl Runner<'_> {
         };
         let places = self.pipeline.stages().iter().flat_map(reports_below).cloned();
         let less = Less::new(self.artifacts_folder(self.pipeline), places);
-        let carried = sibling::carried(self.git, self.worktree, &less)?;
+        let carried = sibling::carried(self.git()?, self.worktree, &less)?;
         Ok(Conditions { path, on_branch: head.branch.is_some(), carried, uncommitted })
     }
 
@@ -195,7 +199,7 @@ impl Runner<'_> {
                 None if (self.stopping)() => return refuse("the run was asked to stop"),
                 None if waited >= longest => return refuse("another runner asks the same base commit, without an end"),
                 None => {
-                    sleep(self.stop, LOOKS_EVERY);
+                    self.world.sleep(self.stop, LOOKS_EVERY);
                     waited = waited.saturating_add(LOOKS_EVERY);
                 }
             }
@@ -251,7 +255,8 @@ impl Runner<'_> {
         let branch = if conditions.on_branch { sibling::branch(&id.to_string()) } else { None };
         let file = UnderWay::file(self.state, self.worktree);
         self.state.make(&self.state.controls_dir()).map_err(RunError::from)?;
-        let note = UnderWay::new(course.run, id, nonce, conditions.path.clone(), branch);
+        let note =
+            UnderWay::new(course.run, (id, nonce), longest(suspect.plan.limits), conditions.path.clone(), branch);
         note.write(&file).or_else(|error| refuse(format!("its note could not be written: {error}")))?;
         let ran = self.run_sibling(course, bench, suspect, at, conditions, &note);
         let cleared = self.clear(&note);
@@ -270,7 +275,7 @@ impl Runner<'_> {
         conditions: &Conditions,
         note: &UnderWay,
     ) -> Result<Ran, NoAnswer> {
-        let (git, worktree) = (self.git, self.worktree);
+        let (git, worktree) = (self.git()?, self.worktree);
         let (commit, side) = at;
         let (path, on) = (&conditions.path, note.branch.as_ref());
         let sibling = sibling::make(git, worktree, path, commit, on, &conditions.carried)
@@ -285,7 +290,7 @@ impl Runner<'_> {
         let mut watch =
             Watch::new(&suspect.stage.name, plan.limits, &course.run_dir, self.clock, self.progress, self.notify);
         let record = bench
-            .run(&plan, &course.run_dir, self.stop, self.clock, &mut watch)
+            .run(self.world, &plan, &course.run_dir, self.stop, self.clock, &mut watch)
             .map_err(|error| RunError::Supervisor(chain(&error)))?;
         self.fence()?;
         let root = Root::open(path).or_else(|error| refuse(format!("its worktree went away: {error}")))?;
@@ -348,14 +353,15 @@ impl Runner<'_> {
     }
 
     fn clear(&self, note: &UnderWay) -> Result<(), String> {
-        sibling::clear(self.git, self.worktree, &note.path, note.branch.as_ref())
+        let Some(git) = self.world.git() else { return Ok(()) };
+        sibling::clear(git, self.worktree, &note.path, note.branch.as_ref())
             .map_err(|error| format!("its worktree could not be taken away: could not {}", chain(&error)))
     }
 
     /// Asks a control run to stop that a dead runner left; its supervisor goes on to the end else.
     pub(super) fn stop_left_control(&self) {
         let Some(Some(note)) = UnderWay::read(&UnderWay::file(self.state, self.worktree)) else { return };
-        stop_orphan(&self.state.run_dir(note.run));
+        self.world.stop_orphan(&self.state.run_dir(note.run));
     }
 
     /// Takes away what a dead runner left of a control run: its processes, its worktree, its branch, its note.
@@ -367,9 +373,10 @@ impl Runner<'_> {
             let run_dir = self.state.run_dir(note.run);
             let boot = self.store.run(note.run)?.map(|run| BootId::from_text(&run.start.boot));
             if let Some(boot) = boot {
-                stop_orphan(&run_dir);
+                self.world.stop_orphan(&run_dir);
                 // Waits for its supervisor, and ends what is left where that died, too.
-                recover(&run_dir, note.id, note.nonce, &boot, None)
+                self.world
+                    .recover(&run_dir, (note.id, note.nonce), &boot, note.patience, None)
                     .map_err(|error| RunError::Supervisor(chain(&error)))?;
             }
             // Only what orch itself makes is taken away, whatever the note says.

@@ -33,6 +33,7 @@ mod start;
 mod told;
 mod wait;
 mod watch;
+mod world;
 
 pub use answer::Answered;
 pub use checkout::artifacts_of;
@@ -44,3 +45,4 @@ pub use notice::Notice;
 pub use pinned::PipelineFile;
 pub use probe::Found;
 pub use start::{Planned, PlannedStep};
+pub use world::{Machine, Supervises, World};

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use rustix::fs::FlockOperation;
@@ -34,6 +35,8 @@ pub struct UnderWay {
     pub id: AttemptId,
     /// The word its exit record must carry.
     pub nonce: Nonce,
+    /// How long its supervisor may be silent.
+    pub patience: Duration,
     /// Its sibling worktree.
     pub path: PathBuf,
     /// The sibling's branch.
@@ -56,8 +59,14 @@ pub struct Answer {
 
 impl UnderWay {
     /// A note of the version that this program writes.
-    pub const fn new(run: RunId, id: AttemptId, nonce: Nonce, path: PathBuf, branch: Option<BranchName>) -> Self {
-        Self { version: VERSION, run, id, nonce, path, branch }
+    pub const fn new(
+        run: RunId,
+        (id, nonce): (AttemptId, Nonce),
+        patience: Duration,
+        path: PathBuf,
+        branch: Option<BranchName>,
+    ) -> Self {
+        Self { version: VERSION, run, id, nonce, patience, path, branch }
     }
 
     /// The file of a worktree's note.
