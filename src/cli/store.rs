@@ -15,7 +15,7 @@ use crate::workspace::worktree::Worktree;
 
 use super::ExitCode;
 use super::args::StateArgs;
-use super::output::Problem;
+use super::output::{self, Problem};
 
 /// Longest time for one question of a look.
 const BRIEFLY: std::time::Duration = std::time::Duration::from_secs(20);
@@ -93,6 +93,7 @@ impl Wish {
 pub(super) fn state(options: &StateArgs, worktree: Worktree) -> Result<Place, Problem> {
     let wish = Wish::of(options);
     let state = StateDir::open(wish.as_given(), &worktree, &cwd()?).map_err(|error| of_state_dir(&error))?;
+    output::hide_secrets(Some(state.path()))?;
     Ok(Place { worktree, state })
 }
 

@@ -9,6 +9,7 @@ pub mod artifact;
 pub mod decision;
 pub mod evidence;
 pub mod id;
+pub mod mask;
 pub mod outcome;
 pub mod pipeline;
 mod pipeline_laws;

@@ -134,6 +134,7 @@ impl Runner<'_> {
             may_wait: Duration::ZERO,
             prompts: Prompts::new(),
             told: None,
+            used: BTreeMap::new(),
             before: None,
         };
         let producer = match (&stage.fallback, stored.intent.fallback) {
@@ -166,6 +167,7 @@ impl Runner<'_> {
             }
             Producer::TestRunner(_) | Producer::StagingRunner(_) | Producer::Command(_) | Producer::Approval => None,
         };
+        let masker = self.masker()?;
         let scene = Scene {
             stage,
             producer,
@@ -176,6 +178,7 @@ impl Runner<'_> {
             artifact: artifact.as_ref(),
             moved_dir: &self.state.moved_dir(run, attempt),
             commit: course.tree.head().commit.as_str(),
+            masker: &masker,
             scope: scope.as_ref(),
         };
         self.fence()?;

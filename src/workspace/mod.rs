@@ -23,6 +23,7 @@ pub mod report;
 pub mod repository;
 pub mod root;
 pub mod scope;
+pub mod secrets;
 pub mod shared;
 pub mod state_dir;
 pub mod tree;
