@@ -31,6 +31,7 @@ mod start;
 mod told;
 mod wait;
 mod watch;
+mod world;
 
 pub use answer::Answered;
 pub use clock::{Clock, SystemClock};
@@ -41,3 +42,4 @@ pub use notice::Notice;
 pub use pinned::PipelineFile;
 pub use probe::Found;
 pub use start::{Planned, PlannedStep};
+pub use world::{Machine, Supervises, World};

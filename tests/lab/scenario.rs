@@ -13,6 +13,8 @@ pub(crate) struct Scenario {
     words: [(&'static str, Word); 2],
     /// Commands that nobody disturbs.
     before: &'static [&'static str],
+    /// What is done to the place after them.
+    spoil: fn(&Yard),
     /// The command that is disturbed.
     pub(crate) disturbed: &'static str,
     /// What may become of its attempts where nothing is disturbed at all.
@@ -37,12 +39,13 @@ const PLAIN: Scenario = Scenario {
     pipeline: |_| PIPELINE.to_owned(),
     words: [("check", Word::Pass), ("testing", Word::Pass)],
     before: &[],
+    spoil: |_| {},
     disturbed: RUN,
     allowed: Done::Runners,
 };
 
 /// All of them.
-pub(crate) const SCENARIOS: [Scenario; 14] = [
+pub(crate) const SCENARIOS: [Scenario; 15] = [
     PLAIN,
     Scenario { name: "fail-rollback", words: [("check", Word::Pass), ("testing", Word::Fail)], ..PLAIN },
     Scenario { name: "retry", words: [("check", Word::Net), ("testing", Word::Pass)], ..PLAIN },
@@ -110,6 +113,12 @@ pub(crate) const SCENARIOS: [Scenario; 14] = [
         },
         ..PLAIN
     },
+    Scenario {
+        name: "repair",
+        before: &[RUN],
+        spoil: |yard| std::fs::remove_dir_all(yard.shop.tree.join("docs")).unwrap(),
+        ..PLAIN
+    },
 ];
 
 /// Mends what a scenario is about.
@@ -127,9 +136,17 @@ impl Scenario {
     pub(crate) fn set_up(&self, yard: &mut Yard) {
         yard.anew();
         std::fs::remove_file(yard.shop.scratch("tool")).ok();
+        if yard.take_up_kept() {
+            return;
+        }
         yard.tell("t", &self.words);
         for words in self.before {
             yard.orch(words).run();
         }
+        (self.spoil)(yard);
+        // The first time is as every other.
+        yard.keep();
+        yard.anew();
+        yard.take_up_kept();
     }
 }

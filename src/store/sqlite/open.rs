@@ -53,6 +53,7 @@ pub(super) fn open(dir: &Path, absent: IfAbsent, schema: &[Migration]) -> Result
         }
         if let Some(conn) = open_locked(&dir, &path, alone.then_some(&lock), schema)? {
             let identity = Identity::of(&path)?;
+            failpoint!("store.opened", error => folder::failed("open", &path, error));
             if alone {
                 lock.mark_open(&path, position(&conn, &path)?)?;
                 lock.share(&path)?;
@@ -176,6 +177,7 @@ fn make(path: &Path, schema: &[Migration]) -> Result<(), StoreError> {
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(fault(&temp, "make the store"))?;
     conn.close().map_err(|(_, error)| fault(&temp, "make the store")(error))?;
     file.sync_all().map_err(failed("sync"))?;
+    failpoint!("store.made", error => folder::failed("rename", &temp, error));
     // The name needs no sync of its own: SQLite syncs the folder when it first syncs the log it makes there, which
     // is before anything is acknowledged.
     std::fs::rename(&temp, path).map_err(failed("rename"))
