@@ -2,8 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
-#[path = "cli/agents.rs"]
-mod agents;
 #[path = "cli/approval.rs"]
 mod approval;
 #[path = "cli/classify.rs"]

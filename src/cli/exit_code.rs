@@ -118,6 +118,7 @@ impl ExitCode {
             | HoldReason::BudgetSpent { .. }
             | HoldReason::Unreadable(_)
             | HoldReason::Approval
+            | HoldReason::CapReached { .. }
             | HoldReason::SwitchedOff { .. } => Self::HeldForPerson,
             HoldReason::TimedOut(..) | HoldReason::TransientInfra(_) => Self::TransientInfra,
             HoldReason::PermanentEnv(_) => Self::PermanentEnv,

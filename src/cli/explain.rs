@@ -1,6 +1,7 @@
 //! `orch explain`: what was seen in an attempt, the rule that decided, and what follows from it.
 
 use crate::classify::classify_suite;
+use crate::domain::agent::AgentFacts;
 use crate::domain::control::{Control, ControlRun};
 use crate::domain::evidence::{Evidence, ReportFound, Sighting};
 use crate::domain::outcome::{Outcome, Rule};
@@ -101,6 +102,7 @@ pub(super) fn in_words(attempt: &AttemptRecord) -> String {
                 record.stdout.bytes,
                 record.stderr.bytes
             ));
+            lines.extend(record.containment.in_words().map(|words| format!("  {words}")));
             for leaked in &record.leaked {
                 lines.push(format!("  left behind and ended: {} ({})", leaked.name, leaked.pid));
             }
@@ -162,6 +164,9 @@ fn evidence(evidence: &Evidence) -> Vec<String> {
     lines.extend(output.code_faults.iter().map(|s| format!("code that cannot be loaded or built: {}", at(s))));
     lines.extend(output.crashes.iter().map(|s| format!("crash of a test: {}", at(s))));
     lines.extend(output.signatures.iter().map(|s| format!("known text ({}): {}", s.pattern, at(&s.at))));
+    if let Some(facts) = &evidence.agent {
+        lines.extend(agent(facts));
+    }
     if output.incomplete {
         lines.push("part of the output was not kept".to_owned());
     }
@@ -195,6 +200,25 @@ fn control(control: &Control) -> Vec<String> {
         )
     };
     std::iter::once(heading).chain(control.runs().into_iter().map(told)).collect()
+}
+
+/// What was seen of an agent beside its process.
+fn agent(facts: &AgentFacts) -> Vec<String> {
+    let mut lines = vec![format!(
+        "events of {}: {}, lines that are none: {}",
+        facts.profile.as_str(),
+        facts.events,
+        facts.strange_lines
+    )];
+    lines.extend(
+        facts.fault.as_ref().map(|fault| format!("its own error ({}): {}: {}", fault.pattern, fault.place, fault.text)),
+    );
+    lines.extend(facts.resume.as_ref().map(|id| format!("its conversation: {id}")));
+    lines.extend(facts.usage.in_words().map(|used| format!("used: {used}")));
+    lines.extend(facts.scope.outside.iter().map(|path| format!("changed outside its scope: {path}")));
+    lines.extend(facts.scope.repository.iter().map(|path| format!("changed of the repository: {path}")));
+    lines.extend(facts.scope.commit.as_ref().map(|commit| format!("left the worktree at commit {commit}")));
+    lines
 }
 
 fn outcome_lines(outcome: &Outcome, evidence: &Evidence) -> Vec<String> {

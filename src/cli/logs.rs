@@ -8,6 +8,7 @@ use crate::domain::control::Control;
 use crate::domain::decision::Settlement;
 use crate::domain::evidence::{LogSpan, Stream};
 use crate::domain::id::AttemptId;
+use crate::domain::mask::MaskStream;
 use crate::producer::log_name;
 use crate::store::AttemptRecord;
 use crate::workspace::logs::{LogPart, Piece, escape};
@@ -93,20 +94,30 @@ fn show(options: &LogsArgs, attempt: AttemptId, run_dir: &Path, stream: Stream, 
             .help("the run's folder may have been pruned; the store still has the outcome: `orch explain`")
     };
     let part = LogPart::open(&path, span).map_err(failed)?;
-    for piece in part.pieces() {
-        match piece.map_err(failed)? {
-            Piece::Bytes(bytes) if options.state.json => output::document(&json!({
-                "version": 1,
-                "attempt": attempt.to_string(),
-                "stream": stream.as_str(),
-                "text": String::from_utf8_lossy(&bytes),
-            })),
-            Piece::Bytes(bytes) if options.raw => output::raw(&bytes),
-            Piece::Bytes(bytes) => output::raw(escape(&bytes).as_bytes()),
-            Piece::Gap { bytes, .. } => {
-                output::talk(&format!("orch: {bytes} bytes of {} were not kept", stream.as_str()));
+    let tell = |bytes: &[u8]| match bytes {
+        [] => {}
+        bytes if options.state.json => output::document(&json!({
+            "version": 1,
+            "attempt": attempt.to_string(),
+            "stream": stream.as_str(),
+            "text": String::from_utf8_lossy(bytes),
+        })),
+        bytes if options.raw => output::raw(bytes),
+        bytes => output::raw(escape(bytes).as_bytes()),
+    };
+    output::with_masker(|masker| {
+        let Some(masker) = masker else { return Ok(()) };
+        let mut stream_of = MaskStream::new(masker);
+        for piece in part.pieces() {
+            match piece.map_err(failed)? {
+                Piece::Bytes(bytes) => tell(&stream_of.push(&bytes)),
+                Piece::Gap { bytes, .. } => {
+                    tell(&stream_of.finish());
+                    output::talk(&format!("orch: {bytes} bytes of {} were not kept", stream.as_str()));
+                }
             }
         }
-    }
-    Ok(())
+        tell(&stream_of.finish());
+        Ok(())
+    })
 }

@@ -60,6 +60,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
         problem.report()
     };
+    if let Err(problem) = output::hide_secrets(None) {
+        return tell(problem);
+    }
     if let Err(problem) = output::diagnostics()
         && !tells_all_settings(&args.command)
     {

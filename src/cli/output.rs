@@ -1,11 +1,16 @@
 //! Writing to the two streams: data to stdout, talk to stderr, and errors as what happened, where, what to do next.
 
 use std::io::{IsTerminal as _, Write as _};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{PoisonError, RwLock};
 
 use serde_json::{Value, json};
 
+use crate::config::is_secret;
+use crate::domain::mask::Masker;
 use crate::runner::chain;
+use crate::workspace::secrets;
 
 use super::ExitCode;
 
@@ -98,17 +103,69 @@ pub(super) fn diagnostics() -> Result<(), Problem> {
     };
     let wish = wish.into_string().map_err(|_| refuse("it is not UTF-8".to_owned()))?;
     let filter = tracing_subscriber::EnvFilter::builder().parse(&wish).map_err(|error| refuse(error.to_string()))?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Diagnostics).init();
     Ok(())
 }
 
 /// Writes data to stdout, with a line end. A reader that has gone is no error of orch.
 pub(super) fn data(text: &str) {
+    let text = masked(text);
     let mut stdout = std::io::stdout().lock();
     let written = stdout
         .write_all(text.as_bytes())
         .and_then(|()| if text.ends_with('\n') { Ok(()) } else { stdout.write_all(b"\n") });
     written.and_then(|()| stdout.flush()).ok();
+}
+
+/// What hides secrets in everything that is written here.
+static MASKER: RwLock<Option<Masker>> = RwLock::new(None);
+
+/// Learns the secrets of this process's environment, by the names of its variables.
+fn learn(masker: &mut Masker) {
+    for (name, value) in std::env::vars_os() {
+        if let (Some(name), Some(value)) = (name.to_str(), value.to_str())
+            && is_secret(name)
+        {
+            masker.learn(value);
+        }
+    }
+}
+
+/// Hides secrets in what is written from now on: those of the environment, and those that a state folder remembers.
+pub(super) fn hide_secrets(state: Option<&Path>) -> Result<(), Problem> {
+    let made = state.map_or_else(secrets::fresh, secrets::recall);
+    let mut masker = made.map_err(|error| {
+        Problem::new(ExitCode::Internal, format!("could not read which secrets are to be hidden: {error}"))
+            .help("look at secrets.json in the state folder; without it only the environment's secrets are known")
+    })?;
+    learn(&mut masker);
+    *MASKER.write().unwrap_or_else(PoisonError::into_inner) = Some(masker);
+    Ok(())
+}
+
+/// A text with its secrets hidden.
+pub(super) fn masked(text: &str) -> String {
+    let masker = MASKER.read().unwrap_or_else(PoisonError::into_inner);
+    masker.as_ref().map_or_else(|| text.to_owned(), |masker| masker.mask_text(text))
+}
+
+/// Runs something with what hides secrets in a stream.
+pub(super) fn with_masker<T>(act: impl FnOnce(Option<&Masker>) -> T) -> T {
+    act(MASKER.read().unwrap_or_else(PoisonError::into_inner).as_ref())
+}
+
+/// Diagnostics on stderr, secrets hidden.
+struct Diagnostics;
+
+impl std::io::Write for Diagnostics {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let shown = with_masker(|masker| masker.map_or_else(|| bytes.to_vec(), |masker| masker.mask(bytes)));
+        std::io::stderr().lock().write_all(&shown).map(|()| bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        std::io::stderr().lock().flush()
+    }
 }
 
 /// Whether a document was written to stdout.
@@ -120,14 +177,14 @@ pub(super) fn document(value: &Value) {
     data(&value.to_string());
 }
 
-/// Writes bytes to stdout as they are.
+/// Writes bytes to stdout as they are; the caller has hidden what must not be seen.
 pub(super) fn raw(bytes: &[u8]) {
     std::io::stdout().lock().write_all(bytes).ok();
 }
 
 /// Writes a line of talk to stderr.
 pub(super) fn talk(text: &str) {
-    writeln!(std::io::stderr().lock(), "{text}").ok();
+    writeln!(std::io::stderr().lock(), "{}", masked(text)).ok();
 }
 
 /// Whether talk may be coloured: a terminal, and nobody said no (<https://no-color.org>).

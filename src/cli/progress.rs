@@ -83,7 +83,7 @@ impl Progress {
             Form::Plain { .. } => output::talk(&work.line(self.utf8, false, PLAIN_COLUMNS_MAX)),
             Form::Rewritten => {
                 let line = work.line(self.utf8, self.colour, columns().saturating_sub(1));
-                write!(std::io::stderr().lock(), "\r\x1b[2K{line}").ok();
+                write!(std::io::stderr().lock(), "\r\x1b[2K{}", output::masked(&line)).ok();
                 self.shown = true;
             }
         }

@@ -170,9 +170,11 @@ pub(super) fn run_show(options: &RunShowArgs) -> Result<ExitCode, Problem> {
         let came_to = attempt.decided.as_ref().map_or(String::new(), |decided| {
             format!(", {} -> {}", decided.settlement.as_str(), view::decision(&decided.decision))
         });
+        let used = attempt.decided.as_ref().and_then(|decided| decided.evidence.agent.as_ref()?.usage.in_words());
+        let used = used.map(|used| format!("; used {used}")).unwrap_or_default();
         let instead = if attempt.intent.fallback { format!(" [{}]", attempt.intent.chosen) } else { String::new() };
         output::data(&format!(
-            "  {}  {} (visit {}, attempt {}): {ended}{came_to}{instead}",
+            "  {}  {} (visit {}, attempt {}): {ended}{came_to}{used}{instead}",
             attempt.intent.attempt, attempt.intent.stage, attempt.intent.visit, attempt.intent.number
         ));
     }

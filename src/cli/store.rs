@@ -15,7 +15,7 @@ use crate::workspace::worktree::Worktree;
 
 use super::ExitCode;
 use super::args::StateArgs;
-use super::output::Problem;
+use super::output::{self, Problem};
 
 /// Longest time for one question of a look.
 const BRIEFLY: std::time::Duration = std::time::Duration::from_secs(20);
@@ -92,6 +92,7 @@ impl Wish {
 /// Opens the state folder that goes with a worktree.
 pub(super) fn state(options: &StateArgs, worktree: Worktree) -> Result<Place, Problem> {
     let state = state_of(options, &worktree)?;
+    output::hide_secrets(Some(state.path()))?;
     Ok(Place { worktree, state })
 }
 

@@ -39,6 +39,7 @@ pub(super) fn tell(notice: &Notice<'_>) {
                     | HoldReason::BudgetSpent { .. }
                     | HoldReason::Unreadable(_)
                     | HoldReason::Approval
+                    | HoldReason::CapReached { .. }
                     | HoldReason::SwitchedOff { .. },
                 )
                 | Decision::Fail

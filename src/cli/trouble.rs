@@ -58,6 +58,7 @@ pub(super) fn of_run(error: &RunError) -> Problem {
             format!("`orch hold release {task} --approve --reason TEXT`, or `--reject --reason TEXT`")
         }
         RunError::Plan { .. } => "set the variable, or declare it under `env:` of the stage's producer".to_owned(),
+        RunError::Secrets(_) => "look at secrets.json in the state folder, its owner, and the space left".to_owned(),
         RunError::Danger { .. } => {
             "leave the key out; or, where the agent may do what it likes, set ORCH_AGENT_SKIP_PERMISSIONS_ENABLED=true"
                 .to_owned()
@@ -106,6 +107,7 @@ pub(super) fn of_run(error: &RunError) -> Problem {
         | RunError::StageGone { .. }
         | RunError::Plan { .. } => ExitCode::Invalid,
         RunError::Untold { .. }
+        | RunError::Secrets(_)
         | RunError::Store(_)
         | RunError::Git(_)
         | RunError::Tree(_)

@@ -99,6 +99,8 @@ pub(super) fn attempt(attempt: &AttemptRecord) -> Value {
         "stderr_bytes": record.map(|record| record.stderr.bytes),
         "leaked": record.map(|record| record.leaked.iter().map(|leaked| leaked.name.clone()).collect::<Vec<_>>()),
         "kill_tier": record.map(|record| json!(record.tier)),
+        "containment": record.map(|record| json!(record.containment)),
+        "agent": decided.and_then(|decided| decided.evidence.agent.as_ref()).map(|facts| json!(facts)),
         "outcome": decided.and_then(|decided| decided.outcome.as_ref()).map(classify::document),
         "smoke": decided.map(|decided| decided.evidence.smoke.iter().map(smoke).collect::<Vec<_>>()),
         "settlement": decided.map(|decided| decided.settlement.as_str()),

@@ -11,6 +11,7 @@
 //! starts, so a fault of the environment never is a reason to fall back.
 
 mod document;
+mod secrets;
 mod settings;
 mod table;
 mod value;
@@ -18,6 +19,7 @@ mod variables;
 mod warnings;
 
 pub use document::{env_example, reference};
+pub use secrets::is_secret;
 pub use settings::{Choice, ConfigProblem, Flags, InForce, Origin, Settings, Sourced};
 pub use table::{INFRA_RETRIES_MAX, Kind, OWN, Part, Reader, Setting, TABLE, TIMEOUT_S_MAX};
 pub use value::{Scope, Value};

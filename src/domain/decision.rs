@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::evidence::{Canceller, Limit};
@@ -139,6 +140,15 @@ pub enum HoldReason {
     TransientInfra(Fault),
     /// The stage is a person's to decide.
     Approval,
+    /// What the stage's agents may use up in a run is used up.
+    CapReached {
+        /// The cap.
+        what: String,
+        /// What was used.
+        used: u64,
+        /// What it allows.
+        max: u64,
+    },
     /// The stage's producer is switched off or out of scope, and nothing else is declared to run.
     SwitchedOff {
         /// The switch.
@@ -159,6 +169,7 @@ impl HoldReason {
             Self::PermanentEnv(_) => "permanent-env",
             Self::TransientInfra(_) => "transient-infra",
             Self::Approval => "approval",
+            Self::CapReached { .. } => "cap-reached",
             Self::SwitchedOff { .. } => "switched-off",
         }
     }
@@ -166,7 +177,7 @@ impl HoldReason {
     /// Whether the stage is held before anything of it was started.
     pub const fn is_before_a_start(&self) -> bool {
         match self {
-            Self::Approval | Self::SwitchedOff { .. } => true,
+            Self::Approval | Self::CapReached { .. } | Self::SwitchedOff { .. } => true,
             Self::Failed
             | Self::BudgetSpent { .. }
             | Self::Unreadable(_)
@@ -180,7 +191,11 @@ impl HoldReason {
     pub const fn may_end_by_itself(&self) -> bool {
         match self {
             Self::TimedOut(..) | Self::PermanentEnv(_) | Self::TransientInfra(_) | Self::SwitchedOff { .. } => true,
-            Self::Failed | Self::BudgetSpent { .. } | Self::Unreadable(_) | Self::Approval => false,
+            Self::Failed
+            | Self::BudgetSpent { .. }
+            | Self::Unreadable(_)
+            | Self::Approval
+            | Self::CapReached { .. } => false,
         }
     }
 
@@ -200,6 +215,9 @@ impl HoldReason {
                 format!("the infrastructure is at fault ({}): {}", fault.reason.as_str(), fault.detail)
             }
             Self::Approval => "a person must approve or reject".to_owned(),
+            Self::CapReached { what, used, max } => {
+                format!("the agents of this run have used {used} {what}, and the stage allows {max}")
+            }
             Self::SwitchedOff { why, .. } => format!("nothing may run here: {why}"),
         }
     }
@@ -218,6 +236,8 @@ pub enum Probe {
     Folder(String),
     /// The switch lets the producer, or its fallback, run.
     Switch(SwitchName),
+    /// A time has come: the end of a provider's limit.
+    Time(Timestamp),
 }
 
 impl Probe {
@@ -229,6 +249,7 @@ impl Probe {
             Self::Program(name) => format!("the program `{name}` can be found"),
             Self::Folder(path) => format!("the folder `{path}` is there"),
             Self::Switch(name) => format!("the switch `{name}` lets something run"),
+            Self::Time(at) => format!("{at:.0}"),
         }
     }
 
@@ -236,7 +257,7 @@ impl Probe {
     pub const fn can_be_tried(&self) -> bool {
         match self {
             Self::Person | Self::Answer => false,
-            Self::Program(_) | Self::Folder(_) | Self::Switch(_) => true,
+            Self::Program(_) | Self::Folder(_) | Self::Switch(_) | Self::Time(_) => true,
         }
     }
 }

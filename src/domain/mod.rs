@@ -11,6 +11,7 @@ pub mod control;
 pub mod decision;
 pub mod evidence;
 pub mod id;
+pub mod mask;
 pub mod outcome;
 pub mod pipeline;
 mod pipeline_laws;

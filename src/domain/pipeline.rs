@@ -171,6 +171,16 @@ impl Producer {
         }
     }
 
+    /// Environment beside the allow list.
+    pub const fn env(&self) -> Option<&EnvSpec> {
+        match self {
+            Self::Agent(agent) => Some(&agent.env),
+            Self::TestRunner(suite) | Self::Command(suite) => Some(&suite.env),
+            Self::StagingRunner(staging) => Some(&staging.suite.env),
+            Self::Approval => None,
+        }
+    }
+
     /// Whether the producer may be started again after its begin mark was seen.
     pub const fn idempotent(&self) -> bool {
         match self {

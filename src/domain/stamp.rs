@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::evidence::{Evidence, Exit, ExitRecord, ReportFound};
+use super::agent::Usage;
+use super::evidence::{Containment, Evidence, Exit, ExitRecord, ReportFound};
 use super::id::{AttemptId, Digest, RunId, StageName};
 use super::outcome::Outcome;
 use super::pipeline::ProducerKind;
@@ -44,6 +45,12 @@ pub struct Stamp {
     pub reports: Vec<Digest>,
     /// The artifact, where one was published.
     pub artifact: Option<ArtifactRef>,
+    /// Which containment the producer was started in.
+    #[serde(default, skip_serializing_if = "Containment::is_unasked")]
+    pub containment: Containment,
+    /// What an agent used up, as far as it told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
 }
 
 impl Stamp {
@@ -80,6 +87,8 @@ impl Stamp {
             tests_failed: counts.map(|counts| counts.failed.saturating_add(counts.errors)),
             reports: evidence.reports.iter().filter_map(|facts| report(&facts.found)).collect(),
             artifact: artifact.cloned(),
+            containment: record.containment.clone(),
+            usage: evidence.agent.as_ref().map(|facts| facts.usage),
         }
     }
 }

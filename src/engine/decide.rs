@@ -19,6 +19,8 @@ pub struct Launched<'a> {
     pub began: bool,
     /// What a passing fault is worth here.
     pub infra: &'a InfraPolicy,
+    /// How long the limit of an agent's provider still lasts, where it said so.
+    pub resets_in: Option<Duration>,
 }
 
 /// Chooses the move for a settlement; total, so that no settlement goes unanswered.
@@ -53,9 +55,12 @@ pub fn decide(
         Settlement::PermanentEnv(fault) => Decision::Hold(HoldReason::PermanentEnv(fault.clone())),
         Settlement::TransientInfra(fault) => {
             let max = retries_for(fault, launched.infra);
-            if may_start_again(launched) && spent.retries < max {
+            // A limit that outlasts every pause is a hold whose probe is the time of its end: no retry is spent on it.
+            let too_long = launched.resets_in.is_some_and(|left| left > launched.infra.backoff_cap);
+            if may_start_again(launched) && spent.retries < max && !too_long {
                 let retry = spent.retries.saturating_add(1);
-                Decision::Retry { retry, max, pause: pause_before(retry, launched.infra) }
+                let pause = pause_before(retry, launched.infra).max(launched.resets_in.unwrap_or_default());
+                Decision::Retry { retry, max, pause }
             } else {
                 Decision::Hold(HoldReason::TransientInfra(fault.clone()))
             }

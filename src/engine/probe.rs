@@ -9,12 +9,18 @@ pub fn probe(reason: &HoldReason, seen: Option<&Evidence>) -> Probe {
         HoldReason::Approval => Probe::Answer,
         HoldReason::SwitchedOff { switch, .. } => Probe::Switch(switch.clone()),
         HoldReason::PermanentEnv(_) => seen.and_then(missing).unwrap_or(Probe::Person),
+        HoldReason::TransientInfra(_) => seen.and_then(reset).map_or(Probe::Person, Probe::Time),
         HoldReason::Failed
         | HoldReason::BudgetSpent { .. }
         | HoldReason::Unreadable(_)
-        | HoldReason::TimedOut(..)
-        | HoldReason::TransientInfra(_) => Probe::Person,
+        | HoldReason::CapReached { .. }
+        | HoldReason::TimedOut(..) => Probe::Person,
     }
+}
+
+/// When the limit of an agent's provider ends.
+fn reset(seen: &Evidence) -> Option<jiff::Timestamp> {
+    seen.agent.as_ref()?.fault.as_ref()?.resets_at
 }
 
 /// What the start of the producer did not find.

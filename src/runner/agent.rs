@@ -3,18 +3,21 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::domain::agent::{Agent, ScopeFacts, Usage};
-use crate::domain::decision::Decision;
-use crate::domain::id::{AttemptId, RelPath, RunId, StageName};
+use crate::config::is_secret;
+use crate::domain::agent::{Agent, ScopeFacts};
+use crate::domain::decision::{Decision, HoldReason};
+use crate::domain::id::{RelPath, StageName};
+use crate::domain::mask::Masker;
 use crate::domain::pipeline::{Pipeline, Producer, Stage};
 use crate::domain::plan::{AttemptPlan, Cage};
 use crate::domain::prompt::{PROMPT_BYTES_MAX, Prompt, Values};
-use crate::engine::{OUT_NAME, TMP_NAME, contract};
+use crate::engine::{OUT_NAME, TMP_NAME, cap_reached, contract};
 use crate::producer::{Before, PrepareError, copy_logs, ready, scope_facts};
 use crate::spec::{self, problem};
 use crate::store::RunFilter;
 use crate::workspace::artifact::{ARTIFACT_BYTES_MAX, read_back};
 use crate::workspace::scope::Scope;
+use crate::workspace::secrets;
 use crate::workspace::tree::Snapshot;
 
 use super::drive::{Course, RUNS_LOOKED_AT, Runner};
@@ -142,8 +145,9 @@ impl Runner<'_> {
         let findings = match course.told.as_ref().filter(|told| told.is_for(&stage.name)) {
             Some(told) => {
                 let run_dir = self.state.run_dir(told.run);
-                let logs = copy_logs(folder, &run_dir, &told.record, &|bytes| bytes.to_vec())?;
-                Some(told.in_words(&stage.name, &logs))
+                let masker = self.masker().map_err(std::io::Error::other)?;
+                let logs = copy_logs(folder, &run_dir, &told.record, &|bytes| masker.mask(bytes))?;
+                Some(masker.mask_text(&told.in_words(&stage.name, &logs)))
             }
             None => None,
         };
@@ -236,6 +240,26 @@ impl Runner<'_> {
         facts
     }
 
+    /// What hides the secrets of this run's environment and of earlier ones.
+    pub(super) fn masker(&self) -> Result<Masker, RunError> {
+        let failed = |error: std::io::Error| RunError::Secrets(error.to_string());
+        let mut masker = secrets::recall(self.state.path()).map_err(failed)?;
+        let set =
+            self.pipeline.stages().iter().flat_map(|stage| std::iter::once(&stage.producer).chain(&stage.fallback));
+        let set = set.filter_map(Producer::env).flat_map(|env| &env.set);
+        let host = self.host_env.iter().map(|(name, value)| (name, value));
+        for (_, value) in host.chain(set).filter(|(name, _)| is_secret(name)) {
+            masker.learn(value);
+        }
+        Ok(masker)
+    }
+
+    /// Remembers by their fingerprints what must be hidden when this run is shown later.
+    pub(super) fn remember_secrets(&self) -> Result<(), RunError> {
+        let masker = self.masker()?;
+        secrets::keep(self.state.path(), &masker).map_err(|error| RunError::Secrets(error.to_string()))
+    }
+
     /// What failed before, as the store has it.
     pub(super) fn told_before(&self) -> Result<Option<Told>, RunError> {
         let filter = RunFilter { task: Some(self.task.clone()), limit: Some(RUNS_LOOKED_AT) };
@@ -255,12 +279,10 @@ impl Runner<'_> {
         Ok(None)
     }
 
-    /// What the attempts of a stage used up in a run.
-    pub(super) fn used(&self, run: RunId, stage: &StageName, but: Option<AttemptId>) -> Result<Usage, RunError> {
-        let attempts = self.store.attempts(run)?;
-        let of_stage =
-            attempts.iter().filter(|attempt| attempt.intent.stage == *stage && Some(attempt.intent.attempt) != but);
-        let usage = of_stage.filter_map(|attempt| Some(attempt.decided.as_ref()?.evidence.agent.as_ref()?.usage));
-        Ok(usage.fold(Usage::default(), Usage::plus))
+    /// Why a stage may not start another agent: its attempts of this run have used up what its caps allow.
+    pub(super) fn capped(course: &Course, stage: &Stage, producer: &Producer) -> Option<HoldReason> {
+        let Producer::Agent(agent) = producer else { return None };
+        let (what, used, max) = cap_reached(&agent.caps, course.used.get(&stage.name)?)?;
+        Some(HoldReason::CapReached { what: what.to_owned(), used, max })
     }
 }

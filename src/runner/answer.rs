@@ -99,7 +99,7 @@ impl Runner<'_> {
             reference
         });
         let spent = ledger.task().map(|task| task.spent.clone()).unwrap_or_default();
-        let launched = Launched { producer: &stage.producer, began: false, infra: &stage.infra };
+        let launched = Launched { producer: &stage.producer, began: false, infra: &stage.infra, resets_in: None };
         let decision = decide(pipeline, stage, &spent, launched, &settlement);
         let stamp = Stamp::of(&intent, &record, &evidence, outcome.as_ref(), artifact.as_ref());
         let passed = settlement == Settlement::Passed;

@@ -6,13 +6,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::Settings;
+use crate::domain::agent::{Agent, Usage};
 use crate::domain::decision::{Decision, Settlement};
 use crate::domain::id::{AttemptId, Digest, Nonce, RelPath, RunId, StageName, TaskName};
 use crate::domain::pipeline::{Ordinal, Pipeline, Producer, Stage};
 use crate::domain::plan::{AttemptKey, AttemptPlan};
 use crate::domain::stamp::Stamp;
 use crate::domain::task::{AttemptPhase, Decided, Event, Intent, RunEnd, RunStart, TaskState};
-use crate::engine::{Launched, Site, decide, plan};
+use crate::engine::{Launched, Site, caps_left, decide, plan};
 use crate::exec::{BootId, ExecError};
 use crate::producer::{Before, PrepareError, prepare};
 use crate::store::{Holder, PinnedPipeline, RunFilter, Store};
@@ -179,6 +180,8 @@ pub(super) struct Course {
     pub(super) prompts: Prompts,
     /// What the last attempt that says something about the work came to.
     pub(super) told: Option<Told>,
+    /// What the agents of each stage have used up in this run.
+    pub(super) used: BTreeMap<StageName, Usage>,
     /// What was there before the first attempt of the agent's visit that is under way.
     pub(super) before: Option<((StageName, Ordinal), Before)>,
 }
@@ -239,6 +242,7 @@ impl Runner<'_> {
             return Ok(Once::Driven(Driven::PassedAlready { until: until.clone(), run }));
         }
         self.check_way(&stage, wanted, &tree)?;
+        self.remember_secrets()?;
         let prompts = self.prompts(self.stages_from(&stage, wanted.until.as_ref()))?;
 
         let run = RunId::new(self.clock.id());
@@ -263,8 +267,19 @@ impl Runner<'_> {
         let published = artifacts_of(self.store, &self.task)?;
         let may_wait = wanted.max_wait;
         let told = self.told_before()?;
-        let mut course =
-            Course { run, run_dir, base_commit, artifacts, tree, published, may_wait, prompts, told, before: None };
+        let mut course = Course {
+            run,
+            run_dir,
+            base_commit,
+            artifacts,
+            tree,
+            published,
+            may_wait,
+            prompts,
+            told,
+            used: BTreeMap::new(),
+            before: None,
+        };
         self.clear_way(&stage, &course)?;
         failpoint!("run.way-cleared");
         let mut bench = Bench::default();
@@ -372,6 +387,11 @@ impl Runner<'_> {
                     continue;
                 }
             };
+            if let Some(reason) = Self::capped(course, stage, chosen.producer) {
+                let (run, stage, at) = (course.run, stage.name.clone(), self.clock.now());
+                ledger.apply(Event::StageHeld { run, stage, reason, at })?;
+                continue;
+            }
             let key = AttemptKey {
                 attempt: AttemptId::new(self.clock.id()),
                 task: self.task.clone(),
@@ -485,6 +505,7 @@ impl Runner<'_> {
             Producer::TestRunner(_) | Producer::StagingRunner(_) | Producer::Command(_) | Producer::Approval => None,
         };
         course.tree = after;
+        let masker = self.masker()?;
         let scene = Scene {
             stage,
             producer: chosen.producer,
@@ -496,6 +517,7 @@ impl Runner<'_> {
             moved_dir: &moved_dir,
             control: None,
             commit: course.tree.head().commit.as_str(),
+            masker: &masker,
             scope: scope.as_ref(),
         };
         let mut judged = judge(scene, Some(tree.clone()));
@@ -508,6 +530,10 @@ impl Runner<'_> {
         }
         failpoint!("attempt.judged");
         course.published.extend(judged.artifact.as_ref().map(|(artifact, _)| (artifact.path.clone(), artifact.digest)));
+        if let Some(facts) = &judged.evidence.agent {
+            let used = course.used.entry(stage.name.clone()).or_default();
+            *used = used.plus(facts.usage);
+        }
         let (settlement, artifact) = (judged.settlement.clone(), judged.artifact.as_ref().map(|(a, _)| a.path.clone()));
         let decision = self.settle(ledger, self.pipeline, scene, &intent, judged)?;
         if Told::says_something(&settlement) {
@@ -553,7 +579,9 @@ impl Runner<'_> {
         self.tell_taken(&judged.moved);
         let spent = ledger.task().map(|task| task.spent.clone()).unwrap_or_default();
         let infra = self.infra(stage);
-        let launched = Launched { producer: scene.producer, began: record.began, infra: &infra };
+        let resets_at = judged.evidence.agent.as_ref().and_then(|facts| facts.fault.as_ref()?.resets_at);
+        let resets_in = resets_at.map(|at| Duration::try_from(at.duration_since(self.clock.now())).unwrap_or_default());
+        let launched = Launched { producer: scene.producer, began: record.began, infra: &infra, resets_in };
         let decision = decide(pipeline, stage, &spent, launched, &judged.settlement);
         if let Some(tree) = &judged.evidence.tree
             && !tree.added.is_empty()
@@ -628,7 +656,14 @@ impl Runner<'_> {
             attempt_dir: &attempt_dir,
         };
         let nonce = Nonce::new(self.clock.secret());
-        plan(stage, producer, self.limits(stage), key, nonce, &site, &self.host_env)
+        // Of a cap only what is left is given to the tool.
+        let left = match (producer, course.used.get(&stage.name)) {
+            (Producer::Agent(agent), Some(used)) => {
+                Some(Producer::Agent(Agent { caps: caps_left(&agent.caps, used), ..agent.clone() }))
+            }
+            (_, _) => None,
+        };
+        plan(stage, left.as_ref().unwrap_or(producer), self.limits(stage), key, nonce, &site, &self.host_env)
             .map_err(|source| RunError::Plan { stage: stage.name.clone(), source })
     }
 

@@ -149,6 +149,9 @@ pub enum RunError {
         /// What is wrong with it.
         why: String,
     },
+    /// Which secrets are to be hidden cannot be read or kept.
+    #[error("remember which secrets are to be hidden: {0}")]
+    Secrets(String),
     /// A stage asks for an agent without permission checks, and the environment does not.
     #[error("start stage `{stage}`: it says `skip-permissions: true`, and the environment does not agree")]
     Danger {

@@ -10,6 +10,7 @@ use crate::domain::control::Control;
 use crate::domain::decision::{Fault, Settlement};
 use crate::domain::evidence::{Canceller, Evidence, Exit, ExitRecord, OutputFacts, TreeFacts};
 use crate::domain::id::{Digest, RelPath};
+use crate::domain::mask::Masker;
 use crate::domain::outcome::{Conclusion, Outcome, Proof, Reason, Rule, Ruling};
 use crate::domain::pipeline::{Gate, Producer, Smoke, Stage};
 use crate::domain::plan::AttemptPlan;
@@ -53,6 +54,8 @@ pub(super) struct Scene<'a> {
     pub(super) control: Option<&'a Control>,
     /// The commit that the worktree is at now.
     pub(super) commit: &'a str,
+    /// What hides secrets in what is published.
+    pub(super) masker: &'a Masker,
     /// What an agent changed; `None` for every other producer.
     pub(super) scope: Option<&'a ScopeFacts>,
 }
@@ -208,7 +211,10 @@ fn document(scene: Scene<'_>, evidence: &Evidence, outcome: Option<&Outcome>, ta
     let (outcome, _) = outcome.zip(scene.artifact)?;
     let ruling = outcome.conclusion.ruling()?;
     let stands = !matches!(settle(evidence, Some(outcome), GateAnswer::NoGate), Settlement::PermanentEnv(_));
-    stands.then(|| compose(scene.plan, scene.record, evidence, outcome, ruling, &scene.stage.gate, tails).render())
+    stands.then(|| {
+        let text = compose(scene.plan, scene.record, evidence, outcome, ruling, &scene.stage.gate, tails).render();
+        scene.masker.mask(&text)
+    })
 }
 
 /// An artifact that cannot be written is no fault of the code.

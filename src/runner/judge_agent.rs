@@ -12,7 +12,7 @@ use crate::engine::{GateAnswer, settle};
 use crate::gate::{self, Origin};
 use crate::producer::gather_agent;
 use crate::store::ArtifactBytes;
-use crate::workspace::artifact::{ARTIFACT_BYTES_MAX, Taken, read_back, take_away};
+use crate::workspace::artifact::{ARTIFACT_BYTES_MAX, Taken, clear_way, read_back, take_away};
 
 use super::judge::{Judged, Published, Scene};
 
@@ -27,8 +27,7 @@ pub(super) fn judge_agent(
     let outcome = classify(&evidence);
     let ran = outcome.as_ref().is_some_and(|outcome| outcome.conclusion == Conclusion::AgentRan);
     let (answer, artifact, moved) = if ran {
-        let (answer, artifact) = read(scene);
-        (answer, artifact, Taken::Nothing)
+        read(scene)
     } else {
         // What it left before it was stopped answers for nothing, and nobody may take it for an answer.
         let moved = scene.artifact.map(|path| take_away(scene.root, path, None, scene.moved_dir));
@@ -39,12 +38,23 @@ pub(super) fn judge_agent(
 }
 
 /// Reads the artifact and asks the gate. Bytes that could be read are kept, whatever the gate says of them.
-fn read(scene: Scene<'_>) -> (GateAnswer, Option<Published>) {
-    let Some(path) = scene.artifact else { return (GateAnswer::NoGate, None) };
+fn read(scene: Scene<'_>) -> (GateAnswer, Option<Published>, Taken) {
+    let Some(path) = scene.artifact else { return (GateAnswer::NoGate, None, Taken::Nothing) };
     let bytes = match read_back(scene.root, path, ARTIFACT_BYTES_MAX) {
         Ok(bytes) => bytes,
-        Err(unreadable) => return (GateAnswer::Unreadable(unreadable), None),
+        Err(unreadable) => {
+            // A link on the way would keep every further attempt from being made ready.
+            let moved = clear_way(scene.root, path, scene.moved_dir).unwrap_or(Taken::Nothing);
+            return (GateAnswer::Unreadable(unreadable), None, moved);
+        }
     };
+    if scene.masker.finds(&bytes) {
+        // People commit and send artifacts: it does not stay there.
+        let moved = take_away(scene.root, path, None, scene.moved_dir).unwrap_or(Taken::Nothing);
+        let detail = "a secret stands in it; it was taken away".to_owned();
+        let unreadable = Unreadable { reason: UnreadableReason::HoldsSecret, line: None, detail };
+        return (GateAnswer::Unreadable(unreadable), None, moved);
+    }
     let answer = match gate::read(&scene.stage.gate, &bytes) {
         Ok(reading) => match mismatch(scene, &bytes) {
             Some(unreadable) => GateAnswer::Unreadable(unreadable),
@@ -53,7 +63,7 @@ fn read(scene: Scene<'_>) -> (GateAnswer, Option<Published>) {
         Err(unreadable) => GateAnswer::Unreadable(unreadable),
     };
     let kept = ArtifactBytes::of(bytes);
-    (answer, Some((ArtifactRef { path: path.clone(), digest: kept.digest }, kept)))
+    (answer, Some((ArtifactRef { path: path.clone(), digest: kept.digest }, kept)), Taken::Nothing)
 }
 
 /// What an artifact claims to belong to, where that is not this attempt (row A14).

@@ -44,6 +44,8 @@ impl Runner<'_> {
                 Found::Passed(format!("the folder `{path}` is there now"))
             }
             Probe::Folder(path) => Found::Failed(format!("the folder `{path}` is still not there")),
+            Probe::Time(at) if self.clock.now() >= *at => Found::Passed(format!("{at:.0} has come")),
+            Probe::Time(at) => Found::Failed(format!("{at:.0} has not come yet")),
             Probe::Switch(name) => match self.choose(stage) {
                 Next::Run(chosen) => Found::Passed(format!("`{name}` lets the stage run: {}", chosen.why)),
                 Next::Hold(reason) => Found::Failed(reason.text()),

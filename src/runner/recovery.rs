@@ -145,6 +145,7 @@ impl Runner<'_> {
             may_wait: Duration::ZERO,
             prompts: Prompts::new(),
             told: None,
+            used: BTreeMap::new(),
             before: None,
         };
         let producer = match (&stage.fallback, stored.intent.fallback) {
@@ -178,6 +179,7 @@ impl Runner<'_> {
             }
             Producer::TestRunner(_) | Producer::StagingRunner(_) | Producer::Command(_) | Producer::Approval => None,
         };
+        let masker = self.masker()?;
         let scene = Scene {
             stage,
             producer,
@@ -189,6 +191,7 @@ impl Runner<'_> {
             moved_dir: &self.state.moved_dir(run, attempt),
             control: None,
             commit: course.tree.head().commit.as_str(),
+            masker: &masker,
             scope: scope.as_ref(),
         };
         self.fence()?;

@@ -186,6 +186,7 @@ impl Runner<'_> {
             may_wait: wanted.max_wait,
             prompts: Prompts::new(),
             told: None,
+            used: BTreeMap::new(),
             before: None,
         };
         let one = std::num::NonZeroU32::MIN;

@@ -131,6 +131,29 @@ pub fn take_away(
     move_out(parent.as_fd(), name, kind, moved_dir).map_err(failed)
 }
 
+/// Takes away what stands where a folder of an artifact's path belongs and is none: a link, a file. To be called after
+/// a producer put it there; what it leads to is not touched.
+///
+/// # Errors
+/// [`ArtifactError`]; then it still stands there.
+pub fn clear_way(root: &Root, path: &RelPath, moved_dir: &Path) -> Result<Taken, ArtifactError> {
+    let failed = ArtifactError::of("clear the way to", path);
+    for (end, _) in path.as_str().match_indices('/') {
+        let Some(folder) = path.as_str().get(..end).and_then(|text| RelPath::new(text).ok()) else { continue };
+        let (parent, name) = match root.parent(&folder) {
+            Ok(found) => found,
+            Err(Errno::NOENT) => return Ok(Taken::Nothing),
+            Err(errno) => return Err(failed(errno)),
+        };
+        let Some(stat) = stat_at(parent.as_fd(), name).map_err(&failed)? else { return Ok(Taken::Nothing) };
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        if kind != FileType::Directory {
+            return move_out(parent.as_fd(), name, kind, moved_dir).map_err(failed);
+        }
+    }
+    Ok(Taken::Nothing)
+}
+
 /// Moves a thing to a folder of orch's own, under a name that is free there.
 pub(super) fn move_out(parent: BorrowedFd<'_>, name: &OsStr, kind: FileType, to: &Path) -> Result<Taken, Errno> {
     let errno = |error: std::io::Error| Errno::from_io_error(&error).unwrap_or(Errno::IO);

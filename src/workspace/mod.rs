@@ -26,6 +26,7 @@ pub mod report;
 pub mod repository;
 pub mod root;
 pub mod scope;
+pub mod secrets;
 pub mod shared;
 pub mod sibling;
 pub mod state_dir;

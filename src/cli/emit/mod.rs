@@ -261,7 +261,7 @@ fn fresh(path: &Path) -> std::io::Result<tempfile::NamedTempFile> {
 
 fn replace(path: &Path, text: &str) -> Result<(), Problem> {
     let written = fresh(path).and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
+        file.write_all(output::masked(text).as_bytes())?;
         file.persist(path).map(drop).map_err(|error| error.error)
     });
     written.map_err(|error| not_written(path, &error))
@@ -270,7 +270,7 @@ fn replace(path: &Path, text: &str) -> Result<(), Problem> {
 fn append(path: &Path, text: &str) -> Result<(), Problem> {
     let opened = std::fs::OpenOptions::new().append(true).create(true).open(path);
     opened
-        .and_then(|mut file| file.write_all(format!("{text}\n").as_bytes()))
+        .and_then(|mut file| file.write_all(format!("{}\n", output::masked(text)).as_bytes()))
         .map_err(|error| not_written(path, &error))
 }
 

@@ -1,0 +1,415 @@
+//! Hides secrets in what is shown. Evidence is never changed: masks are put on output.
+//!
+//! A secret is known by fingerprints alone, one for each form it may appear in: as it is, in base64 at each of the three
+//! offsets and in both alphabets, in hexadecimal, percent-encoded, as a JSON string, reversed. Line ends inside any of them do not hide
+//! it. The fingerprints can be kept, so that an output that is shown later, by a process that does not have the secret,
+//! is masked too. Texts with the shape of a known kind of token are masked without being known.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
+use std::sync::LazyLock;
+
+use regex::bytes::Regex;
+use serde::{Deserialize, Serialize};
+
+use super::id::Digest;
+
+/// Fewest bytes of a secret: a shorter one would blank what is no secret.
+pub const SECRET_BYTES_MIN: usize = 8;
+
+/// Most bytes of a secret that are compared, from its beginning.
+const SECRET_BYTES_MAX: usize = 512;
+
+/// What is shown in a secret's place.
+pub const MASK: &[u8] = b"[masked]";
+
+/// Kinds of tokens that are known by their shape.
+static SHAPES: LazyLock<Regex> = LazyLock::new(|| {
+    let shapes = [
+        r"gh[pousr]_[A-Za-z0-9]{30,255}",
+        r"github_pat_[A-Za-z0-9_]{22,255}",
+        r"glpat-[A-Za-z0-9_-]{20,255}",
+        r"sk-[A-Za-z0-9_-]{20,255}",
+        r"xox[abeoprs]-[A-Za-z0-9-]{10,255}",
+        r"(?:AKIA|ASIA)[0-9A-Z]{16}",
+        r"AIza[0-9A-Za-z_-]{35}",
+        r"npm_[A-Za-z0-9]{36}",
+        r"eyJ[A-Za-z0-9_-]{10,2000}\.eyJ[A-Za-z0-9_-]{10,4000}\.[A-Za-z0-9_-]{10,2000}",
+        r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----[A-Za-z0-9+/=\s\\]{20,8000}",
+    ];
+    Regex::new(&format!("(?-u){}", shapes.join("|"))).expect("shapes of ours")
+});
+
+/// One form of one secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Fingerprint {
+    /// Bytes, without line ends.
+    length: usize,
+    /// Rolling hash of them.
+    rolling: u64,
+    /// Hash of the key and them.
+    digest: Digest,
+}
+
+/// What makes fingerprints of one state folder unlike those of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Key {
+    /// Random.
+    pub salt: u64,
+    /// Random; made odd.
+    pub base: u64,
+}
+
+/// Knows secrets, and hides them.
+#[derive(Clone)]
+pub struct Masker {
+    key: Key,
+    /// By length, then by rolling hash.
+    known: BTreeMap<usize, HashMap<u64, HashSet<Digest>>>,
+}
+
+impl fmt::Debug for Masker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Masker").field("lengths", &self.known.len()).finish_non_exhaustive()
+    }
+}
+
+impl Masker {
+    /// One that knows shapes only.
+    pub fn new(key: Key) -> Self {
+        Self { key: Key { base: key.base | 1, ..key }, known: BTreeMap::new() }
+    }
+
+    /// Its key.
+    pub const fn key(&self) -> Key {
+        self.key
+    }
+
+    /// Learns a secret; `false` where it is too short to be masked.
+    pub fn learn(&mut self, secret: &str) -> bool {
+        let secret = secret.trim();
+        if secret.len() < SECRET_BYTES_MIN {
+            return false;
+        }
+        let cut = secret.floor_char_boundary(SECRET_BYTES_MAX);
+        for form in forms(secret.get(..cut).unwrap_or_default()) {
+            let (bytes, _) = without_line_ends(&form);
+            if bytes.len() >= SECRET_BYTES_MIN {
+                let print = self.print(&bytes);
+                self.recall(print);
+            }
+        }
+        true
+    }
+
+    /// Takes a fingerprint that was kept; it must be of the same key.
+    pub fn recall(&mut self, print: Fingerprint) {
+        if print.length >= SECRET_BYTES_MIN && print.length <= 4 * SECRET_BYTES_MAX {
+            self.known.entry(print.length).or_default().entry(print.rolling).or_default().insert(print.digest);
+        }
+    }
+
+    /// Every fingerprint, to be kept.
+    pub fn prints(&self) -> Vec<Fingerprint> {
+        let mut all = Vec::new();
+        for (length, by_hash) in &self.known {
+            for (rolling, digests) in by_hash {
+                all.extend(digests.iter().map(|digest| Fingerprint {
+                    length: *length,
+                    rolling: *rolling,
+                    digest: *digest,
+                }));
+            }
+        }
+        all
+    }
+
+    fn print(&self, bytes: &[u8]) -> Fingerprint {
+        let rolling = bytes.iter().fold(0, |hash, byte| self.step(hash, *byte));
+        Fingerprint { length: bytes.len(), rolling, digest: self.digest(bytes) }
+    }
+
+    const fn step(&self, hash: u64, byte: u8) -> u64 {
+        hash.wrapping_mul(self.key.base).wrapping_add(byte as u64 + 1)
+    }
+
+    fn digest(&self, bytes: &[u8]) -> Digest {
+        Digest::of(&[&self.key.salt.to_le_bytes(), bytes].concat())
+    }
+
+    /// Places of secrets: sorted, apart.
+    fn places(&self, text: &[u8]) -> Vec<(usize, usize)> {
+        let mut places: Vec<(usize, usize)> =
+            SHAPES.find_iter(text).map(|found| (found.start(), found.end())).collect();
+        if !self.known.is_empty() {
+            let (bytes, at) = without_line_ends(text);
+            for (length, by_hash) in &self.known {
+                self.of_length(*length, by_hash, &bytes, &mut |start| {
+                    if let (Some(first), Some(last)) = (at.get(start), at.get(start + length - 1)) {
+                        places.push((*first, last + 1));
+                    }
+                });
+            }
+        }
+        places.sort_unstable();
+        let mut apart: Vec<(usize, usize)> = Vec::new();
+        for (start, end) in places {
+            match apart.last_mut() {
+                Some(last) if start <= last.1 => last.1 = last.1.max(end),
+                Some(_) | None => apart.push((start, end)),
+            }
+        }
+        apart
+    }
+
+    fn of_length(
+        &self,
+        length: usize,
+        by_hash: &HashMap<u64, HashSet<Digest>>,
+        bytes: &[u8],
+        found: &mut dyn FnMut(usize),
+    ) {
+        let Some(first) = bytes.get(..length) else { return };
+        let mut hash = first.iter().fold(0, |hash, byte| self.step(hash, *byte));
+        // What the oldest byte of a window weighs once the next one has come.
+        let weight = (0..length).fold(1_u64, |weight, _| weight.wrapping_mul(self.key.base));
+        let mut start = 0;
+        loop {
+            if let (Some(digests), Some(window)) = (by_hash.get(&hash), bytes.get(start..start + length))
+                && digests.contains(&self.digest(window))
+            {
+                found(start);
+            }
+            let (Some(old), Some(new)) = (bytes.get(start), bytes.get(start + length)) else { return };
+            hash = self.step(hash, *new).wrapping_sub(weight.wrapping_mul(u64::from(*old) + 1));
+            start += 1;
+        }
+    }
+
+    /// Whether a secret stands in a text.
+    pub fn finds(&self, text: &[u8]) -> bool {
+        !self.places(text).is_empty()
+    }
+
+    /// The text with every secret hidden.
+    pub fn mask(&self, text: &[u8]) -> Vec<u8> {
+        hide(text, &self.places(text))
+    }
+
+    /// The same for a text; one that holds no secret stays as it is.
+    pub fn mask_text(&self, text: &str) -> String {
+        String::from_utf8_lossy(&self.mask(text.as_bytes())).into_owned()
+    }
+
+    /// How many bytes a secret may take, line ends in it included.
+    fn reach(&self) -> usize {
+        // Shapes are bounded too; the longest are those of private keys.
+        self.known.keys().next_back().copied().unwrap_or(0).saturating_mul(2).max(16 * 1024)
+    }
+}
+
+fn hide(text: &[u8], places: &[(usize, usize)]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut at = 0;
+    for (start, end) in places {
+        out.extend_from_slice(text.get(at..*start).unwrap_or_default());
+        out.extend_from_slice(MASK);
+        at = *end;
+    }
+    out.extend_from_slice(text.get(at..).unwrap_or_default());
+    out
+}
+
+/// A text that comes in pieces: a secret that is split between two of them is hidden all the same.
+#[derive(Debug)]
+pub struct MaskStream<'m> {
+    masker: &'m Masker,
+    held: Vec<u8>,
+}
+
+impl<'m> MaskStream<'m> {
+    /// Begins.
+    pub const fn new(masker: &'m Masker) -> Self {
+        Self { masker, held: Vec::new() }
+    }
+
+    /// Takes a piece and gives what can be shown by now.
+    pub fn push(&mut self, piece: &[u8]) -> Vec<u8> {
+        self.held.extend_from_slice(piece);
+        let reach = self.masker.reach();
+        if self.held.len() < 2 * reach {
+            return Vec::new();
+        }
+        let places = self.masker.places(&self.held);
+        let wanted = self.held.len() - reach;
+        let cut =
+            places.iter().find(|(start, end)| *start < wanted && wanted < *end).map_or(wanted, |(start, _)| *start);
+        let shown: Vec<(usize, usize)> = places.into_iter().filter(|(_, end)| *end <= cut).collect();
+        let rest = self.held.split_off(cut);
+        hide(&std::mem::replace(&mut self.held, rest), &shown)
+    }
+
+    /// The rest.
+    pub fn finish(&mut self) -> Vec<u8> {
+        self.masker.mask(&std::mem::take(&mut self.held))
+    }
+}
+
+/// The bytes of a text that are no line ends, each with its place. The escapes of a line end, as documents and escaped
+/// output have them, are line ends too, however often they were escaped.
+fn without_line_ends(text: &[u8]) -> (Vec<u8>, Vec<usize>) {
+    let (mut bytes, mut places) = (Vec::with_capacity(text.len()), Vec::with_capacity(text.len()));
+    let mut at = 0;
+    while let Some(byte) = text.get(at) {
+        let run = text.get(at..).unwrap_or_default().iter().take_while(|byte| **byte == b'\\').count();
+        match (run, byte) {
+            (0, b'\n' | b'\r') => at += 1,
+            (0, byte) => {
+                bytes.push(*byte);
+                places.push(at);
+                at += 1;
+            }
+            (run, _) if matches!(text.get(at + run), Some(b'n' | b'r')) => at += run + 1,
+            (run, byte) => {
+                bytes.extend(std::iter::repeat_n(*byte, run));
+                places.extend(at..at + run);
+                at += run;
+            }
+        }
+    }
+    (bytes, places)
+}
+
+/// The forms in which a secret is looked for.
+fn forms(secret: &str) -> Vec<Vec<u8>> {
+    let bytes = secret.as_bytes();
+    let mut forms =
+        vec![bytes.to_vec(), bytes.iter().rev().copied().collect(), secret.chars().rev().collect::<String>().into()];
+    for alphabet in [BASE64, BASE64_URL] {
+        forms.extend((0..3).map(|offset| base64_inside(bytes, offset, alphabet)));
+    }
+    let hex = |upper: bool| -> Vec<u8> {
+        bytes
+            .iter()
+            .flat_map(|byte| if upper { format!("{byte:02X}") } else { format!("{byte:02x}") }.into_bytes())
+            .collect()
+    };
+    forms.extend([hex(false), hex(true)]);
+    let percent = |keep: &str, upper: bool| -> Vec<u8> {
+        let one = |byte: &u8| match byte {
+            byte if byte.is_ascii_alphanumeric() || keep.as_bytes().contains(byte) => vec![*byte],
+            byte if upper => format!("%{byte:02X}").into_bytes(),
+            byte => format!("%{byte:02x}").into_bytes(),
+        };
+        bytes.iter().flat_map(one).collect()
+    };
+    for keep in ["-_.~", "-_.!~*'()", "-_.*"] {
+        forms.extend([percent(keep, true), percent(keep, false)]);
+    }
+    // A log of JSON stands in a document of JSON, and that in an event.
+    let mut nested = secret.to_owned();
+    for _ in 0..3 {
+        let quoted = serde_json::to_string(&nested).unwrap_or_default();
+        nested = quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default().to_owned();
+        forms.push(nested.replace('/', "\\/").into_bytes());
+        forms.push(nested.clone().into_bytes());
+    }
+    forms.push(secret.escape_debug().to_string().into_bytes());
+    forms
+}
+
+const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+const BASE64_URL: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/// The part of a base64 text that depends on the secret alone, where the secret begins `offset` bytes behind a multiple
+/// of three.
+fn base64_inside(bytes: &[u8], offset: usize, alphabet: &[u8; 64]) -> Vec<u8> {
+    let mut padded = vec![0; offset];
+    padded.extend_from_slice(bytes);
+    let bits = padded.len() * 8;
+    // The first whole symbol behind the foreign bytes, and the last one before the next foreign byte.
+    let first = (offset * 8).div_ceil(6);
+    let last = bits / 6;
+    let symbol = |index: usize| {
+        let value = (0..6).fold(0_usize, |value, bit| {
+            let at = index * 6 + bit;
+            let byte = padded.get(at / 8).copied().unwrap_or(0);
+            (value << 1) | usize::from(byte >> (7 - at % 8) & 1)
+        });
+        alphabet.get(value).copied().unwrap_or(b'A')
+    };
+    (first..last).map(symbol).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const KEY: Key = Key { salt: 7, base: 0x9e37_79b9_7f4a_7c15 };
+
+    fn knowing(secret: &str) -> Masker {
+        let mut masker = Masker::new(KEY);
+        assert!(masker.learn(secret));
+        masker
+    }
+
+    #[test]
+    fn every_form_is_hidden_also_across_lines() {
+        let secret = "hunter2-is/no+secret\"é";
+        let masker = knowing(secret);
+        let check = |text: &str| {
+            let shown = masker.mask_text(text);
+            assert!(shown.contains("[masked]"), "{text} -> {shown}");
+        };
+        check(&format!("token={secret}!"));
+        check(&format!("token={}\n{}!", &secret[..9], &secret[9..]));
+        check(&serde_json::json!({ "text": secret }).to_string());
+        check(&secret.chars().rev().collect::<String>());
+        let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+        check(&hex);
+        check(&format!("{}\n{}", &hex[..11], &hex[11..]));
+        check("https://h/?t=hunter2-is%2Fno%2Bsecret%22%C3%A9&x=1");
+        for lead in ["", "a", "ab", "abc"] {
+            check(&String::from_utf8(base64_inside(format!("{lead}{secret}xyz").as_bytes(), 0, BASE64)).unwrap());
+        }
+        assert_eq!(masker.mask_text("nothing to hide here"), "nothing to hide here");
+    }
+
+    #[test]
+    fn short_secrets_are_refused_and_shapes_are_known() {
+        let mut masker = Masker::new(KEY);
+        for short in ["", "abc", "       ", "1234567"] {
+            assert!(!masker.learn(short), "{short:?}");
+        }
+        assert_eq!(masker.mask_text("abc 1234567"), "abc 1234567");
+        assert_eq!(masker.mask_text("key ghp_0123456789012345678901234567890123456 end"), "key [masked] end");
+        assert_eq!(masker.mask_text("AKIAABCDEFGHIJKLMNOP"), "[masked]");
+    }
+
+    #[test]
+    fn fingerprints_outlive_the_secret() {
+        let masker = knowing("correct horse battery");
+        let kept = serde_json::to_string(&masker.prints()).unwrap();
+        assert!(!kept.contains("horse"));
+        let mut later = Masker::new(masker.key());
+        serde_json::from_str::<Vec<Fingerprint>>(&kept).unwrap().into_iter().for_each(|print| later.recall(print));
+        assert_eq!(later.mask_text("a correct horse battery b"), "a [masked] b");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn pieces_make_no_difference(at in 0_usize..70_000, size in 1_usize..40_000) {
+            let masker = knowing("correct horse battery");
+            let mut text = vec![b'x'; 70_000];
+            text.splice(at..at, b"correct horse battery".iter().copied());
+            let mut stream = MaskStream::new(&masker);
+            let mut shown: Vec<u8> = text.chunks(size).flat_map(|piece| stream.push(piece)).collect();
+            shown.extend(stream.finish());
+            prop_assert_eq!(shown, masker.mask(&text));
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! Agents as producers: launched, contained, believed only through the gate. git, processes, Landlock and the gate are
+//! real; the agent is a real program that follows a script.
+
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+#[path = "agents/lies.rs"]
+mod lies;
+#[path = "agents/limits.rs"]
+mod limits;
+#[path = "agents/office.rs"]
+mod office;
+#[path = "agents/secrets.rs"]
+mod secrets;
+#[expect(dead_code, unused_imports, reason = "other tests use the rest")]
+mod support;
+#[path = "agents/work.rs"]
+mod work;
