@@ -137,22 +137,21 @@ impl Runner<'_> {
         let base =
             CommitId::new(&course.base_commit).or_else(|_| refuse(format!("`{}` is no commit", course.base_commit)))?;
         let answers = self.answers(suspect, &base, &conditions)?;
-        let (runs, base) = match answers.since(suspect.record.ended_at) {
-            Some(known) => (known.runs, ControlRun { shared: true, ..known.base }),
-            None => {
-                (self.notify)(Notice::Warning(format!(
-                    "stage `{}` ended and nothing says why; running the same command at the base commit {}",
-                    suspect.stage.name,
-                    base.short()
-                )));
-                let at = self.clock.now();
-                let ran = self.run_at(course, bench, suspect, (&base, Side::Base), &conditions)?;
-                let runs = answer_of(&ran)?;
-                if let Err(error) = answers.keep(at, runs, &ran.control) {
-                    tracing::debug!(%error, "the answer of a control run was not kept");
-                }
-                (runs, ran.control)
+        let (runs, base) = if let Some(known) = answers.since(suspect.record.ended_at) {
+            (known.runs, ControlRun { shared: true, ..known.base })
+        } else {
+            (self.notify)(Notice::Warning(format!(
+                "stage `{}` ended and nothing says why; running the same command at the base commit {}",
+                suspect.stage.name,
+                base.short()
+            )));
+            let at = self.clock.now();
+            let ran = self.run_at(course, bench, suspect, (&base, Side::Base), &conditions)?;
+            let runs = answer_of(&ran)?;
+            if let Err(error) = answers.keep(at, runs, &ran.control) {
+                tracing::debug!(%error, "the answer of a control run was not kept");
             }
+            (runs, ran.control)
         };
         drop(answers);
         let base = Box::new(base);
