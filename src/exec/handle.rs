@@ -175,7 +175,7 @@ impl Supervisor {
         }
         let limits = launch.limits;
         let longest = limits.start.saturating_add(limits.total).saturating_add(limits.grace).saturating_add(SLACK);
-        match self.channel.send(&Ask::Launch(WireLaunch::from(launch))) {
+        match self.channel.send(&Ask::Launch(Box::new(WireLaunch::from(launch)))) {
             // A supervisor that has died is met, and explained, when one waits.
             Ok(()) | Err(ChannelError::Socket(_)) => {
                 let (attempt, nonce) = (launch.attempt, launch.nonce);

@@ -9,6 +9,7 @@ use crate::config::Settings;
 use crate::domain::agent::{Agent, Usage};
 use crate::domain::decision::{Decision, Settlement};
 use crate::domain::id::{AttemptId, Digest, Nonce, RelPath, RunId, StageName, TaskName};
+use crate::domain::mask::Masker;
 use crate::domain::pipeline::{Ordinal, Pipeline, Producer, Stage};
 use crate::domain::plan::{AttemptKey, AttemptPlan};
 use crate::domain::stamp::Stamp;
@@ -23,7 +24,7 @@ use crate::workspace::tree::{Less, Snapshot, compare};
 use crate::workspace::tree_cache;
 use crate::workspace::worktree::Worktree;
 
-use super::agent::Prompts;
+use super::agent::{Prompts, used_by};
 use super::attempt::Bench;
 use super::choice::{Chosen, Next};
 use super::clock::Clock;
@@ -182,6 +183,8 @@ pub(super) struct Course {
     pub(super) used: BTreeMap<StageName, Usage>,
     /// What was there before the first attempt of the agent's visit that is under way.
     pub(super) before: Option<((StageName, Ordinal), Before)>,
+    /// What hides secrets in what is published.
+    pub(super) masker: Masker,
 }
 
 impl Runner<'_> {
@@ -240,7 +243,7 @@ impl Runner<'_> {
             return Ok(Once::Driven(Driven::PassedAlready { until: until.clone(), run }));
         }
         self.check_way(&stage, wanted, &tree)?;
-        self.remember_secrets()?;
+        let masker = self.remember_secrets()?;
         let prompts = self.prompts(self.stages_from(&stage, wanted.until.as_ref()))?;
 
         let run = RunId::new(self.clock.id());
@@ -272,6 +275,7 @@ impl Runner<'_> {
             told,
             used: BTreeMap::new(),
             before: None,
+            masker,
         };
         self.clear_way(&stage, &course)?;
         failpoint!("run.way-cleared");
@@ -491,14 +495,8 @@ impl Runner<'_> {
             let (was, is) = (before.head(), after.head());
             tree.changed.insert(0, format!("HEAD ({} is now {})", was.commit.short(), is.commit.short()));
         }
-        let scope = match chosen.producer {
-            Producer::Agent(agent) => {
-                Some(self.scope(self.pipeline, (stage, agent), course, before_visit.as_ref(), &after))
-            }
-            Producer::TestRunner(_) | Producer::StagingRunner(_) | Producer::Command(_) | Producer::Approval => None,
-        };
+        let scope = self.scope(self.pipeline, (stage, chosen.producer), course, before_visit.as_ref(), &after);
         course.tree = after;
-        let masker = self.masker()?;
         let scene = Scene {
             stage,
             producer: chosen.producer,
@@ -509,38 +507,16 @@ impl Runner<'_> {
             artifact: artifact.as_ref(),
             moved_dir: &moved_dir,
             commit: course.tree.head().commit.as_str(),
-            masker: &masker,
+            masker: &course.masker,
             scope: scope.as_ref(),
         };
         let judged = judge(scene, Some(tree));
         failpoint!("attempt.judged");
         course.published.extend(judged.artifact.as_ref().map(|(artifact, _)| (artifact.path.clone(), artifact.digest)));
-        if let Some(facts) = &judged.evidence.agent {
-            let used = course.used.entry(stage.name.clone()).or_default();
-            *used = used.plus(facts.usage);
-        }
-        let (settlement, artifact) = (judged.settlement.clone(), judged.artifact.as_ref().map(|(a, _)| a.path.clone()));
+        let (used, told) = (used_by(&judged), Told::draft(scene, &judged));
         let decision = self.settle(ledger, self.pipeline, scene, &intent, judged)?;
-        if Told::says_something(&settlement) {
-            let (run, stage, decision) = (course.run, stage.name.clone(), decision.clone());
-            course.told = Some(Told { run, stage, settlement, decision, record, artifact });
-        }
+        course.take_note(stage, used, told, &decision);
         Ok(Some(decision))
-    }
-
-    /// Makes ready what an agent needs besides; gives what was there before its visit.
-    fn make_ready(
-        &mut self,
-        course: &mut Course,
-        (stage, producer): (&Stage, &Producer),
-        plan: &mut AttemptPlan,
-        now: &Snapshot,
-    ) -> Result<Option<Before>, RunError> {
-        let Producer::Agent(agent) = producer else { return Ok(None) };
-        let before = self.before_visit(course, plan, now)?;
-        course.before = before.clone().map(|before| ((stage.name.clone(), plan.key.visit), before));
-        self.ready_agent(course, (stage, agent), plan, before.as_ref())?;
-        Ok(before)
     }
 
     /// Records an attempt's end and decision in the ledger.

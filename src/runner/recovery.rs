@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use crate::domain::evidence::{Exit, ExitRecord, LostReason, TreeFacts};
 use crate::domain::id::{AttemptId, Digest, RunId, StageName};
-use crate::domain::pipeline::Producer;
 use crate::domain::plan::{AttemptKey, AttemptPlan};
 use crate::domain::task::{AttemptPhase, Effect, Event, RunEnd, TaskState};
 use crate::exec::{BootId, Ending, Recovered};
@@ -139,6 +138,7 @@ impl Runner<'_> {
             told: None,
             used: BTreeMap::new(),
             before: None,
+            masker: self.masker()?,
         };
         let producer = match (&stage.fallback, stored.intent.fallback) {
             (Some(fallback), true) => fallback,
@@ -164,14 +164,8 @@ impl Runner<'_> {
         failpoint!("recovery.found");
         let tree = unseen(stored.intent.tree, course.tree.digest());
         let artifact = self.artifact_path(&pinned, stage);
-        let scope = match producer {
-            Producer::Agent(agent) => {
-                let before = Before::load(&self.state.attempt_dir(run, attempt), self.worktree);
-                Some(self.scope(&pinned, (stage, agent), &course, before.as_ref(), &course.tree))
-            }
-            Producer::TestRunner(_) | Producer::StagingRunner(_) | Producer::Command(_) | Producer::Approval => None,
-        };
-        let masker = self.masker()?;
+        let before = Before::load(&self.state.attempt_dir(run, attempt), self.worktree);
+        let scope = self.scope(&pinned, (stage, producer), &course, before.as_ref(), &course.tree);
         let scene = Scene {
             stage,
             producer,
@@ -182,7 +176,7 @@ impl Runner<'_> {
             artifact: artifact.as_ref(),
             moved_dir: &self.state.moved_dir(run, attempt),
             commit: course.tree.head().commit.as_str(),
-            masker: &masker,
+            masker: &course.masker,
             scope: scope.as_ref(),
         };
         self.fence()?;
