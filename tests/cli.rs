@@ -16,8 +16,6 @@ mod control;
 mod day;
 #[path = "cli/death.rs"]
 mod death;
-#[path = "cli/delivery.rs"]
-mod delivery;
 #[path = "cli/doctor.rs"]
 mod doctor;
 #[path = "cli/emit.rs"]

@@ -19,6 +19,7 @@ mod output;
 mod pipeline;
 mod plan;
 mod progress;
+mod prompts;
 mod reach;
 mod run;
 mod signals;

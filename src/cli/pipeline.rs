@@ -9,6 +9,7 @@ use crate::spec::{self, problem};
 use super::ExitCode;
 use super::args::ValidateArgs;
 use super::output::{self, Problem};
+use super::prompts;
 
 /// Longest pipeline file, plus the byte that shows that it is longer.
 const READ_MAX_BYTES: u64 = 8 * 1024 * 1024 + 1;
@@ -18,7 +19,21 @@ const SUGGESTED_MAX: usize = 5;
 
 pub(super) fn validate(options: &ValidateArgs) -> Result<ExitCode, Problem> {
     let bytes = read(&options.file)?;
-    match (spec::load(&bytes), options.json) {
+    let loaded = spec::load(&bytes);
+    if let Ok(pipeline) = &loaded {
+        let found = prompts::problems(&options.file, pipeline);
+        if !found.is_empty() {
+            if options.json {
+                output::document(&prompts::document(&found));
+            } else {
+                for prompt in &found {
+                    output::talk(prompt.in_words(output::colour()).trim_end());
+                }
+            }
+            return Ok(ExitCode::Invalid);
+        }
+    }
+    match (loaded, options.json) {
         (Ok(_), true) => output::document(&problem::to_json(&[])),
         (Ok(pipeline), false) => output::data(&format!(
             "{}: valid: pipeline `{}`, {} stages",

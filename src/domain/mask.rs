@@ -312,7 +312,7 @@ fn forms(secret: &str) -> Vec<Vec<u8>> {
     let mut nested = secret.to_owned();
     for _ in 0..3 {
         let quoted = serde_json::to_string(&nested).unwrap_or_default();
-        nested = quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default().to_owned();
+        quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default().clone_into(&mut nested);
         forms.push(nested.replace('/', "\\/").into_bytes());
         forms.push(nested.clone().into_bytes());
     }
@@ -365,12 +365,14 @@ mod tests {
             assert!(shown.contains("[masked]"), "{text} -> {shown}");
         };
         check(&format!("token={secret}!"));
-        check(&format!("token={}\n{}!", &secret[..9], &secret[9..]));
+        let (head, tail) = secret.split_at(9);
+        check(&format!("token={head}\n{tail}!"));
         check(&serde_json::json!({ "text": secret }).to_string());
         check(&secret.chars().rev().collect::<String>());
-        let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let hex = secret.bytes().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
         check(&hex);
-        check(&format!("{}\n{}", &hex[..11], &hex[11..]));
+        let (head, tail) = hex.split_at(11);
+        check(&format!("{head}\n{tail}"));
         check("https://h/?t=hunter2-is%2Fno%2Bsecret%22%C3%A9&x=1");
         for lead in ["", "a", "ab", "abc"] {
             check(&String::from_utf8(base64_inside(format!("{lead}{secret}xyz").as_bytes(), 0, BASE64)).unwrap());

@@ -1,8 +1,8 @@
 //! The one table of agent tools: how each is started, how it is given its prompt, what its event stream looks like,
 //! and which texts of its own error channel are faults of its provider (`ECOSYSTEM.md` §5).
 //!
-//! Every vendor rewords these within a year, so they are data, each with a fixture in `tests/agent/streams`. A text
-//! that is not here makes no fault: the end is `unclassified`, tried once more and held.
+//! Every vendor rewords these within a year, so they are data, and a test puts each into its tool's own error event. A
+//! text that is not here makes no fault: the end is `unclassified`, tried once more and held.
 
 use super::agent::AgentProfile;
 use super::evidence::FaultKind;

@@ -4,6 +4,7 @@
 //! for is put in once and never looked at again, so that nothing an earlier stage wrote becomes a variable.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use super::id::{RelPath, StageName, TaskName};
 
@@ -141,20 +142,24 @@ impl Prompt {
                 Piece::Variable(Variable::Named(name)) => named(&mut text, *name, values),
                 Piece::Variable(Variable::Artifact(path)) => match values.artifacts.get(path) {
                     Some(Ok(artifact)) => text.push_str(artifact),
-                    Some(Err(why)) => text.push_str(&format!("(no artifact {path}: {why})")),
-                    None => text.push_str(&format!("(no artifact {path})")),
+                    Some(Err(why)) => add(&mut text, format_args!("(no artifact {path}: {why})")),
+                    None => add(&mut text, format_args!("(no artifact {path})")),
                 },
             }
         }
         if !self.names(Named::Artifact) && !self.names(Named::Contract) {
             let (artifact, contract) = (values.artifact, values.contract);
-            text.push_str(&format!("\n\n## The artifact of this stage\n\nWrite it to `{artifact}`. {contract}\n"));
+            add(&mut text, format_args!("\n\n## The artifact of this stage\n\nWrite it to `{artifact}`. {contract}\n"));
         }
         if let (Some(findings), false) = (values.findings, self.names(Named::Findings)) {
-            text.push_str(&format!("\n\n## What failed before\n\n{findings}\n"));
+            add(&mut text, format_args!("\n\n## What failed before\n\n{findings}\n"));
         }
         text
     }
+}
+
+fn add(text: &mut String, more: std::fmt::Arguments<'_>) {
+    text.write_fmt(more).expect("a String takes every text");
 }
 
 fn named(text: &mut String, name: Named, values: &Values<'_>) {

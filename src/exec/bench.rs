@@ -167,7 +167,7 @@ impl Bench {
     /// Takes one message. A runner that breaks the protocol counts as gone.
     pub(super) fn hear(&mut self) -> Heard {
         match self.runner.as_ref().map(Channel::receive) {
-            Some(Ok(Some(Ask::Launch(wire)))) => Heard::Launch(Box::new(wire.into())),
+            Some(Ok(Some(Ask::Launch(wire)))) => Heard::Launch(Box::new((*wire).into())),
             Some(Ok(Some(Ask::Stop { by }))) => Heard::Stop(by),
             Some(Ok(None) | Err(_)) | None => {
                 self.hang_up();

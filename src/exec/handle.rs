@@ -176,7 +176,7 @@ impl Supervisor {
         }
         let limits = launch.limits;
         let longest = longest(limits);
-        match self.channel.send(&Ask::Launch(WireLaunch::from(launch))) {
+        match self.channel.send(&Ask::Launch(Box::new(WireLaunch::from(launch)))) {
             // A supervisor that has died is met, and explained, when one waits.
             Ok(()) | Err(ChannelError::Socket(_)) => {
                 let (attempt, nonce) = (launch.attempt, launch.nonce);

@@ -111,7 +111,7 @@ impl fmt::Debug for Launch {
 #[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 pub(super) enum Ask {
     /// Start an attempt; only when none is under way.
-    Launch(WireLaunch),
+    Launch(Box<WireLaunch>),
     /// Stop the attempt under way; asked again, kill it at once.
     Stop {
         /// Who wants it.
@@ -318,11 +318,11 @@ mod tests {
             let (ours, theirs) = pair();
             let sent = launch(bytes);
             let wire = WireLaunch::from(&sent);
-            let writer = std::thread::spawn(move || ours.send(&Ask::Launch(wire)));
+            let writer = std::thread::spawn(move || ours.send(&Ask::Launch(Box::new(wire))));
             let got = theirs.receive::<Ask>().unwrap().unwrap();
             writer.join().unwrap().unwrap();
             match got {
-                Ask::Launch(wire) => assert_eq!(Launch::from(wire), sent),
+                Ask::Launch(wire) => assert_eq!(Launch::from(*wire), sent),
                 Ask::Stop { .. } => panic!("sent a launch of {bytes}"),
             }
         }

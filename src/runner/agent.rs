@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::config::is_secret;
-use crate::domain::agent::{Agent, ScopeFacts};
+use crate::domain::agent::{Agent, ScopeFacts, Usage};
 use crate::domain::decision::{Decision, HoldReason};
 use crate::domain::id::{RelPath, StageName};
 use crate::domain::mask::Masker;
@@ -22,6 +22,7 @@ use crate::workspace::tree::Snapshot;
 
 use super::drive::{Course, RUNS_LOOKED_AT, Runner};
 use super::error::RunError;
+use super::judge::Judged;
 use super::told::Told;
 
 /// Folders and files below `HOME` that hold keys: a contained agent does not see them.
@@ -53,6 +54,24 @@ fn agents(stage: &Stage) -> impl Iterator<Item = &Agent> {
     })
 }
 
+/// What an attempt used up, where an agent made it.
+pub(super) fn used_by(judged: &Judged) -> Option<Usage> {
+    judged.evidence.agent.as_ref().map(|facts| facts.usage)
+}
+
+impl Course {
+    /// Takes note of what the next agent, and the next start of this one, must know.
+    pub(super) fn take_note(&mut self, stage: &Stage, used: Option<Usage>, told: Option<Told>, decision: &Decision) {
+        if let Some(usage) = used {
+            let used = self.used.entry(stage.name.clone()).or_default();
+            *used = used.plus(usage);
+        }
+        if let Some(told) = told {
+            self.told = Some(Told { decision: decision.clone(), ..told });
+        }
+    }
+}
+
 impl Runner<'_> {
     /// Reads the prompts of stages.
     pub(super) fn prompts<'s>(&self, stages: impl IntoIterator<Item = &'s Stage>) -> Result<Prompts, RunError> {
@@ -78,12 +97,7 @@ impl Runner<'_> {
     }
 
     /// What was there before the first attempt of this visit. A person who released a hold has seen what is there now.
-    pub(super) fn before_visit(
-        &self,
-        course: &Course,
-        plan: &AttemptPlan,
-        now: &Snapshot,
-    ) -> Result<Option<Before>, RunError> {
+    fn before_visit(&self, course: &Course, plan: &AttemptPlan, now: &Snapshot) -> Result<Option<Before>, RunError> {
         let fresh = || Some(Before::now(now.clone(), self.worktree));
         if plan.key.number.get() == 1 {
             return Ok(fresh());
@@ -108,8 +122,23 @@ impl Runner<'_> {
         Ok(None)
     }
 
+    /// Makes ready what an agent needs besides; gives what was there before its visit.
+    pub(super) fn make_ready(
+        &self,
+        course: &mut Course,
+        (stage, producer): (&Stage, &Producer),
+        plan: &mut AttemptPlan,
+        now: &Snapshot,
+    ) -> Result<Option<Before>, RunError> {
+        let Producer::Agent(agent) = producer else { return Ok(None) };
+        let before = self.before_visit(course, plan, now)?;
+        course.before = before.clone().map(|before| ((stage.name.clone(), plan.key.visit), before));
+        self.ready_agent(course, (stage, agent), plan, before.as_ref())?;
+        Ok(before)
+    }
+
     /// Makes everything ready for an agent's start.
-    pub(super) fn ready_agent(
+    fn ready_agent(
         &self,
         course: &Course,
         (stage, agent): (&Stage, &Agent),
@@ -145,9 +174,8 @@ impl Runner<'_> {
         let findings = match course.told.as_ref().filter(|told| told.is_for(&stage.name)) {
             Some(told) => {
                 let run_dir = self.state.run_dir(told.run);
-                let masker = self.masker().map_err(std::io::Error::other)?;
-                let logs = copy_logs(folder, &run_dir, &told.record, &|bytes| masker.mask(bytes))?;
-                Some(masker.mask_text(&told.in_words(&stage.name, &logs)))
+                let logs = copy_logs(folder, &run_dir, &told.record, &|bytes| course.masker.mask(bytes))?;
+                Some(course.masker.mask_text(&told.in_words(&stage.name, &logs)))
             }
             None => None,
         };
@@ -211,11 +239,12 @@ impl Runner<'_> {
     pub(super) fn scope(
         &self,
         pipeline: &Pipeline,
-        (stage, agent): (&Stage, &Agent),
+        (stage, producer): (&Stage, &Producer),
         course: &Course,
         before: Option<&Before>,
         after: &Snapshot,
-    ) -> ScopeFacts {
+    ) -> Option<ScopeFacts> {
+        let Producer::Agent(agent) = producer else { return None };
         let mut guarded: Vec<String> =
             pipeline.stages().iter().flat_map(agents).map(|agent| agent.prompt.to_string()).collect();
         let file = self.pipeline_file.as_ref().and_then(|file| file.path().strip_prefix(self.worktree.toplevel()).ok());
@@ -224,7 +253,7 @@ impl Runner<'_> {
             Ok(scope) => scope,
             Err(error) => {
                 let unknown = Some(format!("`writes` cannot be read: {error}"));
-                return ScopeFacts { unknown, ..ScopeFacts::default() };
+                return Some(ScopeFacts { unknown, ..ScopeFacts::default() });
             }
         };
         let mut facts = scope_facts(before, after, self.worktree, &scope);
@@ -237,7 +266,7 @@ impl Runner<'_> {
                 facts.outside_count = facts.outside_count.saturating_add(1);
             }
         }
-        facts
+        Some(facts)
     }
 
     /// What hides the secrets of this run's environment and of earlier ones.
@@ -255,9 +284,10 @@ impl Runner<'_> {
     }
 
     /// Remembers by their fingerprints what must be hidden when this run is shown later.
-    pub(super) fn remember_secrets(&self) -> Result<(), RunError> {
+    pub(super) fn remember_secrets(&self) -> Result<Masker, RunError> {
         let masker = self.masker()?;
-        secrets::keep(self.state.path(), &masker).map_err(|error| RunError::Secrets(error.to_string()))
+        secrets::keep(self.state.path(), &masker).map_err(|error| RunError::Secrets(error.to_string()))?;
+        Ok(masker)
     }
 
     /// What failed before, as the store has it.

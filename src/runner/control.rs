@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use crate::classify::classify_suite;
 use crate::domain::control::{Control, ControlRun};
-use crate::domain::evidence::{Evidence, ExitRecord};
+use crate::domain::evidence::{Evidence, ExitRecord, TreeFacts};
 use crate::domain::id::{AttemptId, Digest, Nonce};
 use crate::domain::outcome::{Conclusion, Outcome, Rule};
 use crate::domain::pipeline::{Producer, Stage, Suite};
@@ -24,7 +24,7 @@ use crate::domain::plan::{AttemptKey, AttemptPlan};
 use crate::engine::{Site, ambiguous, plan, search_path};
 use crate::exec::{self, BootId, longest};
 use crate::producer::{gather, prepare};
-use crate::workspace::controls::{Answers, UnderWay};
+use crate::workspace::controls::{Answers, Found, UnderWay};
 use crate::workspace::git::Git;
 use crate::workspace::root::Root;
 use crate::workspace::sibling::{self, Carried, Unequal};
@@ -34,6 +34,7 @@ use crate::workspace::worktree::CommitId;
 use super::attempt::Bench;
 use super::drive::{Course, Runner};
 use super::error::{RunError, chain};
+use super::judge::{Judged, Scene, judge};
 use super::notice::Notice;
 use super::start::reports_below;
 use super::watch::Watch;
@@ -43,12 +44,12 @@ const LOOKS_EVERY: Duration = Duration::from_millis(100);
 
 /// An attempt whose end says nothing.
 #[derive(Clone, Copy)]
-pub(super) struct Suspect<'a> {
-    pub(super) stage: &'a Stage,
-    pub(super) producer: &'a Producer,
-    pub(super) plan: &'a AttemptPlan,
-    pub(super) record: &'a ExitRecord,
-    pub(super) evidence: &'a Evidence,
+struct Suspect<'a> {
+    stage: &'a Stage,
+    producer: &'a Producer,
+    plan: &'a AttemptPlan,
+    record: &'a ExitRecord,
+    evidence: &'a Evidence,
 }
 
 /// Why there is no answer.
@@ -101,8 +102,27 @@ struct Ran {
 }
 
 impl Runner<'_> {
+    /// Judges an attempt; where its end says nothing, with what a control run says.
+    pub(super) fn judge_or_control(
+        &mut self,
+        course: &Course,
+        bench: &mut Bench,
+        scene: Scene<'_>,
+        tree: TreeFacts,
+    ) -> Result<Judged, RunError> {
+        let judged = judge(scene, Some(tree.clone()));
+        let Scene { stage, producer, plan, record, .. } = scene;
+        let suspect = Suspect { stage, producer, plan, record, evidence: &judged.evidence };
+        let control = self.control(course, bench, suspect)?;
+        if control.is_none() {
+            return Ok(judged);
+        }
+        // Without a verdict nothing was published; now there may be one.
+        Ok(judge(Scene { control: control.as_ref(), ..scene }, Some(tree)))
+    }
+
     /// Makes a control run where an end asks for one. `None` where none is asked for, or it is switched off.
-    pub(super) fn control(
+    fn control(
         &mut self,
         course: &Course,
         bench: &mut Bench,
@@ -359,16 +379,20 @@ impl Runner<'_> {
 
     /// Asks a control run to stop that a dead runner left; its supervisor goes on to the end else.
     pub(super) fn stop_left_control(&self) {
-        let Some(Some(note)) = UnderWay::read(&UnderWay::file(self.state, self.worktree)) else { return };
+        let file = UnderWay::file(self.state, self.worktree);
+        let Found::Read(note) = UnderWay::read(&file) else { return };
         self.world.stop_orphan(&self.state.run_dir(note.run));
     }
 
     /// Takes away what a dead runner left of a control run: its processes, its worktree, its branch, its note.
     pub(super) fn clear_left_control(&mut self) -> Result<(), RunError> {
         let file = UnderWay::file(self.state, self.worktree);
-        let Some(note) = UnderWay::read(&file) else { return Ok(()) };
+        let found = UnderWay::read(&file);
+        if matches!(found, Found::Nothing) {
+            return Ok(());
+        }
         self.fence()?;
-        if let Some(note) = note {
+        if let Found::Read(note) = found {
             let run_dir = self.state.run_dir(note.run);
             let boot = self.store.run(note.run)?.map(|run| BootId::from_text(&run.start.boot));
             if let Some(boot) = boot {

@@ -9,6 +9,7 @@ use crate::config::Settings;
 use crate::domain::agent::{Agent, Usage};
 use crate::domain::decision::{Decision, Settlement};
 use crate::domain::id::{AttemptId, Digest, Nonce, RelPath, RunId, StageName, TaskName};
+use crate::domain::mask::Masker;
 use crate::domain::pipeline::{Ordinal, Pipeline, Producer, Stage};
 use crate::domain::plan::{AttemptKey, AttemptPlan};
 use crate::domain::stamp::Stamp;
@@ -23,14 +24,13 @@ use crate::workspace::tree::{Less, Snapshot, compare};
 use crate::workspace::tree_cache;
 use crate::workspace::worktree::Worktree;
 
-use super::agent::Prompts;
+use super::agent::{Prompts, used_by};
 use super::attempt::Bench;
 use super::checkout::artifacts_of;
 use super::choice::{Chosen, Next};
 use super::clock::Clock;
-use super::control::Suspect;
 use super::error::{RunError, chain};
-use super::judge::{Judged, Scene, judge};
+use super::judge::{Judged, Scene};
 use super::ledger::Ledger;
 use super::notice::Notice;
 use super::pinned::PipelineFile;
@@ -184,6 +184,8 @@ pub(super) struct Course {
     pub(super) used: BTreeMap<StageName, Usage>,
     /// What was there before the first attempt of the agent's visit that is under way.
     pub(super) before: Option<((StageName, Ordinal), Before)>,
+    /// What hides secrets in what is published.
+    pub(super) masker: Masker,
 }
 
 impl Runner<'_> {
@@ -242,7 +244,7 @@ impl Runner<'_> {
             return Ok(Once::Driven(Driven::PassedAlready { until: until.clone(), run }));
         }
         self.check_way(&stage, wanted, &tree)?;
-        self.remember_secrets()?;
+        let masker = self.remember_secrets()?;
         let prompts = self.prompts(self.stages_from(&stage, wanted.until.as_ref()))?;
 
         let run = RunId::new(self.clock.id());
@@ -279,6 +281,7 @@ impl Runner<'_> {
             told,
             used: BTreeMap::new(),
             before: None,
+            masker,
         };
         self.clear_way(&stage, &course)?;
         failpoint!("run.way-cleared");
@@ -498,14 +501,8 @@ impl Runner<'_> {
             let (was, is) = (before.head(), after.head());
             tree.changed.insert(0, format!("HEAD ({} is now {})", was.commit.short(), is.commit.short()));
         }
-        let scope = match chosen.producer {
-            Producer::Agent(agent) => {
-                Some(self.scope(self.pipeline, (stage, agent), course, before_visit.as_ref(), &after))
-            }
-            Producer::TestRunner(_) | Producer::StagingRunner(_) | Producer::Command(_) | Producer::Approval => None,
-        };
+        let scope = self.scope(self.pipeline, (stage, chosen.producer), course, before_visit.as_ref(), &after);
         course.tree = after;
-        let masker = self.masker()?;
         let scene = Scene {
             stage,
             producer: chosen.producer,
@@ -517,45 +514,16 @@ impl Runner<'_> {
             moved_dir: &moved_dir,
             control: None,
             commit: course.tree.head().commit.as_str(),
-            masker: &masker,
+            masker: &course.masker,
             scope: scope.as_ref(),
         };
-        let mut judged = judge(scene, Some(tree.clone()));
-        let suspect =
-            Suspect { stage, producer: chosen.producer, plan: &plan, record: &record, evidence: &judged.evidence };
-        let control = self.control(course, bench, suspect)?;
-        if control.is_some() {
-            // Without a verdict nothing was published; now there may be one.
-            judged = judge(Scene { control: control.as_ref(), ..scene }, Some(tree));
-        }
+        let judged = self.judge_or_control(course, bench, scene, tree)?;
         failpoint!("attempt.judged");
         course.published.extend(judged.artifact.as_ref().map(|(artifact, _)| (artifact.path.clone(), artifact.digest)));
-        if let Some(facts) = &judged.evidence.agent {
-            let used = course.used.entry(stage.name.clone()).or_default();
-            *used = used.plus(facts.usage);
-        }
-        let (settlement, artifact) = (judged.settlement.clone(), judged.artifact.as_ref().map(|(a, _)| a.path.clone()));
+        let (used, told) = (used_by(&judged), Told::draft(scene, &judged));
         let decision = self.settle(ledger, self.pipeline, scene, &intent, judged)?;
-        if Told::says_something(&settlement) {
-            let (run, stage, decision) = (course.run, stage.name.clone(), decision.clone());
-            course.told = Some(Told { run, stage, settlement, decision, record, artifact });
-        }
+        course.take_note(stage, used, told, &decision);
         Ok(Some(decision))
-    }
-
-    /// Makes ready what an agent needs besides; gives what was there before its visit.
-    fn make_ready(
-        &mut self,
-        course: &mut Course,
-        (stage, producer): (&Stage, &Producer),
-        plan: &mut AttemptPlan,
-        now: &Snapshot,
-    ) -> Result<Option<Before>, RunError> {
-        let Producer::Agent(agent) = producer else { return Ok(None) };
-        let before = self.before_visit(course, plan, now)?;
-        course.before = before.clone().map(|before| ((stage.name.clone(), plan.key.visit), before));
-        self.ready_agent(course, (stage, agent), plan, before.as_ref())?;
-        Ok(before)
     }
 
     /// Records an attempt's end and decision in the ledger.

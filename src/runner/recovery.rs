@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use crate::domain::evidence::{Exit, ExitRecord, LostReason, TreeFacts};
 use crate::domain::id::{AttemptId, Digest, RunId, StageName};
-use crate::domain::pipeline::Producer;
 use crate::domain::plan::{AttemptKey, AttemptPlan};
 use crate::domain::task::{AttemptPhase, Effect, Event, RunEnd, TaskState};
 use crate::exec::{BootId, Ending, Recovered, longest};
@@ -147,6 +146,7 @@ impl Runner<'_> {
             told: None,
             used: BTreeMap::new(),
             before: None,
+            masker: self.masker()?,
         };
         let producer = match (&stage.fallback, stored.intent.fallback) {
             (Some(fallback), true) => fallback,
@@ -172,14 +172,8 @@ impl Runner<'_> {
         failpoint!("recovery.found");
         let tree = unseen(stored.intent.tree, course.tree.digest());
         let artifact = self.artifact_path(&pinned, stage);
-        let scope = match producer {
-            Producer::Agent(agent) => {
-                let before = Before::load(&self.state.attempt_dir(run, attempt), self.worktree);
-                Some(self.scope(&pinned, (stage, agent), &course, before.as_ref(), &course.tree))
-            }
-            Producer::TestRunner(_) | Producer::StagingRunner(_) | Producer::Command(_) | Producer::Approval => None,
-        };
-        let masker = self.masker()?;
+        let before = Before::load(&self.state.attempt_dir(run, attempt), self.worktree);
+        let scope = self.scope(&pinned, (stage, producer), &course, before.as_ref(), &course.tree);
         let scene = Scene {
             stage,
             producer,
@@ -191,7 +185,7 @@ impl Runner<'_> {
             moved_dir: &self.state.moved_dir(run, attempt),
             control: None,
             commit: course.tree.head().commit.as_str(),
-            masker: &masker,
+            masker: &course.masker,
             scope: scope.as_ref(),
         };
         self.fence()?;

@@ -139,7 +139,9 @@ impl Runner<'_> {
             }
             commit = Some(reuse::commit_left(&run.start.commit, &attempts));
             if run.start.pipeline_digest == inputs.pipeline {
-                attempts.iter().for_each(|attempt| reuse::note(&mut passes, attempt));
+                for attempt in &attempts {
+                    reuse::note(&mut passes, attempt);
+                }
             }
         }
         Ok(if commit.as_deref() == Some(inputs.commit) { passes } else { Passes::new() })
@@ -188,6 +190,7 @@ impl Runner<'_> {
             told: None,
             used: BTreeMap::new(),
             before: None,
+            masker: self.masker()?,
         };
         let one = std::num::NonZeroU32::MIN;
         let stages: Vec<Stage> = self.stages_from(&start, wanted.until.as_ref()).into_iter().cloned().collect();

@@ -7,6 +7,8 @@ use crate::domain::decision::{Decision, Settlement};
 use crate::domain::evidence::ExitRecord;
 use crate::domain::id::{RelPath, RunId, StageName};
 
+use super::judge::{Judged, Scene};
+
 /// Most findings that a prompt repeats.
 const FINDINGS_MAX: usize = 50;
 
@@ -31,6 +33,18 @@ impl Told {
             | Settlement::TransientInfra(_)
             | Settlement::Cancelled(_) => false,
         }
+    }
+
+    /// What an attempt came to, before it is decided what follows; `None` where that says nothing about the work.
+    pub(super) fn draft(scene: Scene<'_>, judged: &Judged) -> Option<Self> {
+        Self::says_something(&judged.settlement).then(|| Self {
+            run: scene.plan.key.run,
+            stage: scene.stage.name.clone(),
+            settlement: judged.settlement.clone(),
+            decision: Decision::Interrupt,
+            record: scene.record.clone(),
+            artifact: judged.artifact.as_ref().map(|(artifact, _)| artifact.path.clone()),
+        })
     }
 
     /// Whether it is a finding for a stage: its own, or of the stage that sent the task back to it.

@@ -19,7 +19,7 @@ const MIN_TESTS: u64 = 1;
 /// Checks a producer; `None` where the sink got a problem that leaves nothing to go on with.
 pub(super) fn producer(raw: words::Producer, sink: &mut Sink) -> Option<Producer> {
     match raw {
-        words::Producer::Agent(raw) => agent_of(raw, sink).map(Producer::Agent),
+        words::Producer::Agent(raw) => agent_of(*raw, sink).map(Producer::Agent),
         words::Producer::Approval => Some(Producer::Approval),
         words::Producer::Suite(kind, mut raw) => {
             let host = raw.host.take();

@@ -23,7 +23,7 @@ pub(super) const RESERVED: [&str; 4] = ["done", "failed", "hold", "none"];
 #[derive(Debug)]
 pub(super) enum Producer {
     /// An LLM command line.
-    Agent(Agent),
+    Agent(Box<Agent>),
     /// A suite: `test-runner`, `staging-runner` or `command`.
     Suite(ProducerKind, Box<Suite>),
     /// A person.
@@ -86,7 +86,7 @@ fn unknown_producer(key: &str, span: Span, sink: &mut Sink) {
 
 fn read_kind(kind: ProducerKind, value: NodeRef<'_>, sink: &mut Sink) -> Option<Producer> {
     match kind {
-        ProducerKind::Agent => Agent::read(value, sink).map(Producer::Agent),
+        ProducerKind::Agent => Agent::read(value, sink).map(|agent| Producer::Agent(Box::new(agent))),
         ProducerKind::TestRunner | ProducerKind::StagingRunner | ProducerKind::Command => {
             Suite::read(kind, value, sink).map(|suite| Producer::Suite(kind, Box::new(suite)))
         }

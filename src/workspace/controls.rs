@@ -75,8 +75,8 @@ impl UnderWay {
         state.controls_dir().join(format!("{name}.json"))
     }
 
-    /// Reads a note; `None` where there is none. One that cannot be read is `Some(None)`.
-    pub fn read(file: &Path) -> Option<Option<Self>> {
+    /// Reads a note.
+    pub fn read(file: &Path) -> Found<Self> {
         read(file, |note: &Self| note.version)
     }
 
@@ -117,7 +117,11 @@ impl Answers {
 
     /// The last answer, where it was asked for after a moment: the same holds for what ended before.
     pub fn since(&self, ended_at: Timestamp) -> Option<Answer> {
-        read(&self.file, |answer: &Answer| answer.version).flatten().filter(|answer| answer.at >= ended_at)
+        match read(&self.file, |answer: &Answer| answer.version) {
+            Found::Read(answer) => Some(answer).filter(|answer| answer.at >= ended_at),
+            // An answer is a saving; without one the base commit is asked.
+            Found::Nothing | Found::Unreadable => None,
+        }
     }
 
     /// Keeps an answer for those who wait for it.
@@ -129,16 +133,27 @@ impl Answers {
     }
 }
 
-fn read<T: DeserializeOwned>(file: &Path, version: impl Fn(&T) -> u32) -> Option<Option<T>> {
+/// What stands in one of these files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found<T> {
+    /// There is no such file.
+    Nothing,
+    /// It cannot be read, or is of another version.
+    Unreadable,
+    /// This.
+    Read(T),
+}
+
+fn read<T: DeserializeOwned>(file: &Path, version: impl Fn(&T) -> u32) -> Found<T> {
     let opened = match File::open(file) {
         Ok(opened) => opened,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
-        Err(_) => return Some(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Found::Nothing,
+        Err(_) => return Found::Unreadable,
     };
     let mut text = Vec::new();
     let whole = opened.take(BYTES_MAX).read_to_end(&mut text).is_ok();
     let found: Option<T> = if whole { serde_json::from_slice(&text).ok() } else { None };
-    Some(found.filter(|found| version(found) == VERSION))
+    found.filter(|found| version(found) == VERSION).map_or(Found::Unreadable, Found::Read)
 }
 
 /// Writes a file whole: a reader sees the old one or the new one.

@@ -33,10 +33,11 @@ fn file(text: &str) -> String {
 }
 
 /// Name, profile, script and what it must come to.
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn cases() -> Vec<(&'static str, &'static str, String, Comes)> {
     let claude = "claude-code";
     let done = |script: &str| format!("begins\n{script}ends\n");
-    let mut cases = vec![
+    vec![
         // Words and exit codes instead of an artifact.
         ("exit 0 and nothing else", claude, "exit 0\n".to_owned(), Transient("unclassified")),
         (
@@ -358,11 +359,7 @@ fn cases() -> Vec<(&'static str, &'static str, String, Comes)> {
             Transient("unclassified"),
         ),
         ("dies of a signal", claude, "begins\nkill -SEGV $$\n".to_owned(), Transient("killed")),
-    ];
-    for (_, _, script, _) in &mut cases {
-        assert!(!script.contains("SCRATCH"));
-    }
-    cases
+    ]
 }
 
 fn office(profile: &str, script: &str) -> Office {

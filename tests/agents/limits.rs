@@ -2,6 +2,11 @@
 
 use crate::office::{Office, WORKS};
 
+/// Seconds since 1970.
+fn now() -> i64 {
+    rustix::time::clock_gettime(rustix::time::ClockId::Realtime).tv_sec
+}
+
 #[test]
 fn what_was_used_is_counted_and_a_cap_is_asked_before_the_start() {
     let office = Office::of("claude-code", ", writes: [\"**\"], max-turns: 3, max-cost: 0.5").does("begins\nends\n");
@@ -23,7 +28,7 @@ fn what_was_used_is_counted_and_a_cap_is_asked_before_the_start() {
 #[test]
 fn the_end_of_a_providers_limit_is_waited_for() {
     let limited = "begins\nsays '{\"type\":\"rate_limit_event\",\"rate_limit_info\":{\"status\":\"rejected\",\"resetsAt\":AT}}'\nfails 429 You have hit your session limit\n";
-    let at = |seconds: i64| limited.replace("AT", &(jiff::Timestamp::now().as_second() + seconds).to_string());
+    let at = |seconds: i64| limited.replace("AT", &(now() + seconds).to_string());
     let office = Office::of("claude-code", ", writes: [\"**\"]").does(&at(3600));
     office.run().held(75, "session limit");
     assert_eq!(office.calls(), 1, "no retry is spent on a limit that lasts");

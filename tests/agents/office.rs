@@ -109,8 +109,8 @@ impl Office {
     /// A file that the last agent left in its own folder.
     pub(crate) fn left(&self, name: &str) -> String {
         let run = self.orch("run show --json").run().json();
-        let agents = run["attempts"].as_array().unwrap().iter().filter(|attempt| attempt["producer"] == "agent");
-        let attempt = agents.last().unwrap()["attempt"].as_str().unwrap().to_owned();
+        let mut agents = run["attempts"].as_array().unwrap().iter().filter(|attempt| attempt["producer"] == "agent");
+        let attempt = agents.next_back().unwrap()["attempt"].as_str().unwrap().to_owned();
         let folder = self.attempt_dir(run["run"].as_str().unwrap(), &attempt);
         fs::read_to_string(folder.join("out").join(name)).unwrap()
     }

@@ -35,7 +35,7 @@ fn forms(secret: &str) -> [String; 8] {
         base64(format!("xx{secret}y").as_bytes()),
         secret.chars().map(url).collect(),
         serde_json::to_string(secret).unwrap().trim_matches('"').to_owned(),
-        secret.bytes().map(|byte| format!("{byte:02x}")).collect(),
+        secret.bytes().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat(),
         wrapped(secret),
     ]
 }

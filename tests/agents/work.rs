@@ -64,3 +64,42 @@ fn an_agent_that_commits_is_not_asked_again_for_its_commit() {
     office.run().exits(75);
     assert_eq!(office.orch("run show --json").run().json()["attempts"].as_array().unwrap().len(), 1, "testing alone");
 }
+
+#[test]
+fn a_bad_prompt_starts_nothing() {
+    let office = Office::of("claude-code", ", writes: [\"**\"]").does(WORKS);
+    office.orch("pipeline validate pipelines/shop.yaml").run().exits(0);
+    office.shop.write("prompts/dev.md", "Work.\n  Write {{artefact}}.\n");
+    office.shop.commit("a misspelt variable");
+    office.run().refused(3, "prompts/dev.md").talks("2:9").talks("did you mean `artifact`?");
+    office.orch("pipeline validate pipelines/shop.yaml").run().exits(3).talks("dev.md:2:9").talks("ORCH0318");
+    let told = office.orch("pipeline validate pipelines/shop.yaml --json").run().exits(3).json();
+    assert_eq!((&told["problems"][0]["line"], &told["problems"][0]["column"]), (&2.into(), &9.into()), "{told}");
+    fs::remove_file(office.shop.tree.join("prompts/dev.md")).unwrap();
+    office.shop.commit("no prompt");
+    office.run().refused(3, "nothing is there");
+    office.orch("pipeline validate pipelines/shop.yaml").run().exits(3).talks("could not read the prompt");
+    office.orch("pipeline plan").run().exits(0).says("refused");
+}
+
+#[test]
+fn an_agent_whose_runner_was_killed_is_judged_by_the_next_one() {
+    for (change, says) in [("echo more >> src/lib.rs\n", "done"), ("echo more >> suite.sh\n", "out-of-scope")] {
+        let text = pipeline("claude-code", ", writes: [\"src/**\"], may-write: [SCRATCH/said]", "", false);
+        let script = format!(
+            "begins\necho $$ > SCRATCH/said\nread word < SCRATCH/go\n{change}artifact docs/work-items/main/11-development.md READY\nends\n"
+        );
+        let office = Office::new(&text, &[]).at("development.1.1", &script).does(WORKS);
+        let (mut said, mut go) = office.shop.said_and_go();
+        let going = office.orch("pipeline run").start();
+        said.next();
+        going.kill();
+        go.say("go");
+        let ended = office.run();
+        assert!(ended.stdout().contains(says), "{change}: {ended}");
+        // The second attempt of the liar leaves the change of the first where it is, and is held against the same beginning.
+        let passed = says == "done";
+        assert_eq!(office.last()["settlement"], if passed { "passed" } else { "unreadable" });
+        assert_eq!(office.last()["number"], if passed { 1 } else { 2 });
+    }
+}

@@ -64,7 +64,8 @@ fn every_settlement_has_its_decision() {
                         let pipeline = judged_by(producer, fail);
                         let judged = pipeline.stage(&stage("testing")).unwrap();
                         let spent = Spent { budgets: BTreeMap::from([(budget("retry"), used)]), rewrites, retries: 0 };
-                        let launched = Launched { producer: &judged.producer, began: true, infra: &judged.infra };
+                        let launched =
+                            Launched { producer: &judged.producer, began: true, infra: &judged.infra, resets_in: None };
                         let decision = decide(&pipeline, judged, &spent, launched, &settlement);
                         let charged = charge(&decision).map_or("-".to_owned(), ToString::to_string);
                         writeln!(
@@ -97,7 +98,7 @@ fn every_fault_has_its_retries() {
                     let pipeline = judged_by(producer, "hold");
                     let judged = pipeline.stage(&stage("testing")).unwrap();
                     let decisions = [0, 1, 2, 3].map(|retries| {
-                        let launched = Launched { producer: &judged.producer, began, infra: &infra };
+                        let launched = Launched { producer: &judged.producer, began, infra: &infra, resets_in: None };
                         let spent = Spent { retries, ..Spent::default() };
                         let decision = decide(&pipeline, judged, &spent, launched, &settlement);
                         assert_eq!(charge(&decision), None, "{settlement:?} was charged");

@@ -194,6 +194,8 @@ impl Life {
             tests_failed: None,
             reports: Vec::new(),
             artifact: artifact.map(artifact_ref),
+            containment: orch::domain::evidence::Containment::Unasked,
+            usage: None,
         }
     }
 

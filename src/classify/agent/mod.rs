@@ -145,7 +145,7 @@ impl AgentReader {
     pub fn finish(mut self, exit: &Exit, ended_at: Timestamp) -> (AgentFacts, OutputFacts) {
         let Self { event, row, seen, events, strange_lines, .. } = &mut self;
         event.finish(&mut |number, line| {
-            take_event(row.format, seen, number, line, (&mut *events, &mut *strange_lines))
+            take_event(row.format, seen, number, line, (&mut *events, &mut *strange_lines));
         });
         let Self { stderr, last_words, .. } = &mut self;
         stderr.finish(&mut |number, line| keep(last_words, number, line));
@@ -289,6 +289,77 @@ mod tests {
         let (facts, output) = reader.finish(&Exit::Exited { code: 0 }, Timestamp::UNIX_EPOCH);
         assert_eq!((facts.end, facts.events, facts.strange_lines), (AgentEnd::Completed, 1, 1));
         assert!(output.stdout_bytes > 100 << 20);
+    }
+
+    /// The error event of a tool with these words.
+    fn error_event(format: EventFormat, words: &str) -> String {
+        let words = serde_json::json!(words);
+        match format {
+            EventFormat::ClaudeCode => {
+                format!("{{\"type\":\"result\",\"subtype\":\"success\",\"is_error\":true,\"result\":{words}}}\n")
+            }
+            EventFormat::Codex => format!("{{\"type\":\"turn.failed\",\"error\":{{\"message\":{words}}}}}\n"),
+            EventFormat::Gemini => {
+                format!("{{\"type\":\"result\",\"status\":\"error\",\"error\":{{\"message\":{words}}}}}\n")
+            }
+            EventFormat::Opencode => {
+                format!("{{\"type\":\"error\",\"error\":{{\"name\":\"E\",\"data\":{{\"message\":{words}}}}}}}\n")
+            }
+            EventFormat::None => String::new(),
+        }
+    }
+
+    #[test]
+    fn every_signature_counts_in_the_tools_own_channel_and_nowhere_else() {
+        for profile in AgentProfile::ALL {
+            let row = profile.row();
+            for signature in row.signatures {
+                let words = format!("API Error: {} (request 1)", signature.text.to_uppercase());
+                let read = |stream, text: &str| {
+                    let mut reader = AgentReader::new(profile);
+                    reader.feed(stream, text.as_bytes());
+                    reader.finish(&Exit::Exited { code: 1 }, Timestamp::UNIX_EPOCH).0
+                };
+                let told = if row.format.has_events() {
+                    read(Stream::Stdout, &error_event(row.format, &words))
+                } else {
+                    read(Stream::Stderr, &format!("{words}\n"))
+                };
+                match signature.means {
+                    Meaning::Fault(kind) => {
+                        let fault = told.fault.unwrap_or_else(|| panic!("{}: {words}", signature.id));
+                        assert_eq!((fault.pattern.as_str(), fault.kind), (signature.id, kind), "{words}");
+                    }
+                    Meaning::Context => assert_eq!(told.end, AgentEnd::OutOf(Allowance::Context), "{words}"),
+                }
+                let text = serde_json::json!({ "type": "assistant", "message": { "text": words }, "item": words });
+                for stray in [text.to_string(), words.clone()] {
+                    assert_eq!(read(Stream::Stdout, &format!("{stray}\n")).fault, None, "{stray}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_status_counts_where_no_words_do() {
+        let check = |status: &str, expected: Option<FaultKind>| {
+            let mut reader = AgentReader::new(AgentProfile::ClaudeCode);
+            let event = format!(
+                "{{\"type\":\"result\",\"subtype\":\"success\",\"is_error\":true,\"api_error_status\":{status},\"result\":\"x\"}}"
+            );
+            reader.feed(Stream::Stdout, event.as_bytes());
+            let facts = reader.finish(&Exit::Exited { code: 0 }, Timestamp::UNIX_EPOCH).0;
+            assert_eq!(facts.fault.map(|fault| fault.kind), expected, "{status}");
+        };
+        for status in ["429", "500", "502", "503", "504", "529", "\"529\""] {
+            check(status, Some(FaultKind::Transient));
+        }
+        for status in ["401", "402", "403"] {
+            check(status, Some(FaultKind::Permanent));
+        }
+        for status in ["400", "404", "422", "null", "99999", "-1", "\"x\""] {
+            check(status, None);
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::agents::Office;
+use crate::office::Office;
 use crate::support::{Ended, FAILS, PASSES};
 
 const TASK: &str = "login";
