@@ -227,6 +227,10 @@ pub fn list(git: &Git<'_>, from: &Worktree) -> Result<Vec<Listed>, GitError> {
 /// [`CheckoutError`]; where git was stopped in the middle, the same call again finishes it.
 pub fn make(git: &Git<'_>, from: &Worktree, wish: &Wish<'_>) -> Result<(Worktree, How), CheckoutError> {
     from.check()?;
+    // git's list has one path a line.
+    if wish.path.as_os_str().as_bytes().iter().any(u8::is_ascii_control) {
+        return Err(GitError::UnusablePath(wish.path.to_owned()).into());
+    }
     let io = |source| CheckoutError::Io { path: wish.path.to_owned(), source };
     let path = settled(wish.path).map_err(io)?;
     let listed = list(git, from)?;
