@@ -28,6 +28,8 @@ mod oracle;
 mod orphans_end;
 #[path = "lab/planted.rs"]
 mod planted;
+#[path = "lab/power/mod.rs"]
+mod power;
 #[path = "lab/random_kills.rs"]
 mod random_kills;
 #[path = "lab/recovery.rs"]

@@ -13,6 +13,7 @@ use orch::engine::replay;
 use orch::store::sqlite::SqliteStore;
 use orch::store::{AttemptRecord, RunFilter, Store as _, StoredTask, Version};
 
+use crate::support::Ended;
 use crate::yard::{Note, Word, Yard};
 
 /// What was done to a task, and so what may become of it.
@@ -24,6 +25,8 @@ pub(crate) enum Done {
     Supervisors,
     /// Files and system calls failed: an attempt may end in a fault of the machine.
     Faults,
+    /// The power went: an attempt may be lost, and so may files that are not the store's.
+    Power,
 }
 
 /// What the oracle has looked at.
@@ -41,7 +44,7 @@ pub(crate) struct Seen {
 pub(crate) fn look(yard: &Yard, done: &BTreeMap<String, Done>) -> Result<Seen, String> {
     let mut wrong = Wrong::default();
     let verified = yard.orch("verify --json").run();
-    if verified.code() != Some(0) {
+    if verified.code() != Some(0) && !(done.values().all(|done| *done == Done::Power) && lacks_files_only(&verified)) {
         wrong.say(&format!("orch verify: {verified}"));
     }
     let store = SqliteStore::open_existing(&yard.state()).map_err(|error| format!("the store: {error}"))?;
@@ -79,6 +82,13 @@ pub(crate) fn look(yard: &Yard, done: &BTreeMap<String, Done>) -> Result<Seen, S
     }
     wrong.extend(&marked(&known));
     if wrong.text.is_empty() { Ok(seen) } else { Err(wrong.text) }
+}
+
+/// Whether all that is wrong is a log or a folder of a run, which no sync keeps.
+fn lacks_files_only(verified: &Ended) -> bool {
+    let Ok(told) = serde_json::from_slice::<serde_json::Value>(&verified.raw_stdout) else { return false };
+    let findings = told["findings"].as_array().map(Vec::as_slice).unwrap_or_default();
+    verified.code() == Some(1) && !findings.is_empty() && findings.iter().all(|finding| finding["part"] == "files")
 }
 
 #[derive(Default)]

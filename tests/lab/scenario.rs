@@ -12,7 +12,9 @@ pub(crate) struct Scenario {
     pipeline: fn(&Stage) -> String,
     words: [(&'static str, Word); 2],
     /// Commands that nobody disturbs.
-    before: &'static [&'static str],
+    pub(crate) before: &'static [&'static str],
+    /// Tasks that were brought to their end long before.
+    pub(crate) long_before: &'static [&'static str],
     /// The command that is disturbed.
     pub(crate) disturbed: &'static str,
     /// What may become of its attempts where nothing is disturbed at all.
@@ -37,6 +39,7 @@ const PLAIN: Scenario = Scenario {
     pipeline: |_| PIPELINE.to_owned(),
     words: [("check", Word::Pass), ("testing", Word::Pass)],
     before: &[],
+    long_before: &[],
     disturbed: RUN,
     allowed: Done::Runners,
 };
@@ -112,6 +115,17 @@ pub(crate) const SCENARIOS: [Scenario; 14] = [
     },
 ];
 
+/// A run during which the store's log is written back into the database and begun anew.
+pub(crate) const CHECKPOINT: Scenario = Scenario {
+    name: "checkpoint",
+    words: [("check", Word::Pass), ("testing", Word::Fail)],
+    long_before: &[
+        "f01", "f02", "f03", "f04", "f05", "f06", "f07", "f08", "f09", "f10", "f11", "f12", "f13", "f14", "f15", "f16",
+        "f17", "f18", "f19",
+    ],
+    ..PLAIN
+};
+
 /// Mends what a scenario is about.
 pub(crate) fn mend(yard: &Yard) {
     std::os::unix::fs::symlink("/bin/sh", yard.shop.scratch("tool")).unwrap();
@@ -123,11 +137,16 @@ impl Scenario {
         Yard::with(&(self.pipeline)(stage))
     }
 
-    /// Brings a yard to where the disturbed command begins.
-    pub(crate) fn set_up(&self, yard: &mut Yard) {
+    /// Brings a yard to where its first command begins.
+    pub(crate) fn set_out(&self, yard: &mut Yard) {
         yard.anew();
         std::fs::remove_file(yard.shop.scratch("tool")).ok();
         yard.tell("t", &self.words);
+    }
+
+    /// Brings a yard to where the disturbed command begins.
+    pub(crate) fn set_up(&self, yard: &mut Yard) {
+        self.set_out(yard);
         for words in self.before {
             yard.orch(words).run();
         }

@@ -117,10 +117,7 @@ fn refuse_emptied(conn: &Connection, dir: &Path, path: &Path) -> Result<(), Stor
     if position(conn, path)? > 0 {
         return Ok(());
     }
-    let runs = std::fs::read_dir(dir.join("runs")).into_iter().flatten().flatten();
-    let records = runs
-        .map(|run| run.path().join(RUN_RECORDS))
-        .find(|records| std::fs::symlink_metadata(records).is_ok_and(|found| found.len() > 0));
+    let records = records(dir);
     // Asked again: another process may have stored the first event and begun its records between the two looks.
     match records {
         Some(beside) if position(conn, path)? == 0 => Err(StoreError::Emptied { path: path.to_owned(), beside }),
@@ -128,12 +125,20 @@ fn refuse_emptied(conn: &Connection, dir: &Path, path: &Path) -> Result<(), Stor
     }
 }
 
+/// Records that a run has left. A run's folder alone proves nothing: it is made before the first commit, and after a
+/// power loss it may be there without the store.
+fn records(dir: &Path) -> Option<PathBuf> {
+    let runs = std::fs::read_dir(dir.join("runs")).into_iter().flatten().flatten();
+    runs.map(|run| run.path().join(RUN_RECORDS))
+        .find(|records| std::fs::symlink_metadata(records).is_ok_and(|found| found.len() > 0))
+}
+
 /// Refuses to begin anew where runs, artifacts or a log of a store are there.
 fn refuse_remains(dir: &Path, path: &Path) -> Result<(), StoreError> {
     let wal = beside(path, "-wal");
     let has_log = std::fs::metadata(&wal).is_ok_and(|found| found.len() > 0);
-    let remains = [("runs", filled(&dir.join("runs"))), ("blobs", filled(&dir.join("blobs/sha256")))];
-    let found = remains.into_iter().find(|(_, filled)| *filled).map(|(name, _)| dir.join(name));
+    let blobs = dir.join("blobs");
+    let found = records(dir).or_else(|| filled(&blobs.join("sha256")).then_some(blobs));
     match found.or_else(|| has_log.then_some(wal)) {
         Some(beside) => Err(StoreError::Missing { path: path.to_owned(), beside }),
         None => Ok(()),
@@ -177,8 +182,9 @@ fn make(path: &Path, schema: &[Migration]) -> Result<(), StoreError> {
     conn.close().map_err(|(_, error)| fault(&temp, "make the store")(error))?;
     file.sync_all().map_err(failed("sync"))?;
     // The name needs no sync of its own: SQLite syncs the folder when it first syncs the log it makes there, which
-    // is before anything is acknowledged.
-    std::fs::rename(&temp, path).map_err(failed("rename"))
+    // is before anything is acknowledged. The folders above may be as new as the store, and nobody else syncs them.
+    std::fs::rename(&temp, path).map_err(failed("rename"))?;
+    path.parent().map_or(Ok(()), folder::sync_names_above)
 }
 
 /// Connects without following links, without trusting what the file's schema says.
