@@ -25,6 +25,8 @@ const TEST: &str = "power::a_disk_after_a_power_loss";
 const WORKERS: usize = 2;
 /// Most violations that are told.
 const TOLD_MAX: usize = 12;
+/// After so many states of a scenario a line says how far it is.
+const TOLD_EVERY: u64 = 50;
 /// How often a state is drawn again that was looked at before.
 const REDRAWN_MAX: u32 = 8;
 
@@ -112,6 +114,9 @@ fn lose((which, of): (usize, usize), recording: &mut Recording, states: u64, fou
         for _ in 0..REDRAWN_MAX {
             if known.insert(drawn.state.number()) {
                 looked_at += 1;
+                if looked_at % TOLD_EVERY == 0 {
+                    eprintln!("{}: {looked_at} states", recording.name);
+                }
                 match look(recording, &drawn) {
                     Ok(seen) => lost += seen as u64,
                     Err(what) => {
