@@ -36,6 +36,8 @@ mod random_kills;
 mod recovery;
 #[path = "lab/scenario.rs"]
 mod scenario;
+#[path = "lab/stale.rs"]
+mod stale;
 #[expect(dead_code, unused_imports, reason = "tests/cli.rs uses the rest")]
 mod support;
 #[path = "lab/syscall_walk.rs"]

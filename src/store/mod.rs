@@ -95,11 +95,12 @@ pub trait Store: std::fmt::Debug + Send {
     /// As [`Store::task`].
     fn tasks(&self) -> Result<Vec<StoredTask>, StoreError>;
 
-    /// The tasks that a run owns, by name: as many as are driven or were left, however many the store has.
+    /// The tasks that a run owns, by name: as many as are driven or were left, however many the store has. One that
+    /// is damaged is an error of its own and hides no other.
     ///
     /// # Errors
-    /// As [`Store::task`].
-    fn live_tasks(&self) -> Result<Vec<StoredTask>, StoreError>;
+    /// What keeps the store from being read at all.
+    fn live_tasks(&self) -> Result<Vec<Result<StoredTask, StoreError>>, StoreError>;
 
     /// A run.
     ///

@@ -210,9 +210,16 @@ fn charges(stored: &StoredTask, attempts: &[AttemptRecord], wrong: &mut Wrong) {
 
 /// The artifact in the worktree is the store's (I11).
 fn artifact(yard: &Yard, store: &SqliteStore, name: &str, attempts: &[AttemptRecord], wrong: &mut Wrong) {
-    let last =
-        attempts.last().and_then(|attempt| attempt.decided.as_ref()).and_then(|decided| decided.artifact.as_ref());
-    let Some(published) = last else { return };
+    let of = |attempt: &AttemptRecord| attempt.decided.as_ref().and_then(|decided| decided.artifact.clone());
+    let Some(last) = attempts.last() else { return };
+    let Some(published) = of(last) else {
+        // What an earlier attempt of the stage published must not answer for one that published nothing (row D3).
+        let old = attempts.iter().filter(|attempt| attempt.intent.stage == last.intent.stage).find_map(of);
+        wrong.unless(old.is_none_or(|old| !yard.shop.tree.join(old.path.as_str()).exists()), || {
+            format!("I11: the artifact of {name} in the worktree is an earlier attempt's")
+        });
+        return;
+    };
     let stored = store.artifact(&published.digest).ok().flatten();
     let there = fs::read(yard.shop.tree.join(published.path.as_str())).ok();
     wrong.unless(stored.is_some() && stored == there, || {

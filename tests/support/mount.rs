@@ -50,12 +50,6 @@ impl Mount {
         Self(folder.to_owned())
     }
 
-    /// A file in the place of another one.
-    pub(crate) fn over(file: &Path, place: &Path) -> Self {
-        mount(&["--bind", file.to_str().unwrap()], place);
-        Self(place.to_owned())
-    }
-
     /// Takes it off.
     pub(crate) fn take_off(self) {
         drop(self);

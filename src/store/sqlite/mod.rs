@@ -147,7 +147,7 @@ impl Store for SqliteStore {
         read::tasks(&self.conn, &self.path)
     }
 
-    fn live_tasks(&self) -> Result<Vec<StoredTask>, StoreError> {
+    fn live_tasks(&self) -> Result<Vec<Result<StoredTask, StoreError>>, StoreError> {
         read::live_tasks(&self.conn, &self.path)
     }
 
