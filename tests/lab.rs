@@ -11,6 +11,8 @@
 #[expect(dead_code, reason = "tests/engine.rs uses the rest")]
 #[path = "engine/build.rs"]
 mod build;
+#[path = "lab/bugs.rs"]
+mod bugs;
 #[path = "lab/completions.rs"]
 mod completions;
 #[path = "lab/decoy.rs"]
