@@ -8,11 +8,11 @@
 #![expect(clippy::print_stderr, reason = "an experiment says what it has counted")]
 #![expect(clippy::disallowed_methods, reason = "an experiment measures time")]
 
+#[path = "lab/bugs.rs"]
+mod bugs;
 #[expect(dead_code, reason = "tests/engine.rs uses the rest")]
 #[path = "engine/build.rs"]
 mod build;
-#[path = "lab/bugs.rs"]
-mod bugs;
 #[path = "lab/completions.rs"]
 mod completions;
 #[path = "lab/decoy.rs"]

@@ -83,6 +83,10 @@ pub trait Store: std::fmt::Debug + Send {
     /// [`StoreError::Refused`] where nobody asked for such an effect.
     fn effect_done(&mut self, id: &str) -> Result<(), StoreError>;
 
+    /// Whether the space that was kept for a full disk had to be given up, or could not be kept: what runs can be
+    /// brought to its record, and nothing more is to be started.
+    fn is_short_of_room(&self) -> bool;
+
     /// A task and its version.
     ///
     /// # Errors

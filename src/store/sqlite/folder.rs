@@ -99,13 +99,13 @@ pub(super) fn sync_folder(folder: &Path) -> Result<(), StoreError> {
     std::fs::File::open(folder).and_then(|opened| opened.sync_all()).map_err(|source| failed("sync", folder, source))
 }
 
-/// How many folders above the state folder may have been made with it.
-const MADE_ABOVE_MAX: usize = 4;
+/// How many folders may have been made with a store: its own, and `.local/state/orch` above it.
+const MADE_ABOVE_MAX: usize = 5;
 
-/// Makes the names of a folder and of those above it durable, as far up as this user may look: what orch made
-/// itself it may.
-pub(super) fn sync_names_above(folder: &Path) -> Result<(), StoreError> {
-    for above in folder.ancestors().skip(1).take(MADE_ABOVE_MAX) {
+/// Makes the name of a file and those of the folders above it durable, as far up as this user may look: what orch
+/// made itself it may.
+pub(super) fn sync_names_above(file: &Path) -> Result<(), StoreError> {
+    for above in file.ancestors().skip(1).take(MADE_ABOVE_MAX) {
         match sync_folder(above) {
             Err(StoreError::ReadOnly { .. }) => break,
             result @ (Ok(()) | Err(_)) => result?,

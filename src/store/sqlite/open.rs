@@ -13,6 +13,7 @@ use super::fault::{BUSY_TIMEOUT, fault};
 use super::folder::{self, Identity, beside};
 use super::lock::Lock;
 use super::migrate::{self, Migration};
+use super::reserve::Reserve;
 use super::{DATABASE, SqliteStore};
 use crate::store::error::StoreError;
 
@@ -36,6 +37,18 @@ pub(super) enum IfAbsent {
 }
 
 pub(super) fn open(dir: &Path, absent: IfAbsent, schema: &[Migration]) -> Result<SqliteStore, StoreError> {
+    match open_once(dir, absent, schema) {
+        // What was left must be brought to its record, also where there is no room even for the index of the log.
+        Err(StoreError::DiskFull { .. }) if Reserve::of(&dir.join(DATABASE)).give_up() => {
+            let mut store = open_once(dir, absent, schema)?;
+            store.short_of_room = true;
+            Ok(store)
+        }
+        result => result,
+    }
+}
+
+fn open_once(dir: &Path, absent: IfAbsent, schema: &[Migration]) -> Result<SqliteStore, StoreError> {
     if rusqlite::version_number() < OLDEST_ENGINE.0 {
         return Err(StoreError::OldEngine { found: rusqlite::version(), needed: OLDEST_ENGINE.1 });
     }
@@ -57,7 +70,8 @@ pub(super) fn open(dir: &Path, absent: IfAbsent, schema: &[Migration]) -> Result
                 lock.mark_open(&path, position(&conn, &path)?)?;
                 lock.share(&path)?;
             }
-            return Ok(SqliteStore { conn, blobs: Blobs::of(&dir), identity, broken: false, lock, path });
+            let (blobs, reserve) = (Blobs::of(&dir), Reserve::of(&path));
+            return Ok(SqliteStore { conn, path, blobs, identity, broken: false, reserve, short_of_room: false, lock });
         }
         lock.release(&path)?;
     }
@@ -117,7 +131,10 @@ fn refuse_emptied(conn: &Connection, dir: &Path, path: &Path) -> Result<(), Stor
     if position(conn, path)? > 0 {
         return Ok(());
     }
-    let records = records(dir);
+    let runs = std::fs::read_dir(dir.join("runs")).into_iter().flatten().flatten();
+    let records = runs
+        .map(|run| run.path().join(RUN_RECORDS))
+        .find(|records| std::fs::symlink_metadata(records).is_ok_and(|found| found.len() > 0));
     // Asked again: another process may have stored the first event and begun its records between the two looks.
     match records {
         Some(beside) if position(conn, path)? == 0 => Err(StoreError::Emptied { path: path.to_owned(), beside }),
@@ -125,20 +142,12 @@ fn refuse_emptied(conn: &Connection, dir: &Path, path: &Path) -> Result<(), Stor
     }
 }
 
-/// Records that a run has left. A run's folder alone proves nothing: it is made before the first commit, and after a
-/// power loss it may be there without the store.
-fn records(dir: &Path) -> Option<PathBuf> {
-    let runs = std::fs::read_dir(dir.join("runs")).into_iter().flatten().flatten();
-    runs.map(|run| run.path().join(RUN_RECORDS))
-        .find(|records| std::fs::symlink_metadata(records).is_ok_and(|found| found.len() > 0))
-}
-
 /// Refuses to begin anew where runs, artifacts or a log of a store are there.
 fn refuse_remains(dir: &Path, path: &Path) -> Result<(), StoreError> {
     let wal = beside(path, "-wal");
     let has_log = std::fs::metadata(&wal).is_ok_and(|found| found.len() > 0);
-    let blobs = dir.join("blobs");
-    let found = records(dir).or_else(|| filled(&blobs.join("sha256")).then_some(blobs));
+    let remains = [("runs", filled(&dir.join("runs"))), ("blobs", filled(&dir.join("blobs/sha256")))];
+    let found = remains.into_iter().find(|(_, filled)| *filled).map(|(name, _)| dir.join(name));
     match found.or_else(|| has_log.then_some(wal)) {
         Some(beside) => Err(StoreError::Missing { path: path.to_owned(), beside }),
         None => Ok(()),
@@ -181,10 +190,10 @@ fn make(path: &Path, schema: &[Migration]) -> Result<(), StoreError> {
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(fault(&temp, "make the store"))?;
     conn.close().map_err(|(_, error)| fault(&temp, "make the store")(error))?;
     file.sync_all().map_err(failed("sync"))?;
-    // The name needs no sync of its own: SQLite syncs the folder when it first syncs the log it makes there, which
-    // is before anything is acknowledged. The folders above may be as new as the store, and nobody else syncs them.
     std::fs::rename(&temp, path).map_err(failed("rename"))?;
-    path.parent().map_or(Ok(()), folder::sync_names_above)
+    // SQLite would sync the state folder with the first commit. That is too late for what is made in it before: a run's
+    // folder without a store is refused. The folders above may be as new as the store, and nobody else syncs them.
+    folder::sync_names_above(path)
 }
 
 /// Connects without following links, without trusting what the file's schema says.
