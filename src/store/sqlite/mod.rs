@@ -40,6 +40,12 @@ use reserve::Reserve;
 /// The database's name in its folder.
 pub const DATABASE: &str = "orch.db";
 
+/// Gives up the reserve of a folder's store, so that its next run can be recorded on a full disk. Whether there was
+/// any; the run after makes it again.
+pub fn give_up_reserve(folder: &Path) -> bool {
+    Reserve::of(&folder.join(DATABASE)).give_up()
+}
+
 /// A store in a folder on a local disk.
 pub struct SqliteStore {
     // Dropped in this order: the connection lets go of the files before the lock says so.
