@@ -17,7 +17,7 @@ use crate::store::error::StoreError;
 /// Bytes of a block as stat(2) counts them.
 const STAT_BLOCK_BYTES: u64 = 512;
 /// Written at a time where the file system cannot reserve.
-const CHUNK: [u8; 64 * 1024] = [0; 64 * 1024];
+static CHUNK: [u8; 64 * 1024] = [0; 64 * 1024];
 
 /// The reserve of a database.
 pub(super) struct Reserve {
