@@ -93,8 +93,7 @@ impl Reader<'_> {
         let many = u64::try_from(result).unwrap();
         match name {
             "open" | "creat" => self.opened(&path(&args[0]), &args[1]),
-            "openat" => self.opened(&below(&args[0], &args[1]), &args[2]),
-            "openat2" => self.opened(&below(&args[0], &args[1]), &args[2]),
+            "openat" | "openat2" => self.opened(&below(&args[0], &args[1]), &args[2]),
             "write" | "writev" if args[0].split('<').next() == Some("1") && Some(pid) == self.first.as_deref() => {
                 self.ops.push(Op::Said);
             }

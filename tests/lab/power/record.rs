@@ -59,7 +59,9 @@ pub(crate) fn record(scenario: &Scenario, mut yard: Yard) -> Recording {
     for words in scenario.before.iter().chain([&scenario.disturbed]) {
         let ops = recording.trace(words, &disk);
         let spoke = ops.iter().position(|op| *op == Op::Said).unwrap_or(ops.len());
-        ops.iter().for_each(|op| disk.apply(op));
+        for op in &ops {
+            disk.apply(op);
+        }
         let differs = disk.differs(&recording.roots());
         assert!(
             differs.is_empty(),
