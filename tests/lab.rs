@@ -38,11 +38,17 @@ mod random_kills;
 mod recovery;
 #[path = "lab/scenario.rs"]
 mod scenario;
+#[path = "lab/simulation.rs"]
+mod simulation;
+#[path = "lab/sites.rs"]
+mod sites;
 #[path = "lab/stale.rs"]
 mod stale;
 #[expect(dead_code, unused_imports, reason = "tests/cli.rs uses the rest")]
 mod support;
 #[path = "lab/syscall_walk.rs"]
 mod syscall_walk;
+#[path = "lab/world.rs"]
+mod world;
 #[path = "lab/yard.rs"]
 mod yard;

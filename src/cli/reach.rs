@@ -9,7 +9,7 @@ use crate::config::Flags;
 use crate::domain::id::{Nonce, TaskName};
 use crate::domain::task::TaskState;
 use crate::exec;
-use crate::runner::{Clock as _, Desk, Notice, RunError, Runner, SystemClock};
+use crate::runner::{Clock as _, Desk, Machine, Notice, RunError, Runner, SystemClock};
 use crate::spec;
 use crate::store::{AttemptRecord, Holder, RunFilter, Store, StoredTask};
 use crate::workspace::heartbeat::Heartbeat;
@@ -135,7 +135,7 @@ impl Reached {
             pipeline_text: &text,
             pipeline_file: None,
             task: self.task.clone(),
-            git: &git,
+            world: &Machine { git: &git },
             worktree: &worktree,
             state: &self.place.state,
             store: self.store.as_mut(),

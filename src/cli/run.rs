@@ -11,7 +11,7 @@ use crate::doctor;
 use crate::domain::id::{Nonce, RunId, TaskName};
 use crate::domain::pipeline::Pipeline;
 use crate::domain::task::{RunEnd, TaskState};
-use crate::runner::{Clock as _, Driven, Notice, PipelineFile, Runner, SystemClock, Wanted};
+use crate::runner::{Clock as _, Driven, Machine, Notice, PipelineFile, Runner, SystemClock, Wanted};
 use crate::store::{Holder, Store};
 use crate::workspace::holder;
 use crate::workspace::worktree::Worktree;
@@ -58,6 +58,7 @@ pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
     let host_env = store::host_env();
     warn(&pipeline, (&settings, &repository), &place.worktree, &host_env);
 
+    failpoint!("run.locked");
     let begun = Cell::new(None);
     let mut progress = Progress::new(options.progress.quiet, options.progress.progress_s);
     let every = progress.every();
@@ -73,7 +74,7 @@ pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
         pipeline_text: &text,
         pipeline_file: Some(PipelineFile::read(path, pipeline.digest())),
         task: task.clone(),
-        git: &git,
+        world: &Machine { git: &git },
         worktree: &place.worktree,
         state: &place.state,
         store: store.as_mut(),

@@ -260,6 +260,7 @@ impl Supervisor {
                         self.signal(Signal::CONT);
                         // A supervisor that has died is met at the next reading.
                         self.channel.send(&Ask::Stop { by }).ok();
+                        failpoint!("stop.passed-on");
                     }
                     Err(Errno::AGAIN | Errno::INTR) => {}
                     Err(errno) => return Err(ExecError::Wait(errno.into())),
@@ -392,5 +393,7 @@ fn command(program: &Path, run_dir: &Path, at_most: KillTier) -> Command {
         .current_dir("/")
         .stdout(Stdio::null())
         .stderr(Stdio::null());
+    #[cfg(feature = "failpoints")]
+    command.envs(crate::failpoint::handed_on());
     command
 }

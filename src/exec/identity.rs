@@ -86,6 +86,7 @@ impl Identity {
     pub(super) fn write(&self, run_dir: &Path) -> io::Result<()> {
         let fresh = run_dir.join("supervisor.json.new");
         let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+        failpoint!("supervisor.naming", error => error);
         serde_json::to_writer(&mut file, self)?;
         fs::rename(fresh, run_dir.join(IDENTITY_FILE))
     }

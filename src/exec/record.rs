@@ -140,6 +140,7 @@ impl Ledger {
         self.buffer.clear();
         serde_json::to_writer(&mut self.buffer, &Line { version: 1, fact })?;
         self.buffer.push(b'\n');
+        failpoint!("record.line", error => error);
         self.file.write_all_at(&self.buffer, self.end)?;
         self.end += u64::try_from(self.buffer.len()).expect("a buffer's length fits 64 bits");
         self.size = self.size.max(self.end);

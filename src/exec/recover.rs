@@ -131,6 +131,7 @@ fn settle(run_dir: &Path, attempt: AttemptId, nonce: Nonce, same_boot: bool) -> 
         Trace::Open { starting, began: Some(_) } => (LostReason::SupervisorDied, Begun::Yes, Some(starting)),
         Trace::Bad => (LostReason::BadRecord, Begun::Unknown, None),
     };
+    failpoint!("recovery.sweeping");
     let swept = if same_boot {
         let leaf = Identity::read(run_dir).filter(Identity::is_within_reach).and_then(|identity| identity.leaf);
         leftovers(attempt, leaf.as_deref())

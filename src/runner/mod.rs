@@ -29,6 +29,7 @@ mod room;
 mod start;
 mod wait;
 mod watch;
+mod world;
 
 pub use answer::Answered;
 pub use clock::{Clock, SystemClock};
@@ -39,3 +40,4 @@ pub use notice::Notice;
 pub use pinned::PipelineFile;
 pub use probe::Found;
 pub use start::{Planned, PlannedStep};
+pub use world::{Machine, Supervises, World};

@@ -8,7 +8,7 @@ use crate::domain::evidence::{Exit, ExitRecord, LostReason, TreeFacts};
 use crate::domain::id::{AttemptId, Digest, RunId, StageName};
 use crate::domain::plan::{AttemptKey, AttemptPlan};
 use crate::domain::task::{AttemptPhase, Effect, Event, RunEnd, TaskState};
-use crate::exec::{BootId, Ending, Recovered, recover, stop_orphan};
+use crate::exec::{BootId, Ending, Recovered};
 use crate::spec;
 use crate::store::{AttemptRecord, RunFilter};
 
@@ -63,6 +63,7 @@ impl Runner<'_> {
             | TaskState::Cancelled { .. } => None,
         };
         (self.notify)(Notice::Warning(format!("run {run} was left by its runner; going on from what it recorded")));
+        failpoint!("recovery.begun");
         if let Some((attempt, phase)) = running {
             self.recover_attempt(ledger, run, attempt, phase)?;
         }
@@ -82,7 +83,9 @@ impl Runner<'_> {
             | None => RunEnd::Interrupted,
         };
         ledger.apply(Event::RunClosed { run, end, at: self.clock.now() })?;
+        failpoint!("recovery.closing");
         self.commit(ledger, None)?;
+        failpoint!("recovery.closed");
         // The task simply goes on where its stage passed, was stopped, or was never started.
         let ended = matches!(end, RunEnd::Held | RunEnd::Failed) || (self.stopping)();
         let state = ledger.task().map(|task| task.state.clone());
@@ -162,6 +165,7 @@ impl Runner<'_> {
                 self.ended(&run_dir, &plan, &stored, &BootId::from_text(&start.boot))?
             }
         };
+        failpoint!("recovery.found");
         let tree = unseen(stored.intent.tree, course.tree.digest());
         let artifact = self.artifact_path(&pinned, stage);
         let scene = Scene {
@@ -180,6 +184,7 @@ impl Runner<'_> {
         } else {
             judge(scene, Some(tree))
         };
+        failpoint!("recovery.judged");
         self.settle(ledger, &pinned, scene, &stored.intent, judged)?;
         Ok(())
     }
@@ -196,13 +201,16 @@ impl Runner<'_> {
         let failed = |error: &dyn std::error::Error| RunError::Supervisor(chain(error));
         let mut stop = Some(self.stop);
         loop {
-            let found = recover(run_dir, plan.key.attempt, plan.nonce, boot, stop).map_err(|error| failed(&error))?;
+            let found = self
+                .world
+                .recover(run_dir, (plan.key.attempt, plan.nonce), boot, stop)
+                .map_err(|error| failed(&error))?;
             return Ok(match found {
                 Recovered::Settled(Ending::Ended(record)) => *record,
                 Recovered::Settled(Ending::Lost(loss)) => lost(plan, loss, stored.intent.at, self.clock.now()),
                 Recovered::Living { .. } => {
                     // Once: it ends within its grace now, and its record says that it was cancelled.
-                    stop_orphan(run_dir);
+                    self.world.stop_orphan(run_dir);
                     stop = None;
                     continue;
                 }

@@ -15,6 +15,8 @@ pub(crate) struct Scenario {
     pub(crate) before: &'static [&'static str],
     /// Whether other tasks have filled the store's log nearly up to where it is written back.
     pub(crate) log_is_full: bool,
+    /// What is done to the place after them.
+    spoil: fn(&Yard),
     /// The command that is disturbed.
     pub(crate) disturbed: &'static str,
     /// What may become of its attempts where nothing is disturbed at all.
@@ -40,12 +42,13 @@ const PLAIN: Scenario = Scenario {
     words: [("check", Word::Pass), ("testing", Word::Pass)],
     before: &[],
     log_is_full: false,
+    spoil: |_| {},
     disturbed: RUN,
     allowed: Done::Runners,
 };
 
 /// All of them.
-pub(crate) const SCENARIOS: [Scenario; 14] = [
+pub(crate) const SCENARIOS: [Scenario; 15] = [
     PLAIN,
     Scenario { name: "fail-rollback", words: [("check", Word::Pass), ("testing", Word::Fail)], ..PLAIN },
     Scenario { name: "retry", words: [("check", Word::Net), ("testing", Word::Pass)], ..PLAIN },
@@ -113,6 +116,12 @@ pub(crate) const SCENARIOS: [Scenario; 14] = [
         },
         ..PLAIN
     },
+    Scenario {
+        name: "repair",
+        before: &[RUN],
+        spoil: |yard| std::fs::remove_dir_all(yard.shop.tree.join("docs")).unwrap(),
+        ..PLAIN
+    },
 ];
 
 /// A run during which the store's log is written back into the database and begun anew.
@@ -138,6 +147,9 @@ impl Scenario {
     pub(crate) fn set_out(&self, yard: &mut Yard) {
         yard.anew();
         std::fs::remove_file(yard.shop.scratch("tool")).ok();
+        if yard.take_up_kept() {
+            return;
+        }
         yard.tell("t", &self.words);
     }
 
@@ -147,5 +159,10 @@ impl Scenario {
         for words in self.before {
             yard.orch(words).run();
         }
+        (self.spoil)(yard);
+        // The first time is as every other.
+        yard.keep();
+        yard.anew();
+        yard.take_up_kept();
     }
 }

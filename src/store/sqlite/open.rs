@@ -66,6 +66,7 @@ fn open_once(dir: &Path, absent: IfAbsent, schema: &[Migration]) -> Result<Sqlit
         }
         if let Some(conn) = open_locked(&dir, &path, alone.then_some(&lock), schema)? {
             let identity = Identity::of(&path)?;
+            failpoint!("store.opened", error => folder::failed("open", &path, error));
             if alone {
                 lock.mark_open(&path, position(&conn, &path)?)?;
                 lock.share(&path)?;
@@ -190,6 +191,7 @@ fn make(path: &Path, schema: &[Migration]) -> Result<(), StoreError> {
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(fault(&temp, "make the store"))?;
     conn.close().map_err(|(_, error)| fault(&temp, "make the store")(error))?;
     file.sync_all().map_err(failed("sync"))?;
+    failpoint!("store.made", error => folder::failed("rename", &temp, error));
     std::fs::rename(&temp, path).map_err(failed("rename"))?;
     // SQLite would sync the state folder with the first commit. That is too late for what is made in it before: a run's
     // folder without a store is refused. The folders above may be as new as the store, and nobody else syncs them.

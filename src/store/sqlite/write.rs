@@ -78,7 +78,9 @@ fn in_transaction<T>(
     write: impl FnOnce(&Transaction<'_>, &SqliteStore) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
     let tx = begin(store)?;
+    failpoint!("store.begun", error => super::folder::failed("write", &store.path, error));
     let result = write(&tx, store)?;
+    failpoint!("store.written", error => super::folder::failed("write", &store.path, error));
     // What is written to a file without a name cannot be found again: look before, and before it is acknowledged.
     store.identity.check()?;
     if let Err(error) = tx.commit() {
@@ -87,6 +89,7 @@ fn in_transaction<T>(
         store.broken = doubt;
         return Err(error);
     }
+    failpoint!("store.committed");
     if let Err(error) = store.identity.check() {
         store.broken = true;
         return Err(error);
