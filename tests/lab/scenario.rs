@@ -147,14 +147,16 @@ impl Scenario {
     pub(crate) fn set_out(&self, yard: &mut Yard) {
         yard.anew();
         std::fs::remove_file(yard.shop.scratch("tool")).ok();
-        if yard.take_up_kept() {
-            return;
-        }
         yard.tell("t", &self.words);
     }
 
     /// Brings a yard to where the disturbed command begins.
     pub(crate) fn set_up(&self, yard: &mut Yard) {
+        yard.anew();
+        std::fs::remove_file(yard.shop.scratch("tool")).ok();
+        if yard.take_up_kept() {
+            return;
+        }
         self.set_out(yard);
         for words in self.before {
             yard.orch(words).run();
