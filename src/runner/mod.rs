@@ -25,6 +25,7 @@ mod probe;
 mod recovery;
 mod resume;
 mod reuse;
+mod room;
 mod start;
 mod wait;
 mod watch;
