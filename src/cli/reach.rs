@@ -200,7 +200,7 @@ pub(super) fn stop_runner(place: &Place, task: &TaskName) -> Result<(), Problem>
     if holder.liveness() != Liveness::Alive {
         return Err(refused("it cannot be reached from here"));
     }
-    if !exec::ask_to_stop(holder.pid, holder.start_ticks) {
+    if !exec::ask_to_stop(holder.pid, holder.start_ticks, holder.pidfd) {
         return Err(refused("it could not be asked to stop"));
     }
     output::talk(&format!("orch: asked {} to stop", holder.describe()));

@@ -8,7 +8,7 @@ use crate::domain::evidence::{Exit, ExitRecord, LostReason, TreeFacts};
 use crate::domain::id::{AttemptId, Digest, RunId, StageName};
 use crate::domain::plan::{AttemptKey, AttemptPlan};
 use crate::domain::task::{AttemptPhase, Effect, Event, RunEnd, TaskState};
-use crate::exec::{BootId, Ending, Recovered};
+use crate::exec::{BootId, Ending, Recovered, longest};
 use crate::producer::Before;
 use crate::spec;
 use crate::store::{AttemptRecord, RunFilter};
@@ -30,6 +30,17 @@ impl Runner<'_> {
             self.store.effect_done(&pending.id)?;
         }
         for other in self.store.live_tasks()? {
+            // One bad row must not stand in the way of every other task; the lock of the worktree keeps them apart.
+            let other = match other {
+                Ok(other) => other,
+                Err(error) => {
+                    let what = chain(&error);
+                    (self.notify)(Notice::Warning(format!(
+                        "a task that a run owns is passed over: {what}; see `orch verify`"
+                    )));
+                    continue;
+                }
+            };
             let here = other.task.worktree == self.worktree.toplevel();
             if here && other.task.name != self.task {
                 return Err(RunError::LeftHere { task: other.task.name });
@@ -201,10 +212,12 @@ impl Runner<'_> {
     ) -> Result<ExitRecord, RunError> {
         let failed = |error: &dyn std::error::Error| RunError::Supervisor(chain(error));
         let mut stop = Some(self.stop);
+        // Counted from now: when it began is only known by the wall clock.
+        let mut patience = longest(plan.limits);
         loop {
             let found = self
                 .world
-                .recover(run_dir, (plan.key.attempt, plan.nonce), boot, stop)
+                .recover(run_dir, (plan.key.attempt, plan.nonce), boot, patience, stop)
                 .map_err(|error| failed(&error))?;
             return Ok(match found {
                 Recovered::Settled(Ending::Ended(record)) => *record,
@@ -213,6 +226,7 @@ impl Runner<'_> {
                     // Once: it ends within its grace now, and its record says that it was cancelled.
                     self.world.stop_orphan(run_dir);
                     stop = None;
+                    patience = patience.saturating_sub(plan.limits.start).saturating_sub(plan.limits.total);
                     continue;
                 }
             });

@@ -40,7 +40,8 @@ pub trait World {
     /// As [`Supervisor::start_for`].
     fn supervise(&self, run_dir: &Path, first: &Launch) -> Result<Box<dyn Supervises>, NotStarted>;
 
-    /// What became of an attempt whose runner died; see [`exec::recover`].
+    /// What became of an attempt whose runner died; see [`exec::recover`]. A supervisor that is silent for longer than
+    /// `patience` is stalled.
     ///
     /// # Errors
     /// As [`exec::recover`].
@@ -49,6 +50,7 @@ pub trait World {
         run_dir: &Path,
         attempt: (AttemptId, Nonce),
         boot_then: &BootId,
+        patience: Duration,
         stop: Option<BorrowedFd<'_>>,
     ) -> Result<Recovered, RecordError>;
 
@@ -140,9 +142,10 @@ impl World for Machine<'_> {
         run_dir: &Path,
         (attempt, nonce): (AttemptId, Nonce),
         boot_then: &BootId,
+        patience: Duration,
         stop: Option<BorrowedFd<'_>>,
     ) -> Result<Recovered, RecordError> {
-        exec::recover(run_dir, attempt, nonce, boot_then, stop)
+        exec::recover(run_dir, attempt, nonce, boot_then, Some(patience), stop)
     }
 
     fn stop_orphan(&self, run_dir: &Path) -> bool {

@@ -376,7 +376,7 @@ fn ended(world: &World, pipeline: &Pipeline, attempt: u32, found: Option<Process
         None => (Settlement::TransientInfra(build::fault(Reason::Lost)), false),
         Some(Process::Runs) => panic!("decided while it runs: {world:?}"),
     };
-    let launched = Launched { producer: &stage.producer, began, infra: &stage.infra };
+    let launched = Launched { producer: &stage.producer, began, infra: &stage.infra, resets_in: None };
     let decision = decide(pipeline, stage, &task.spent, launched, &settlement);
     let verdict = matches!(settlement, Settlement::Passed | Settlement::Failed(_));
     let seen = matches!(found, Some(Process::Recorded(Truth::Pass | Truth::Fail)));
