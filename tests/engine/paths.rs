@@ -204,7 +204,7 @@ impl<'a> Journey<'a> {
         };
         let id = u32::try_from(self.log.len()).unwrap();
         let place = self.pipeline.stage(&stage).unwrap();
-        let launched = Launched { producer: &place.producer, began: *began, infra: &place.infra };
+        let launched = Launched { producer: &place.producer, began: *began, infra: &place.infra, resets_in: None };
         let spent = self.task.spent.clone();
         let decision = decide(self.pipeline, place, &spent, launched, settlement);
         assert_eq!(decision, decide(self.pipeline, place, &spent, launched, settlement), "same input, same answer");

@@ -64,7 +64,8 @@ fn every_settlement_has_its_decision() {
                         let pipeline = judged_by(producer, fail);
                         let judged = pipeline.stage(&stage("testing")).unwrap();
                         let spent = Spent { budgets: BTreeMap::from([(budget("retry"), used)]), rewrites, retries: 0 };
-                        let launched = Launched { producer: &judged.producer, began: true, infra: &judged.infra };
+                        let launched =
+                            Launched { producer: &judged.producer, began: true, infra: &judged.infra, resets_in: None };
                         let decision = decide(&pipeline, judged, &spent, launched, &settlement);
                         let charged = charge(&decision).map_or("-".to_owned(), ToString::to_string);
                         writeln!(
@@ -97,7 +98,7 @@ fn every_fault_has_its_retries() {
                     let pipeline = judged_by(producer, "hold");
                     let judged = pipeline.stage(&stage("testing")).unwrap();
                     let decisions = [0, 1, 2, 3].map(|retries| {
-                        let launched = Launched { producer: &judged.producer, began, infra: &infra };
+                        let launched = Launched { producer: &judged.producer, began, infra: &infra, resets_in: None };
                         let spent = Spent { retries, ..Spent::default() };
                         let decision = decide(&pipeline, judged, &spent, launched, &settlement);
                         assert_eq!(charge(&decision), None, "{settlement:?} was charged");
@@ -121,6 +122,28 @@ const fn secs(count: u64) -> Duration {
 
 const fn yes(is: bool) -> &'static str {
     if is { "yes" } else { "no" }
+}
+
+/// Row C12: a provider's limit is waited out where it ends within the longest pause; a longer one is held, and costs no
+/// retry.
+#[test]
+fn the_end_of_a_limit_is_waited_for_or_held_for() {
+    let pipeline = judged_by("agent", "hold");
+    let judged = pipeline.stage(&stage("testing")).unwrap();
+    let infra = InfraPolicy { retries: 3, backoff_base: secs(30), backoff_cap: secs(100) };
+    let fault = Fault { reason: Reason::ProviderLimit, detail: "429".to_owned() };
+    let settlement = Settlement::TransientInfra(fault.clone());
+    let check = |resets_in: Option<u64>, expected: Decision| {
+        let resets_in = resets_in.map(secs);
+        let launched = Launched { producer: &judged.producer, began: true, infra: &infra, resets_in };
+        assert_eq!(decide(&pipeline, judged, &Spent::default(), launched, &settlement), expected, "{resets_in:?}");
+    };
+    let retry = |pause| Decision::Retry { retry: 1, max: 3, pause: secs(pause) };
+    check(None, retry(30));
+    check(Some(0), retry(30));
+    check(Some(31), retry(31));
+    check(Some(100), retry(100));
+    check(Some(101), Decision::Hold(HoldReason::TransientInfra(fault)));
 }
 
 /// Row A9: the pause doubles from its base up to its cap, however many there were.
