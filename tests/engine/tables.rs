@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use orch::domain::decision::{Decision, HoldReason, Settlement, Spent};
+use orch::domain::decision::{Decision, Fault, HoldReason, Settlement, Spent};
 use orch::domain::evidence::{Canceller, Exit, Limit, LostReason, SpawnFailure, SpawnStep};
 use orch::domain::outcome::Reason;
 use orch::domain::pipeline::{Advance, InfraPolicy};
