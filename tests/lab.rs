@@ -8,6 +8,8 @@
 #![expect(clippy::print_stderr, reason = "an experiment says what it has counted")]
 #![expect(clippy::disallowed_methods, reason = "an experiment measures time")]
 
+#[path = "lab/bugs.rs"]
+mod bugs;
 #[expect(dead_code, reason = "tests/engine.rs uses the rest")]
 #[path = "engine/build.rs"]
 mod build;
@@ -33,6 +35,8 @@ mod orphans_end;
 mod pid_reuse;
 #[path = "lab/planted.rs"]
 mod planted;
+#[path = "lab/power/mod.rs"]
+mod power;
 #[path = "lab/random_kills.rs"]
 mod random_kills;
 #[path = "lab/recovery.rs"]
@@ -45,6 +49,8 @@ mod simulation;
 mod sites;
 #[path = "lab/spawn_failures.rs"]
 mod spawn_failures;
+#[path = "lab/stale.rs"]
+mod stale;
 #[path = "lab/stopped.rs"]
 mod stopped;
 #[expect(dead_code, unused_imports, reason = "tests/cli.rs uses the rest")]

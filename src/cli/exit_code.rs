@@ -120,7 +120,9 @@ impl ExitCode {
             | HoldReason::Approval
             | HoldReason::CapReached { .. }
             | HoldReason::SwitchedOff { .. } => Self::HeldForPerson,
-            HoldReason::TimedOut(..) | HoldReason::TransientInfra(_) => Self::TransientInfra,
+            HoldReason::TimedOut(..) | HoldReason::TransientInfra(_) | HoldReason::LowSpace { .. } => {
+                Self::TransientInfra
+            }
             HoldReason::PermanentEnv(_) => Self::PermanentEnv,
         }
     }

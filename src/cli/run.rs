@@ -55,7 +55,7 @@ pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
     let owner = Holder { owner: card.describe(), pid: std::process::id() };
     let asking = Asking::at_most(options.lock.wait, Some(&signals), options.state.json);
     let driving = Driving::take(&place, &task, &card, asking)?;
-    let mut store = store::open(&place.state)?;
+    let mut store = store::open(&place.state, settings.state_reserve_bytes())?;
     let host_env = store::host_env();
     warn(&pipeline, (&settings, &repository), &place.worktree, &host_env);
 

@@ -40,7 +40,8 @@ pub(super) fn tell(notice: &Notice<'_>) {
                     | HoldReason::Unreadable(_)
                     | HoldReason::Approval
                     | HoldReason::CapReached { .. }
-                    | HoldReason::SwitchedOff { .. },
+                    | HoldReason::SwitchedOff { .. }
+                    | HoldReason::LowSpace { .. },
                 )
                 | Decision::Fail
                 | Decision::Interrupt => view::decision(decision),

@@ -54,8 +54,8 @@ fn resolve(
     host: &HostEnv,
 ) -> Option<Result<AttemptPlan, PlanError>> {
     match producer {
-        Producer::TestRunner(_) | Producer::Command(_) => {}
-        Producer::Agent(_) | Producer::StagingRunner(_) | Producer::Approval => return None,
+        Producer::TestRunner(_) | Producer::Command(_) | Producer::Agent(_) => {}
+        Producer::StagingRunner(_) | Producer::Approval => return None,
     }
     let nil = uuid::Uuid::nil();
     let key = AttemptKey {

@@ -156,6 +156,17 @@ pub enum HoldReason {
         /// What it says.
         why: String,
     },
+    /// A file system has less free space than is asked for before anything is started.
+    LowSpace {
+        /// A folder on it.
+        place: String,
+        /// What was free, in bytes.
+        free_bytes: u64,
+        /// What must be free, in bytes.
+        least_bytes: u64,
+        /// The setting that says so.
+        setting: String,
+    },
 }
 
 impl HoldReason {
@@ -171,13 +182,14 @@ impl HoldReason {
             Self::Approval => "approval",
             Self::CapReached { .. } => "cap-reached",
             Self::SwitchedOff { .. } => "switched-off",
+            Self::LowSpace { .. } => "low-space",
         }
     }
 
     /// Whether the stage is held before anything of it was started.
     pub const fn is_before_a_start(&self) -> bool {
         match self {
-            Self::Approval | Self::CapReached { .. } | Self::SwitchedOff { .. } => true,
+            Self::Approval | Self::CapReached { .. } | Self::SwitchedOff { .. } | Self::LowSpace { .. } => true,
             Self::Failed
             | Self::BudgetSpent { .. }
             | Self::Unreadable(_)
@@ -190,7 +202,11 @@ impl HoldReason {
     /// Whether a probe may end it: a fault or a switch can come right by itself, a verdict and an answer cannot.
     pub const fn may_end_by_itself(&self) -> bool {
         match self {
-            Self::TimedOut(..) | Self::PermanentEnv(_) | Self::TransientInfra(_) | Self::SwitchedOff { .. } => true,
+            Self::TimedOut(..)
+            | Self::PermanentEnv(_)
+            | Self::TransientInfra(_)
+            | Self::SwitchedOff { .. }
+            | Self::LowSpace { .. } => true,
             Self::Failed
             | Self::BudgetSpent { .. }
             | Self::Unreadable(_)
@@ -219,7 +235,21 @@ impl HoldReason {
                 format!("the agents of this run have used {used} {what}, and the stage allows {max}")
             }
             Self::SwitchedOff { why, .. } => format!("nothing may run here: {why}"),
+            Self::LowSpace { place, free_bytes, least_bytes, setting } => format!(
+                "{} free in {place}, and nothing is started below {} ({setting})",
+                size(*free_bytes),
+                size(*least_bytes)
+            ),
         }
+    }
+}
+
+/// Bytes for people.
+pub fn size(bytes: u64) -> String {
+    let units = [(1024 * 1024 * 1024, "GiB"), (1024 * 1024, "MiB"), (1024, "KiB")];
+    match units.into_iter().find(|(unit, _)| bytes >= *unit) {
+        Some((unit, name)) => format!("{}.{} {name}", bytes / unit, bytes % unit * 10 / unit),
+        None => format!("{bytes} bytes"),
     }
 }
 
@@ -238,6 +268,8 @@ pub enum Probe {
     Switch(SwitchName),
     /// A time has come: the end of a provider's limit.
     Time(Timestamp),
+    /// There is as much free space as is asked for.
+    Space,
 }
 
 impl Probe {
@@ -250,6 +282,7 @@ impl Probe {
             Self::Folder(path) => format!("the folder `{path}` is there"),
             Self::Switch(name) => format!("the switch `{name}` lets something run"),
             Self::Time(at) => format!("{at:.0}"),
+            Self::Space => "there is enough free space".to_owned(),
         }
     }
 
@@ -257,7 +290,19 @@ impl Probe {
     pub const fn can_be_tried(&self) -> bool {
         match self {
             Self::Person | Self::Answer => false,
-            Self::Program(_) | Self::Folder(_) | Self::Switch(_) | Self::Time(_) => true,
+            Self::Program(_) | Self::Folder(_) | Self::Switch(_) | Self::Time(_) | Self::Space => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_for_people() {
+        for (bytes, expected) in [(0, "0 bytes"), (1023, "1023 bytes"), (1536, "1.5 KiB"), (5 << 30, "5.0 GiB")] {
+            assert_eq!(size(bytes), expected);
         }
     }
 }

@@ -8,6 +8,7 @@ pub fn probe(reason: &HoldReason, seen: Option<&Evidence>) -> Probe {
     match reason {
         HoldReason::Approval => Probe::Answer,
         HoldReason::SwitchedOff { switch, .. } => Probe::Switch(switch.clone()),
+        HoldReason::LowSpace { .. } => Probe::Space,
         HoldReason::PermanentEnv(_) => seen.and_then(missing).unwrap_or(Probe::Person),
         HoldReason::TransientInfra(_) => seen.and_then(reset).map_or(Probe::Person, Probe::Time),
         HoldReason::Failed

@@ -129,7 +129,12 @@ impl Watch {
                 Some(self.kill(now))
             }
             Phase::Silent { .. } => {
-                self.cause = Some(Cause::Limit(Limit::Start, self.limits.start));
+                let (limit, after) = if self.limits.total < self.limits.start {
+                    (Limit::Total, self.limits.total)
+                } else {
+                    (Limit::Start, self.limits.start)
+                };
+                self.cause = Some(Cause::Limit(limit, after));
                 self.phase = Phase::Asked { since: now };
                 Some(Order::Ask)
             }
@@ -154,7 +159,7 @@ impl Watch {
     pub(super) fn deadline(&self) -> Option<Duration> {
         match self.phase {
             Phase::Starting { since } => Some(since.saturating_add(self.limits.start)),
-            Phase::Silent { began } => Some(began.saturating_add(self.limits.start)),
+            Phase::Silent { began } => Some(began.saturating_add(self.limits.start.min(self.limits.total))),
             Phase::Running { began, output } => {
                 Some(began.saturating_add(self.limits.total).min(output.saturating_add(self.limits.idle)))
             }

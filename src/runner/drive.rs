@@ -395,6 +395,15 @@ impl Runner<'_> {
                 ledger.apply(Event::StageHeld { run, stage, reason, at })?;
                 continue;
             }
+            let room = self.room();
+            for unknown in room.unknown {
+                (self.notify)(Notice::Warning(unknown));
+            }
+            if let Some(reason) = room.short {
+                let (run, stage) = (course.run, stage.name.clone());
+                ledger.apply(Event::StageHeld { run, stage, reason, at: self.clock.now() })?;
+                continue;
+            }
             let key = AttemptKey {
                 attempt: AttemptId::new(self.clock.id()),
                 task: self.task.clone(),

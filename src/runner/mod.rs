@@ -29,6 +29,7 @@ mod probe;
 mod recovery;
 mod resume;
 mod reuse;
+mod room;
 mod start;
 mod told;
 mod wait;

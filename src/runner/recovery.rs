@@ -31,6 +31,17 @@ impl Runner<'_> {
             self.store.effect_done(&pending.id)?;
         }
         for other in self.store.live_tasks()? {
+            // One bad row must not stand in the way of every other task; the lock of the worktree keeps them apart.
+            let other = match other {
+                Ok(other) => other,
+                Err(error) => {
+                    let what = chain(&error);
+                    (self.notify)(Notice::Warning(format!(
+                        "a task that a run owns is passed over: {what}; see `orch verify`"
+                    )));
+                    continue;
+                }
+            };
             let here = other.task.worktree == self.worktree.toplevel();
             if here && other.task.name != self.task {
                 return Err(RunError::LeftHere { task: other.task.name });

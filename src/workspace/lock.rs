@@ -86,6 +86,12 @@ impl LockError {
             Self::Io { .. } => "look at the state folder's owner, its mode and the space left",
         }
     }
+
+    /// Whether there was no space for the holder's card.
+    pub fn is_a_full_disk(&self) -> bool {
+        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+        matches!(self, Self::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded))
+    }
 }
 
 fn named(holder: Option<&Holder>) -> String {

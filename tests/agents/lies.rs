@@ -434,6 +434,19 @@ fn a_daemon_that_outlives_its_agent_changes_nothing_afterwards() {
 }
 
 #[test]
+fn an_agent_that_leads_git_elsewhere_is_refused() {
+    for script in [
+        format!("begins\nmv .git .aside\ngit init -q .\n{GOOD}ends\n"),
+        format!("begins\nmv .git .aside\necho 'gitdir: .aside' > .git\n{GOOD}ends\n"),
+        format!("begins\ngit config core.worktree /\n{GOOD}ends\n"),
+    ] {
+        let office = office("claude-code", &script);
+        let ended = office.run();
+        assert!(!ended.stdout().contains("done") && ended.code() != Some(0), "{script}\n{ended}");
+    }
+}
+
+#[test]
 fn a_test_log_that_quotes_a_limit_is_no_fault_of_the_provider() {
     let script = format!(
         "begins\nsays '{{\"type\":\"assistant\",\"message\":{{\"id\":\"m\",\"content\":[{{\"type\":\"text\",\"text\":\"429 rate_limit, Invalid API key\"}}]}}}}'\n\

@@ -104,3 +104,32 @@ fn an_agent_whose_runner_was_killed_is_judged_by_the_next_one() {
         assert_eq!(office.last()["number"], if passed { 1 } else { 2 });
     }
 }
+
+#[test]
+fn a_tool_that_is_not_there_holds_until_it_is() {
+    let office = Office::of("claude-code", ", writes: [\"**\"]").does(WORKS);
+    let program = office.shop.scratch("bin/claude");
+    let aside = office.shop.scratch("bin/aside");
+    fs::rename(&program, &aside).unwrap();
+    office.run().held(78, "claude").talks("claude");
+    office.run().exits(78).says("still cannot be found");
+    fs::rename(&aside, &program).unwrap();
+    office.run().exits(0).says("done");
+}
+
+#[test]
+fn secrets_and_state_of_a_worktree_of_its_own_stay_out_of_reach() {
+    let script = "begins\nout=$ORCH_ATTEMPT_DIR/reach\n\
+        try() { if sh -c \"$2\" 2>/dev/null; then echo \"$1 yes\"; else echo \"$1 no\"; fi >> \"$out\"; }\n\
+        try config 'echo >> SCRATCH/shop/.git/config'\n\
+        try hook 'echo > SCRATCH/shop/.git/hooks/pre-commit'\n\
+        try main-tree 'echo > SCRATCH/shop/src/lib.rs'\n\
+        try commit 'git add -A && git -c user.name=a -c user.email=a@b commit -qm work'\n\
+        artifact docs/work-items/side/11-development.md READY\necho x > src/new\nends\n";
+    let office = Office::of("claude-code", ", writes: [\"src/**\"], require: contained").does(script);
+    let side = office.shop.scratch("side");
+    office.shop.git(&["worktree", "add", "-q", "-b", "side", side.to_str().unwrap()]);
+    fs::write(side.join("src/first"), "x").unwrap();
+    office.orch("pipeline run").cwd(&side).run().exits(0);
+    assert_eq!(office.left("reach"), "config no\nhook no\nmain-tree no\ncommit yes\n");
+}

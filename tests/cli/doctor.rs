@@ -137,8 +137,10 @@ fn a_disk_that_is_full_or_read_only() {
         assert!(found(&ended, "state", "fail")[0].contains("too little for a run"), "{ended}");
         mount.take_off();
         let mount = Mount::of_kib(&shop.state(), 8192);
-        let ended = shop.orch("doctor --json").run().exits(0);
-        assert!(found(&ended, "state", "warn")[0].starts_with("tmpfs, "), "{ended}");
+        let ended = shop.orch("doctor --json").run().exits(3);
+        let seen = found(&ended, "state", "fail")[0].clone();
+        assert!(seen.starts_with("tmpfs, ") && seen.contains("below 256.0 MiB (ORCH_STATE_FREE_MIN_MIB)"), "{ended}");
+        shop.orch("doctor --json").env("ORCH_STATE_FREE_MIN_MIB", "2").run().exits(0);
         mount.take_off();
         fs::set_permissions(shop.state(), fs::Permissions::from_mode(0o700)).unwrap();
         let mount = Mount::read_only(&shop.state());

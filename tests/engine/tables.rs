@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use orch::domain::decision::{Decision, HoldReason, Settlement, Spent};
+use orch::domain::decision::{Decision, Fault, HoldReason, Settlement, Spent};
 use orch::domain::evidence::{Canceller, Exit, Limit, LostReason, SpawnFailure, SpawnStep};
 use orch::domain::outcome::Reason;
 use orch::domain::pipeline::{Advance, InfraPolicy};
@@ -122,6 +122,28 @@ const fn secs(count: u64) -> Duration {
 
 const fn yes(is: bool) -> &'static str {
     if is { "yes" } else { "no" }
+}
+
+/// Row C12: a provider's limit is waited out where it ends within the longest pause; a longer one is held, and costs no
+/// retry.
+#[test]
+fn the_end_of_a_limit_is_waited_for_or_held_for() {
+    let pipeline = judged_by("agent", "hold");
+    let judged = pipeline.stage(&stage("testing")).unwrap();
+    let infra = InfraPolicy { retries: 3, backoff_base: secs(30), backoff_cap: secs(100) };
+    let fault = Fault { reason: Reason::ProviderLimit, detail: "429".to_owned() };
+    let settlement = Settlement::TransientInfra(fault.clone());
+    let check = |resets_in: Option<u64>, expected: Decision| {
+        let resets_in = resets_in.map(secs);
+        let launched = Launched { producer: &judged.producer, began: true, infra: &infra, resets_in };
+        assert_eq!(decide(&pipeline, judged, &Spent::default(), launched, &settlement), expected, "{resets_in:?}");
+    };
+    let retry = |pause| Decision::Retry { retry: 1, max: 3, pause: secs(pause) };
+    check(None, retry(30));
+    check(Some(0), retry(30));
+    check(Some(31), retry(31));
+    check(Some(100), retry(100));
+    check(Some(101), Decision::Hold(HoldReason::TransientInfra(fault)));
 }
 
 /// Row A9: the pause doubles from its base up to its cap, however many there were.

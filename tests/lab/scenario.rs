@@ -12,7 +12,9 @@ pub(crate) struct Scenario {
     pipeline: fn(&Stage) -> String,
     words: [(&'static str, Word); 2],
     /// Commands that nobody disturbs.
-    before: &'static [&'static str],
+    pub(crate) before: &'static [&'static str],
+    /// Whether other tasks have filled the store's log nearly up to where it is written back.
+    pub(crate) log_is_full: bool,
     /// What is done to the place after them.
     spoil: fn(&Yard),
     /// The command that is disturbed.
@@ -39,6 +41,7 @@ const PLAIN: Scenario = Scenario {
     pipeline: |_| PIPELINE.to_owned(),
     words: [("check", Word::Pass), ("testing", Word::Pass)],
     before: &[],
+    log_is_full: false,
     spoil: |_| {},
     disturbed: RUN,
     allowed: Done::Runners,
@@ -121,6 +124,14 @@ pub(crate) const SCENARIOS: [Scenario; 15] = [
     },
 ];
 
+/// A run during which the store's log is written back into the database and begun anew.
+pub(crate) const CHECKPOINT: Scenario = Scenario {
+    name: "checkpoint",
+    words: [("check", Word::Pass), ("testing", Word::Fail)],
+    log_is_full: true,
+    ..PLAIN
+};
+
 /// Mends what a scenario is about.
 pub(crate) fn mend(yard: &Yard) {
     std::os::unix::fs::symlink("/bin/sh", yard.shop.scratch("tool")).unwrap();
@@ -132,6 +143,13 @@ impl Scenario {
         Yard::with(&(self.pipeline)(stage))
     }
 
+    /// Brings a yard to where its first command begins.
+    pub(crate) fn set_out(&self, yard: &mut Yard) {
+        yard.anew();
+        std::fs::remove_file(yard.shop.scratch("tool")).ok();
+        yard.tell("t", &self.words);
+    }
+
     /// Brings a yard to where the disturbed command begins.
     pub(crate) fn set_up(&self, yard: &mut Yard) {
         yard.anew();
@@ -139,7 +157,7 @@ impl Scenario {
         if yard.take_up_kept() {
             return;
         }
-        yard.tell("t", &self.words);
+        self.set_out(yard);
         for words in self.before {
             yard.orch(words).run();
         }

@@ -601,7 +601,11 @@ impl Store for Disturbed<'_> {
         self.inner.tasks()
     }
 
-    fn live_tasks(&self) -> Result<Vec<StoredTask>, StoreError> {
+    fn is_short_of_room(&self) -> bool {
+        self.inner.is_short_of_room()
+    }
+
+    fn live_tasks(&self) -> Result<Vec<Result<StoredTask, StoreError>>, StoreError> {
         self.inner.live_tasks()
     }
 

@@ -176,7 +176,8 @@ impl Yard {
     }
 
     pub(crate) fn orch(&self, words: &str) -> Orch {
-        self.shop.orch(words).env("ORCH_STATE_DIR", self.state()).env("USER", "lab")
+        // A small reserve: a disk is built anew for each state of a power loss.
+        self.shop.orch(words).env("ORCH_STATE_DIR", self.state()).env("USER", "lab").env("ORCH_STATE_RESERVE_MIB", "1")
     }
 
     /// Says what the first attempts of a task do.
