@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::config::Flags;
 use crate::domain::checkout::{BranchName, Checkout};
 use crate::domain::id::{Nonce, TaskName};
 use crate::domain::task::{Task, TaskState};
@@ -23,7 +24,7 @@ use super::output::{self, Problem};
 use super::site::{Site, of_checkout};
 use super::status::existing;
 use super::store::{Place, of_store};
-use super::{ExitCode, reach, store, talk, trouble, view};
+use super::{ExitCode, goal, reach, store, talk, trouble, view};
 
 /// A task's record under its lock, from a worktree that need not be its own.
 struct Counter {
@@ -39,6 +40,7 @@ struct Counter {
 
 impl Counter {
     fn open(options: &StateArgs, lock: LockArgs, worktree: Worktree, task: TaskName) -> Result<Self, Problem> {
+        let settings = goal::settings(&Flags::default(), None)?;
         let place = store::state(options, worktree)?;
         let clock = SystemClock;
         let card =
@@ -47,7 +49,7 @@ impl Counter {
         let asking = Asking::at_most(lock.wait, None, options.json);
         let lock = driver::take(&place.state, Subject::Task(&task), &card, asking)?;
         let beating = driver::beat_for(&[&lock])?;
-        let store = store::open(&place.state)?;
+        let store = store::open(&place.state, settings.state_reserve_bytes())?;
         Ok(Self { place, store, task, holder, card, _beating: beating, lock })
     }
 
@@ -201,7 +203,7 @@ pub(super) fn remove(options: &TaskRemoveArgs) -> Result<ExitCode, Problem> {
     let git = store::git(&options.state.worktree)?;
     let from = store::worktree(&options.state, &git)?;
     let task = match &options.task {
-        Some(name) => super::goal::task_name(Some(name), &from)?,
+        Some(name) => goal::task_name(Some(name), &from)?,
         None => Site::find(&options.state, None)?.task(None)?,
     };
     let place = store::state(&options.state, store::worktree(&options.state, &git)?)?;

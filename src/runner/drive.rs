@@ -481,6 +481,8 @@ impl Runner<'_> {
         ledger.apply(Event::AttemptIntended(Box::new(intent.clone())))?;
         self.commit(ledger, artifact.as_ref())?;
         failpoint!("attempt.intended");
+        // What is launched cannot be called back: a runner that lost its lock in between leaves it to the new owner.
+        self.fence()?;
         (self.notify)(Notice::AttemptStarted {
             stage: &stage.name,
             attempt,
