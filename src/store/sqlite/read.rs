@@ -77,17 +77,14 @@ pub(super) fn last_attempt(
 ) -> Result<Option<AttemptRecord>, StoreError> {
     let last = "ORDER BY a.intended DESC LIMIT 1";
     let run = run.to_string();
-    let mut found = match stage {
-        Some(stage) => {
-            let sql = attempt_query(&format!("WHERE a.run_id = ?1 AND a.stage = ?2 {last}"));
-            gather(conn, path, &sql, (run, stage.as_str()), |row| attempt_of(row, path))?
-        }
-        None => {
-            let sql = attempt_query(&format!("WHERE a.run_id = ?1 {last}"));
-            gather(conn, path, &sql, [run], |row| attempt_of(row, path))?
-        }
+    let found = if let Some(stage) = stage {
+        let sql = attempt_query(&format!("WHERE a.run_id = ?1 AND a.stage = ?2 {last}"));
+        gather(conn, path, &sql, (run, stage.as_str()), |row| attempt_of(row, path))
+    } else {
+        let sql = attempt_query(&format!("WHERE a.run_id = ?1 {last}"));
+        gather(conn, path, &sql, [run], |row| attempt_of(row, path))
     };
-    Ok(found.pop())
+    found.map(|mut found| found.pop())
 }
 
 pub(super) fn published(conn: &Connection, path: &Path, run: RunId) -> Result<Vec<Published>, StoreError> {
