@@ -108,7 +108,7 @@ pub(super) fn add(options: &TaskAddArgs) -> Result<ExitCode, Problem> {
         (Some(base), _) => base,
         (None, How::New) => made.head().commit.to_string(),
         (None, How::OnBranch | How::Reused) => {
-            made.base(&git).map_err(|error| store::of_git(&error))?.commit.to_string()
+            made.base(&git, made.head()).map_err(|error| store::of_git(&error))?.commit.to_string()
         }
     };
     let checkout = Checkout { branch, base_commit, identity: Some(made.identity().digest()) };

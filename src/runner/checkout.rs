@@ -7,6 +7,7 @@ use crate::domain::checkout::Checkout;
 use crate::domain::id::{Digest, RelPath, TaskName};
 use crate::domain::task::{Event, TaskState};
 use crate::store::{RunFilter, Store, StoreError};
+use crate::workspace::worktree::Head;
 
 use super::desk::Desk;
 use super::drive::{RUNS_LOOKED_AT, Runner};
@@ -21,9 +22,8 @@ pub fn artifacts_of(store: &dyn Store, task: &TaskName) -> Result<BTreeMap<RelPa
     let filter = RunFilter { task: Some(task.clone()), limit: Some(RUNS_LOOKED_AT) };
     let mut published = BTreeMap::new();
     for run in store.runs(&filter)?.into_iter().rev() {
-        for attempt in store.attempts(run.start.run)? {
-            published.extend(attempt.decided.and_then(|decided| decided.artifact).map(|a| (a.path, a.digest)));
-        }
+        let of_run = store.published(run.start.run)?;
+        published.extend(of_run.into_iter().filter_map(|one| one.artifact).map(|one| (one.path, one.digest)));
     }
     Ok(published)
 }
@@ -69,13 +69,13 @@ impl Desk<'_> {
 impl Runner<'_> {
     /// The commit that the task's change starts from: the recorded one while HEAD descends from it, else the merge base
     /// with the default branch.
-    pub(super) fn base_commit(&self) -> Result<String, RunError> {
+    pub(super) fn base_commit(&self, head: &Head) -> Result<String, RunError> {
         let recorded = self.store.task(&self.task)?.and_then(|stored| stored.task.checkout);
         if let (Some(checkout), Some(git)) = (recorded, self.world.git())
             && self.worktree.descends_from(git, &checkout.base_commit)?
         {
             return Ok(checkout.base_commit);
         }
-        Ok(self.world.base(self.worktree)?.commit.to_string())
+        Ok(self.world.base(self.worktree, head)?.commit.to_string())
     }
 }

@@ -22,7 +22,7 @@ use crate::workspace::artifact::{Taken, take_away};
 use crate::workspace::state_dir::StateDir;
 use crate::workspace::tree::{Less, Snapshot, compare};
 use crate::workspace::tree_cache;
-use crate::workspace::worktree::Worktree;
+use crate::workspace::worktree::{Head, Worktree};
 
 use super::agent::{Prompts, used_by};
 use super::attempt::Bench;
@@ -224,11 +224,10 @@ impl Runner<'_> {
         if let Some(stays) = self.take_up(&mut ledger, wanted)? {
             return Ok(Once::Driven(stays));
         }
-        let head = self.world.head(self.worktree)?;
-        let commit = head.commit.to_string();
         let cache = self.state.tree_cache(self.worktree);
         let known = tree_cache::load(self.worktree, &cache);
         let tree = self.snapshot(self.pipeline, known.as_ref())?;
+        let commit = tree.head().commit.to_string();
         let start = self.start_stage(&ledger, wanted, &commit, &tree)?;
         let Some(stage) = start else {
             let Some(TaskState::Done { run, .. }) = ledger.task().map(|task| task.state.clone()) else {
@@ -261,7 +260,7 @@ impl Runner<'_> {
             })?;
         }
         ledger.pin(PinnedPipeline::of(self.pipeline_text.to_vec()));
-        let started = self.run_start(run, &stage, commit)?;
+        let started = self.run_start(run, &stage, tree.head())?;
         let base_commit = started.base_commit.clone();
         ledger.apply(Event::RunStarted(started))?;
         (self.notify)(Notice::RunStarted { task: &self.task, run, stage: &stage.name });
@@ -304,13 +303,13 @@ impl Runner<'_> {
     }
 
     /// What a run that starts now is bound to.
-    pub(super) fn run_start(&self, run: RunId, stage: &Stage, commit: String) -> Result<RunStart, RunError> {
+    pub(super) fn run_start(&self, run: RunId, stage: &Stage, head: &Head) -> Result<RunStart, RunError> {
         Ok(RunStart {
             run,
             pipeline: self.pipeline.name().clone(),
             pipeline_digest: self.pipeline.digest(),
-            commit,
-            base_commit: self.base_commit()?,
+            commit: head.commit.to_string(),
+            base_commit: self.base_commit(head)?,
             stage: stage.name.clone(),
             boot: BootId::current().map_err(|error| RunError::Supervisor(error.to_string()))?.to_string(),
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
@@ -456,7 +455,7 @@ impl Runner<'_> {
                 .map_err(|source| RunError::Prepare { stage: stage.name.clone(), source })?;
         self.tell_taken(&taken);
         failpoint!("attempt.prepared");
-        let before = self.snapshot(self.pipeline, Some(&course.tree))?;
+        let before = self.look_again(&course.tree)?;
         if (before.digest(), &before.head().commit) != (course.tree.digest(), &course.tree.head().commit) {
             return Ok(None);
         }
@@ -505,7 +504,7 @@ impl Runner<'_> {
         failpoint!("attempt.ended");
         // Before the artifact is written: without the lock the record stays for whoever has it now.
         self.fence()?;
-        let after = self.snapshot(self.pipeline, Some(&before))?;
+        let after = self.look_again(&before)?;
         let mut tree = compare(&before, &after);
         if before.head() != after.head() {
             // A verdict is bound to the commit the suite started from; it says nothing of another one.
@@ -653,6 +652,11 @@ impl Runner<'_> {
         Ok(self.world.snapshot(self.worktree, &less, known)?)
     }
 
+    /// Looks at it once more, less what was left out before.
+    fn look_again(&self, known: &Snapshot) -> Result<Snapshot, RunError> {
+        Ok(self.world.snapshot(self.worktree, known.less(), Some(known))?)
+    }
+
     pub(super) fn artifacts_folder(&self, pipeline: &Pipeline) -> RelPath {
         let text = pipeline.artifacts().as_str().replace("{task}", self.task.as_str());
         RelPath::new(text).unwrap_or_else(|_| pipeline.artifacts().clone())
@@ -661,6 +665,11 @@ impl Runner<'_> {
     pub(super) fn artifact_path(&self, pipeline: &Pipeline, stage: &Stage) -> Option<RelPath> {
         let name = stage.artifact.as_ref()?;
         RelPath::new(format!("{}/{name}", self.artifacts_folder(pipeline))).ok()
+    }
+
+    /// Whether the pipeline has a place in the worktree where something that orch published may stand.
+    pub(super) fn has_artifacts(&self) -> bool {
+        self.pipeline.stages().iter().any(|stage| stage.artifact.is_some())
     }
 
     pub(super) fn last_run(&self, task: &TaskName) -> Result<Option<RunId>, RunError> {
@@ -683,7 +692,7 @@ impl Runner<'_> {
 }
 
 pub(super) fn find<'p>(pipeline: &'p Pipeline, wanted: &str) -> Result<&'p Stage, RunError> {
-    pipeline.stages().iter().find(|stage| stage.name.as_str() == wanted).ok_or_else(|| RunError::UnknownStage {
+    StageName::new(wanted).ok().and_then(|name| pipeline.stage(&name)).ok_or_else(|| RunError::UnknownStage {
         wanted: wanted.to_owned(),
         known: pipeline.stages().iter().map(|stage| format!("`{}`", stage.name)).collect::<Vec<_>>().join(", "),
     })
