@@ -55,12 +55,17 @@ pub fn fresh() -> io::Result<Masker> {
     Ok(Masker::new(Key { salt: part(0..16), base: part(16..32) }))
 }
 
-/// Keeps what a masker knows. The old file or the new one, never a part.
+/// Keeps what a masker knows, where that is more than is kept. The old file or the new one, never a part.
 ///
 /// # Errors
 /// What the file system says.
 pub fn keep(state: &Path, masker: &Masker) -> io::Result<()> {
     let mut prints = masker.prints();
+    if prints.is_empty()
+        || recall(state).is_ok_and(|kept| kept.key() == masker.key() && kept.prints().len() == prints.len())
+    {
+        return Ok(());
+    }
     prints.truncate(KEPT_MAX);
     let text = serde_json::to_vec(&Kept { version: 1, key: masker.key(), prints }).map_err(io::Error::other)?;
     let temp: PathBuf = state.join(format!("{NAME}.{}", random_hex()?));
