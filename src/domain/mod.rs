@@ -20,3 +20,4 @@ pub mod smoke;
 pub mod stamp;
 pub mod task;
 pub mod verdict;
+pub mod visits;

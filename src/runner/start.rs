@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::domain::agent::Permissions;
 use crate::domain::decision::HoldReason;
 use crate::domain::id::{AttemptId, RelPath, RunId, StageName};
-use crate::domain::pipeline::{Producer, ReportPlace, Stage};
+use crate::domain::pipeline::{Producer, ProducerKind, ReportPlace, Stage};
 use crate::domain::plan::{AttemptKey, AttemptPlan};
 use crate::domain::task::TaskState;
 use crate::store::RunFilter;
@@ -17,7 +17,7 @@ use super::drive::{Course, RUNS_LOOKED_AT, Runner, Wanted, find};
 use super::error::RunError;
 use super::ledger::Ledger;
 use super::notice::Notice;
-use super::reuse::{self, Inputs, Passes};
+use super::reuse::{self, Inputs, Verdicts};
 
 /// A stage that a run may come to, and what it would do there.
 #[derive(Debug)]
@@ -75,13 +75,13 @@ impl Runner<'_> {
             },
             (None, Some(TaskState::Done { run, .. })) => {
                 let start = self.store.run(*run)?.map(|record| record.start);
-                let attempts = self.store.attempts(*run)?;
+                // Agents commit: the run is done for the commit that they left.
+                let attempts = if self.has_agents() { self.store.attempts(*run)? } else { Vec::new() };
                 let same = start.is_some_and(|start| {
                     start.pipeline_digest == inputs.pipeline && reuse::commit_left(&start.commit, &attempts) == commit
                 });
-                let last = attempts.into_iter().next_back();
-                let left =
-                    last.and_then(|last| last.decided).and_then(|decided| decided.evidence.tree.map(|tree| tree.left));
+                let last = self.store.last_attempt(*run, None)?.and_then(|last| last.decided);
+                let left = last.and_then(|decided| decided.evidence.tree.map(|tree| tree.left));
                 if same && left == Some(inputs.tree) {
                     return Ok(None);
                 }
@@ -121,30 +121,41 @@ impl Runner<'_> {
         Self: 'p,
     {
         let way = reuse::way_to(self.pipeline, &stage.name).unwrap_or_default();
-        let passes = self.passes(inputs)?;
-        Ok(reuse::first_unproven(&way, &passes, inputs))
+        let verdicts = self.verdicts(&way, inputs)?;
+        Ok(reuse::first_unproven(&way, &verdicts, inputs))
     }
 
-    /// The passes that stand for a commit and a pipeline, oldest runs first.
-    fn passes(&self, inputs: Inputs<'_>) -> Result<Passes, RunError> {
+    /// The newest verdict of each stage of a way, as far as its runs were bound to a commit and a pipeline. Looks
+    /// no further back than to the first run that was not, and than it must.
+    fn verdicts(&self, way: &[&Stage], inputs: Inputs<'_>) -> Result<Verdicts, RunError> {
         let filter = RunFilter { task: Some(self.task.clone()), limit: Some(RUNS_LOOKED_AT) };
-        let mut passes = Passes::new();
-        let mut commit: Option<String> = None;
-        for run in self.store.runs(&filter)?.into_iter().rev() {
+        let mut verdicts = Verdicts::new();
+        let mut commit = inputs.commit.to_owned();
+        for run in self.store.runs(&filter)? {
+            if run.start.pipeline_digest != inputs.pipeline
+                || way.iter().all(|stage| verdicts.contains_key(&stage.name))
+                || !self.has_agents() && run.start.commit != commit
+            {
+                break;
+            }
             let attempts = self.store.attempts(run.start.run)?;
             // An agent commits: what passed before it stands for the commit that it left, too.
-            if run.start.pipeline_digest != inputs.pipeline || commit.as_ref().is_some_and(|at| *at != run.start.commit)
-            {
-                passes.clear();
+            if reuse::commit_left(&run.start.commit, &attempts) != commit {
+                break;
             }
-            commit = Some(reuse::commit_left(&run.start.commit, &attempts));
-            if run.start.pipeline_digest == inputs.pipeline {
-                for attempt in &attempts {
-                    reuse::note(&mut passes, attempt);
-                }
+            for attempt in attempts.iter().rev() {
+                reuse::note(&mut verdicts, attempt);
             }
+            commit = run.start.commit;
         }
-        Ok(if commit.as_deref() == Some(inputs.commit) { passes } else { Passes::new() })
+        Ok(verdicts)
+    }
+
+    /// Whether a stage of the pipeline may be done by an agent.
+    fn has_agents(&self) -> bool {
+        let producers =
+            self.pipeline.stages().iter().flat_map(|stage| std::iter::once(&stage.producer).chain(&stage.fallback));
+        producers.into_iter().any(|producer| producer.kind() == ProducerKind::Agent)
     }
 
     /// Refuses, before anything starts, a way that leads through a producer which is not built.
@@ -173,15 +184,14 @@ impl Runner<'_> {
     /// As [`Runner::drive`].
     pub fn dry_run(&mut self, wanted: &Wanted) -> Result<Vec<Planned>, RunError> {
         let ledger = Ledger::open(self.store, &self.task, self.holder.clone())?;
-        let head = self.world.head(self.worktree)?;
-        let commit = head.commit.to_string();
         let tree = self.snapshot(self.pipeline, None)?;
+        let commit = tree.head().commit.to_string();
         let Some(start) = self.start_stage(&ledger, wanted, &commit, &tree)? else { return Ok(Vec::new()) };
         let run = RunId::new(self.clock.id());
         let course = Course {
             run,
             run_dir: self.state.run_dir(run),
-            base_commit: self.world.base(self.worktree)?.commit.to_string(),
+            base_commit: self.world.base(self.worktree, tree.head())?.commit.to_string(),
             artifacts: self.worktree.toplevel().join(self.artifacts_folder(self.pipeline).as_str()),
             tree,
             published: BTreeMap::new(),
