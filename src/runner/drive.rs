@@ -18,7 +18,7 @@ use crate::engine::{Launched, Site, caps_left, decide, plan};
 use crate::exec::{BootId, ExecError};
 use crate::producer::{Before, PrepareError, prepare};
 use crate::store::{Holder, PinnedPipeline, RunFilter, Store};
-use crate::workspace::artifact::{Taken, take_away};
+use crate::workspace::artifact::take_away;
 use crate::workspace::state_dir::StateDir;
 use crate::workspace::tree::{Less, Snapshot, compare};
 use crate::workspace::tree_cache;
@@ -675,19 +675,6 @@ impl Runner<'_> {
     pub(super) fn last_run(&self, task: &TaskName) -> Result<Option<RunId>, RunError> {
         let filter = RunFilter { task: Some(task.clone()), limit: Some(1) };
         Ok(self.store.runs(&filter)?.first().map(|run| run.start.run))
-    }
-
-    pub(super) fn tell_taken(&mut self, taken: &Taken) {
-        let text = match taken {
-            Taken::Nothing | Taken::Published => return,
-            Taken::Moved { kind, to } => {
-                format!("a {kind} that orch did not write stood at the artifact's place; it is now {}", to.display())
-            }
-            Taken::SetAside { name } => {
-                format!("a folder stood at the artifact's place; it is now called {}", name.to_string_lossy())
-            }
-        };
-        (self.notify)(Notice::Warning(text));
     }
 }
 

@@ -10,7 +10,7 @@ use crate::domain::pipeline::Argv;
 use crate::domain::plan::Environment;
 use crate::domain::task::{ArtifactRef, Effect};
 use crate::exec::{self, Quick, QuickEnd};
-use crate::workspace::artifact::{ARTIFACT_BYTES_MAX, Durability, publish, read_back, take_away};
+use crate::workspace::artifact::{ARTIFACT_BYTES_MAX, Durability, Taken, publish, read_back, take_away};
 use crate::workspace::state_dir::StateDirError;
 
 use super::drive::Runner;
@@ -136,5 +136,19 @@ impl Runner<'_> {
             Err(error) => (self.notify)(Notice::Warning(format!("could not {}", chain(&error)))),
         }
         Ok(())
+    }
+
+    /// Tells a person what was moved out of an artifact's way.
+    pub(super) fn tell_taken(&mut self, taken: &Taken) {
+        let text = match taken {
+            Taken::Nothing | Taken::Published => return,
+            Taken::Moved { kind, to } => {
+                format!("a {kind} that orch did not write stood at the artifact's place; it is now {}", to.display())
+            }
+            Taken::SetAside { name } => {
+                format!("a folder stood at the artifact's place; it is now called {}", name.to_string_lossy())
+            }
+        };
+        (self.notify)(Notice::Warning(text));
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::domain::agent::Permissions;
 use crate::domain::decision::HoldReason;
 use crate::domain::id::{AttemptId, RelPath, RunId, StageName};
-use crate::domain::pipeline::{Producer, ReportPlace, Stage};
+use crate::domain::pipeline::{Producer, ProducerKind, ReportPlace, Stage};
 use crate::domain::plan::{AttemptKey, AttemptPlan};
 use crate::domain::task::TaskState;
 use crate::store::RunFilter;
@@ -75,14 +75,13 @@ impl Runner<'_> {
             },
             (None, Some(TaskState::Done { run, .. })) => {
                 let start = self.store.run(*run)?.map(|record| record.start);
-                let same = match start {
-                    Some(start) if start.pipeline_digest == inputs.pipeline => {
-                        self.commit_left(*run, &start.commit)? == commit
-                    }
-                    Some(_) | None => false,
-                };
-                let left = self.store.last_attempt(*run, None)?.and_then(|last| last.decided);
-                let left = left.and_then(|decided| decided.evidence.tree.map(|tree| tree.left));
+                // Agents commit: the run is done for the commit that they left.
+                let attempts = if self.has_agents() { self.store.attempts(*run)? } else { Vec::new() };
+                let same = start.is_some_and(|start| {
+                    start.pipeline_digest == inputs.pipeline && reuse::commit_left(&start.commit, &attempts) == commit
+                });
+                let last = self.store.last_attempt(*run, None)?.and_then(|last| last.decided);
+                let left = last.and_then(|decided| decided.evidence.tree.map(|tree| tree.left));
                 if same && left == Some(inputs.tree) {
                     return Ok(None);
                 }
@@ -131,34 +130,32 @@ impl Runner<'_> {
     fn verdicts(&self, way: &[&Stage], inputs: Inputs<'_>) -> Result<Verdicts, RunError> {
         let filter = RunFilter { task: Some(self.task.clone()), limit: Some(RUNS_LOOKED_AT) };
         let mut verdicts = Verdicts::new();
-        // An agent commits: what passed before it stands for the commit that it left, too.
-        let mut left = inputs.commit.to_owned();
+        let mut commit = inputs.commit.to_owned();
         for run in self.store.runs(&filter)? {
-            if way.iter().all(|stage| verdicts.contains_key(&stage.name)) {
+            if run.start.pipeline_digest != inputs.pipeline
+                || way.iter().all(|stage| verdicts.contains_key(&stage.name))
+                || !self.has_agents() && run.start.commit != commit
+            {
                 break;
             }
             let attempts = self.store.attempts(run.start.run)?;
-            if run.start.pipeline_digest != inputs.pipeline || reuse::commit_left(&run.start.commit, &attempts) != left
-            {
+            // An agent commits: what passed before it stands for the commit that it left, too.
+            if reuse::commit_left(&run.start.commit, &attempts) != commit {
                 break;
             }
             for attempt in attempts.iter().rev() {
                 reuse::note(&mut verdicts, attempt);
             }
-            left = run.start.commit;
+            commit = run.start.commit;
         }
         Ok(verdicts)
     }
 
-    /// The commit that a run of this pipeline left the worktree at; only agents make new ones.
-    fn commit_left(&self, run: RunId, start: &str) -> Result<String, RunError> {
-        let agent = |producer: &Producer| matches!(producer, Producer::Agent(_));
-        let may = |stage: &Stage| agent(&stage.producer) || stage.fallback.as_ref().is_some_and(agent);
-        Ok(if self.pipeline.stages().iter().any(may) {
-            reuse::commit_left(start, &self.store.attempts(run)?)
-        } else {
-            start.to_owned()
-        })
+    /// Whether a stage of the pipeline may be done by an agent.
+    fn has_agents(&self) -> bool {
+        let producers =
+            self.pipeline.stages().iter().flat_map(|stage| std::iter::once(&stage.producer).chain(&stage.fallback));
+        producers.into_iter().any(|producer| producer.kind() == ProducerKind::Agent)
     }
 
     /// Refuses, before anything starts, a way that leads through a producer which is not built.

@@ -55,17 +55,27 @@ pub fn fresh() -> io::Result<Masker> {
     Ok(Masker::new(Key { salt: part(0..16), base: part(16..32) }))
 }
 
-/// Keeps what a masker knows. The old file or the new one, never a part.
+/// Keeps what a masker knows, where that is more than is kept. The old file or the new one, never a part.
 ///
 /// # Errors
 /// What the file system says.
 pub fn keep(state: &Path, masker: &Masker) -> io::Result<()> {
     let mut prints = masker.prints();
+    if prints.is_empty()
+        || recall(state).is_ok_and(|kept| kept.key() == masker.key() && kept.prints().len() == prints.len())
+    {
+        return Ok(());
+    }
     prints.truncate(KEPT_MAX);
     let text = serde_json::to_vec(&Kept { version: 1, key: masker.key(), prints }).map_err(io::Error::other)?;
     let temp: PathBuf = state.join(format!("{NAME}.{}", random_hex()?));
     let mut file = std::fs::File::options().write(true).create_new(true).mode(0o600).open(&temp)?;
-    let written = file.write_all(&text).and_then(|()| std::fs::rename(&temp, state.join(NAME)));
+    // Without the two syncs a power loss could leave a part of it, which nobody could tell from a damaged one.
+    let written = file
+        .write_all(&text)
+        .and_then(|()| file.sync_all())
+        .and_then(|()| std::fs::rename(&temp, state.join(NAME)))
+        .and_then(|()| std::fs::File::open(state)?.sync_all());
     if written.is_err() {
         std::fs::remove_file(&temp).ok();
     }
