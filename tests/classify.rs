@@ -90,6 +90,7 @@ impl Case {
             control: None,
             tree: None,
             smoke: Vec::new(),
+            channel: None,
         }
     }
 

@@ -13,6 +13,7 @@
 //! stands above every word the suite could print.
 
 mod adapters;
+mod channel;
 mod code_fault;
 mod crash;
 mod errno;
@@ -26,6 +27,7 @@ mod smoke;
 mod tally;
 
 pub use adapters::closing_line::{ClosingLineError, check_closing_line};
+pub use channel::{channel_in_words, passes_by_waiting};
 pub use errno::{errno_name, signal_name, signal_number};
 pub use proof::shown_duration;
 pub use reader::Reader;

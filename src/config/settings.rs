@@ -197,6 +197,11 @@ impl Settings {
         }
     }
 
+    /// Whether a staging command is started on its host.
+    pub fn exec_host_side(&self) -> bool {
+        self.read.get(super::table::EXEC_HOST_SIDE).and_then(Value::switch).unwrap_or(true)
+    }
+
     /// Whether a switch is on.
     pub fn enabled(&self, switch: &SwitchName) -> Sourced<bool> {
         self.part(switch, Part::Enabled, Value::switch).unwrap_or(Sourced { value: true, origin: Origin::Default })

@@ -143,7 +143,7 @@ impl Part {
 }
 
 /// Variables that orch sets for what it starts; an orch that a producer starts finds them.
-pub const OWN: [&str; 9] = [
+pub const OWN: [&str; 10] = [
     "ORCH_TASK",
     "ORCH_RUN",
     "ORCH_STAGE",
@@ -152,8 +152,12 @@ pub const OWN: [&str; 9] = [
     "ORCH_BASE_COMMIT",
     "ORCH_ARTIFACTS",
     "ORCH_ATTEMPT_DIR",
+    "ORCH_FAR_ATTEMPT",
     "ORCH_ALERT",
 ];
+
+/// Where a staging command is started.
+pub(super) const EXEC_HOST_SIDE: &str = "ORCH_STAGING_RUNNER_EXEC_HOST_SIDE";
 
 /// The program that is told of holds.
 pub(super) const ALERT_COMMAND: &str = "ORCH_ALERT_COMMAND";
@@ -174,10 +178,10 @@ pub const TABLE: [Setting; 14] = [
     repos("ORCH_STAGING_RUNNER_REPOS"),
     timeout_s("ORCH_STAGING_RUNNER_TIMEOUT_S"),
     infra_retries("ORCH_STAGING_RUNNER_INFRA_RETRIES"),
-    not_yet(enabled(
-        "ORCH_STAGING_RUNNER_EXEC_HOST_SIDE",
-        "whether the staging suite is started on the host, and not inside the container",
-    )),
+    enabled(
+        EXEC_HOST_SIDE,
+        "when off, a `staging-runner` starts the very same command here, in the worktree, and not on its host",
+    ),
     not_yet(enabled("ORCH_SERIAL_GATE_ENABLED", "whether stages of one `serial` group wait for each other")),
     not_yet(enabled(
         "ORCH_IMPOSSIBLE_QUEUED_SANITIZE_ENABLED",

@@ -7,6 +7,7 @@
 mod examine;
 mod finding;
 mod ground;
+mod hosts;
 mod machine;
 mod others;
 mod programs;

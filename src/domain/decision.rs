@@ -218,6 +218,8 @@ pub enum Probe {
     Folder(String),
     /// The switch lets the producer, or its fallback, run.
     Switch(SwitchName),
+    /// The stage's command could run on its host: reached, let in, and everything that it needs there.
+    Channel(String),
 }
 
 impl Probe {
@@ -229,6 +231,15 @@ impl Probe {
             Self::Program(name) => format!("the program `{name}` can be found"),
             Self::Folder(path) => format!("the folder `{path}` is there"),
             Self::Switch(name) => format!("the switch `{name}` lets something run"),
+            Self::Channel(host) => format!("the preflight of {host} passes"),
+        }
+    }
+
+    /// Whether it can pass without anybody doing something here, so that a run waits for it.
+    pub const fn is_waited_for(&self) -> bool {
+        match self {
+            Self::Channel(_) => true,
+            Self::Person | Self::Answer | Self::Program(_) | Self::Folder(_) | Self::Switch(_) => false,
         }
     }
 
@@ -236,7 +247,7 @@ impl Probe {
     pub const fn can_be_tried(&self) -> bool {
         match self {
             Self::Person | Self::Answer => false,
-            Self::Program(_) | Self::Folder(_) | Self::Switch(_) => true,
+            Self::Program(_) | Self::Folder(_) | Self::Switch(_) | Self::Channel(_) => true,
         }
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::channel::ChannelFacts;
 use super::id::{AttemptId, Digest, Nonce};
 use super::pipeline::{Adapter, EvidenceKind, OnTimeout, ReportKind};
 use super::smoke::SmokeFacts;
@@ -303,6 +304,9 @@ pub struct Evidence {
     /// What the declared smoke checks saw, in their order.
     #[serde(default)]
     pub smoke: Vec<SmokeFacts>,
+    /// What was seen of the way to another host, where the command ran there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<ChannelFacts>,
 }
 
 /// What a stage declares about its own end.

@@ -5,6 +5,7 @@
 //! law of its graph.
 
 pub mod artifact;
+pub mod channel;
 pub mod decision;
 pub mod evidence;
 pub mod id;

@@ -2,7 +2,9 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use super::channel::{Container, Target, VersionCheck};
 use super::evidence::Declared;
 use super::id::{AttemptId, Nonce, RunId, StageName, TaskName};
 use super::pipeline::{Argv, Limits, Ordinal, ProducerKind, Report};
@@ -30,8 +32,35 @@ pub struct AttemptPlan {
     pub declared: Declared,
     /// Report files to move away before the start and to read after the end.
     pub reports: Vec<Report>,
-    /// Folder of this attempt alone; made only where a report stands in it.
+    /// Folder of this attempt alone; made only where a report stands in it, or a helper's errand.
     pub attempt_dir: Option<PathBuf>,
+    /// What runs on another host; `argv` is the helper's then.
+    pub remote: Option<Box<Remote>>,
+}
+
+/// A command on another host, resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remote {
+    /// How the host is reached.
+    pub target: Target,
+    /// Program and arguments there.
+    pub argv: Argv,
+    /// Working folder there; the user's home where `None`.
+    pub cwd: Option<String>,
+    /// What is added to the environment there.
+    pub env: Environment,
+    /// A container that must run.
+    pub container: Option<Container>,
+    /// How the version that stands there is learnt.
+    pub version: Option<VersionCheck>,
+    /// How long it outlives its last connection.
+    pub ttl: Duration,
+    /// Its limits: the helper counts them from the begin mark there.
+    pub limits: Limits,
+    /// An earlier attempt whose work may still be under way there, with its nonce.
+    pub earlier: Option<(AttemptId, Nonce)>,
+    /// Whether it may be started again after it began.
+    pub idempotent: bool,
 }
 
 impl fmt::Debug for AttemptPlan {

@@ -124,6 +124,7 @@ mod tests {
             control: None,
             tree: None,
             smoke: Vec::new(),
+            channel: None,
         };
         let mut older = serde_json::to_value(&evidence).unwrap();
         assert!(older.as_object_mut().unwrap().remove("smoke").is_some());

@@ -8,13 +8,21 @@ pub fn probe(reason: &HoldReason, seen: Option<&Evidence>) -> Probe {
     match reason {
         HoldReason::Approval => Probe::Answer,
         HoldReason::SwitchedOff { switch, .. } => Probe::Switch(switch.clone()),
-        HoldReason::PermanentEnv(_) => seen.and_then(missing).unwrap_or(Probe::Person),
+        HoldReason::PermanentEnv(_) | HoldReason::TransientInfra(_) => {
+            seen.and_then(|seen| missing(seen).or_else(|| channel(seen))).unwrap_or(Probe::Person)
+        }
         HoldReason::Failed
         | HoldReason::BudgetSpent { .. }
         | HoldReason::Unreadable(_)
-        | HoldReason::TimedOut(..)
-        | HoldReason::TransientInfra(_) => Probe::Person,
+        | HoldReason::TimedOut(..) => Probe::Person,
     }
+}
+
+/// A way to another host that broke, and that a preflight can look at. A command whose end is lost for good is a
+/// person's matter: a preflight would say nothing of what it did.
+fn channel(seen: &Evidence) -> Option<Probe> {
+    let facts = seen.channel.as_ref().filter(|facts| facts.ended.is_none() && facts.stopped.is_none())?;
+    (!facts.may_have_begun || facts.can_be_resumed()).then(|| Probe::Channel(facts.host.clone()))
 }
 
 /// What the start of the producer did not find.

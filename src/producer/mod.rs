@@ -12,6 +12,7 @@
 mod compose;
 mod gather;
 mod prepare;
+mod remote;
 mod smoke;
 
 pub use compose::compose;

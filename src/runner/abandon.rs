@@ -53,6 +53,7 @@ impl Desk<'_> {
                 smoke: Vec::new(),
                 control: None,
                 tree: None,
+                channel: None,
             };
             let stamp = Stamp::of(&stored.intent, &record, &evidence, None, None);
             ledger.apply(Event::AttemptDecided(Box::new(Decided {

@@ -90,6 +90,7 @@ impl Runner<'_> {
             smoke: Vec::new(),
             control: None,
             tree: Some(unchanged),
+            channel: None,
         };
         let outcome = classify(&evidence);
         let (settlement, artifact) = self.publish_answer(stage, &intent, &evidence, outcome.as_ref())?;

@@ -63,6 +63,7 @@ pub(super) fn judge(scene: Scene<'_>, tree: Option<TreeFacts>) -> Judged {
         control: None,
         tree,
         smoke: Vec::new(),
+        channel: None,
     };
     let outcome = match evidence.exit {
         Exit::Cancelled { .. } => None,
@@ -88,6 +89,7 @@ pub(super) fn never_launched(scene: Scene<'_>, tree: TreeFacts) -> Judged {
         smoke: Vec::new(),
         control: None,
         tree: Some(tree),
+        channel: None,
     };
     let settlement = Settlement::Cancelled(Canceller::Shutdown);
     Judged { evidence, outcome: None, settlement, artifact: None, moved: Taken::Nothing }

@@ -11,6 +11,7 @@
 mod abandon;
 mod answer;
 mod attempt;
+mod channel;
 mod choice;
 mod clock;
 mod desk;

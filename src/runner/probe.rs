@@ -44,6 +44,7 @@ impl Runner<'_> {
                 Found::Passed(format!("the folder `{path}` is there now"))
             }
             Probe::Folder(path) => Found::Failed(format!("the folder `{path}` is still not there")),
+            Probe::Channel(_) => self.preflight(stage),
             Probe::Switch(name) => match self.choose(stage) {
                 Next::Run(chosen) => Found::Passed(format!("`{name}` lets the stage run: {}", chosen.why)),
                 Next::Hold(reason) => Found::Failed(reason.text()),

@@ -214,7 +214,8 @@ impl Runner<'_> {
         }
         match chosen.producer {
             Producer::TestRunner(_) | Producer::Command(_) | Producer::Approval => None,
-            Producer::Agent(_) | Producer::StagingRunner(_) => Some(RunError::NotBuilt {
+            Producer::StagingRunner(staging) => self.target_refusal(stage, staging),
+            Producer::Agent(_) => Some(RunError::NotBuilt {
                 stage: stage.name.clone(),
                 what: format!("the producer `{}`", chosen.producer.kind().as_str()),
             }),

@@ -62,7 +62,7 @@ impl Runner<'_> {
 }
 
 /// Sleeps until the time is over or a request to stop comes.
-fn sleep(stop: BorrowedFd<'_>, time: Duration) {
+pub(super) fn sleep(stop: BorrowedFd<'_>, time: Duration) {
     let time = Timespec::try_from(time).unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 });
     // Interrupted or not: the caller looks at the clock and at the request.
     poll(&mut [PollFd::from_borrowed_fd(stop, PollFlags::IN)], Some(&time)).ok();

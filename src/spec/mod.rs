@@ -23,6 +23,7 @@ mod raw;
 mod read;
 mod render;
 mod scalar;
+mod staging;
 pub mod schema;
 mod suggest;
 mod text;

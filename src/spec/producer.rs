@@ -5,8 +5,9 @@ use super::outside;
 use super::problem::{Draft, Sink};
 use super::proof::{self, Said};
 use super::raw;
+use super::staging;
 use super::words;
-use crate::domain::pipeline::{Agent, AgentProfile, Producer, ProducerKind, ReportPlace, Staging, Suite};
+use crate::domain::pipeline::{Agent, AgentProfile, Producer, ProducerKind, ReportPlace, Suite};
 
 /// Fewest executed tests for a pass where the file does not say.
 const MIN_TESTS: u64 = 1;
@@ -17,15 +18,11 @@ pub(super) fn producer(raw: words::Producer, sink: &mut Sink) -> Option<Producer
         words::Producer::Agent(raw) => agent(raw, sink).map(Producer::Agent),
         words::Producer::Approval => Some(Producer::Approval),
         words::Producer::Suite(kind, mut raw) => {
-            let host = raw.host.take();
-            if let (Some(host), ProducerKind::StagingRunner) = (&host, kind) {
-                outside::host(host, sink);
-            }
-            let suite = suite(kind, *raw, sink)?;
             match kind {
-                ProducerKind::TestRunner => Some(Producer::TestRunner(suite)),
-                ProducerKind::StagingRunner => Some(Producer::StagingRunner(Staging { host: host?.value.0, suite })),
-                ProducerKind::Command => Some(Producer::Command(suite)),
+                ProducerKind::TestRunner => suite(kind, *raw, sink).map(Producer::TestRunner),
+                ProducerKind::StagingRunner => staging::staging(&mut raw, sink, |raw, sink| suite(kind, raw, sink))
+                    .map(Producer::StagingRunner),
+                ProducerKind::Command => suite(kind, *raw, sink).map(Producer::Command),
                 ProducerKind::Agent | ProducerKind::Approval => None,
             }
         }

@@ -248,6 +248,7 @@ pub(crate) fn evidence_of(exit: Exit) -> Evidence {
         control: None,
         smoke: Vec::new(),
         tree: None,
+        channel: None,
     }
 }
 

@@ -182,6 +182,7 @@ fn green_evidence() -> impl Strategy<Value = Evidence> {
         control: None,
         tree: None,
         smoke,
+        channel: None,
     })
 }
 
@@ -195,7 +196,7 @@ prop_compose! {
         tree in tree(),
         smoke in prop_oneof![Just(Vec::new()), smoke()],
     ) -> Evidence {
-        Evidence { exit, declared, output, reports, control, tree, smoke }
+        Evidence { exit, declared, output, reports, control, tree, smoke, channel: None }
     }
 }
 

@@ -449,6 +449,7 @@ fn evidence() -> Evidence {
         control: None,
         tree: None,
         smoke: Vec::new(),
+        channel: None,
     }
 }
 
