@@ -74,7 +74,7 @@ impl Host {
 
     /// A server with further lines of configuration.
     pub(crate) fn with(stage: &Stage, extra: &str) -> Self {
-        let shop = Shop::with(&[("README.md", "shop\n")]);
+        let shop = Shop::new("", &[("README.md", "shop\n")]);
         let sshd = Sshd::with(&shop.scratch("sshd"), extra);
         let host = Self { shop, sshd };
         host.declare(stage);

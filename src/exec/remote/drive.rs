@@ -26,6 +26,8 @@ const RETURN_MAX: Duration = Duration::from_mins(1);
 const STOP_SLACK: Duration = Duration::from_secs(4);
 /// How long a session may take to leave once its work is done.
 const LEAVE: Duration = Duration::from_secs(1);
+/// How long the last bytes may take once the end record is here and the session says nothing more.
+const WHOLE_WITHIN: Duration = Duration::from_secs(5);
 /// Beats within a TTL.
 const BEATS: u32 = 12;
 
@@ -65,6 +67,8 @@ struct Drive<'a> {
     give_up: Option<Instant>,
     /// Whether a second request to stop has come.
     hasty: bool,
+    /// When bytes that the end record counts, and that do not come, are asked for anew.
+    whole_by: Option<Instant>,
 }
 
 impl<'a> Drive<'a> {
@@ -89,6 +93,7 @@ impl<'a> Drive<'a> {
             term: signal(SignalKind::terminate())?,
             give_up: None,
             hasty: false,
+            whole_by: None,
         })
     }
 
@@ -260,6 +265,10 @@ impl<'a> Drive<'a> {
                     session.order(if self.hasty { "kill" } else { "stop" });
                 }
                 () = sleep_until(deadline) => match (self.give_up, self.limit_reached()) {
+                    _ if self.whole_by.is_some_and(|at| Instant::now() >= at) => {
+                        self.whole_by = None;
+                        return Turn::Broken(ChannelFault::LinkLost("bytes of the output did not come".to_owned()));
+                    }
                     (Some(at), _) if Instant::now() >= at => {
                         return Turn::Broken(ChannelFault::LinkLost("its end did not come after it was stopped".to_owned()));
                     }
@@ -303,6 +312,7 @@ impl<'a> Drive<'a> {
             }
             Mark::End(end) => {
                 self.end = Some(end);
+                self.whole_by = Some(Instant::now() + WHOLE_WITHIN);
                 return None;
             }
             Mark::Version(found) => {
@@ -364,6 +374,7 @@ impl<'a> Drive<'a> {
             self.facts.fault = Some(ChannelFault::OwnSide(format!("the suite's output cannot be handed on: {error}")));
         }
         self.last_output = Instant::now();
+        self.whole_by = self.whole_by.map(|_| self.last_output + WHOLE_WITHIN);
     }
 
     fn stop(&mut self, why: Stopped) {
@@ -379,6 +390,7 @@ impl<'a> Drive<'a> {
     fn next_limit(&self) -> Instant {
         let limits = self.job.limits;
         match (self.give_up, self.began_at) {
+            _ if self.whole_by.is_some() => self.whole_by.unwrap_or(self.started),
             (Some(at), _) => at,
             (None, Some(began)) => (began + limits.total).min(self.last_output + limits.idle),
             (None, None) => self.started + limits.start,

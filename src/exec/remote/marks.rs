@@ -116,22 +116,25 @@ pub(super) struct Marks {
     open: bool,
     /// The mark behind which they begin.
     opener: fn(&Mark) -> bool,
+    /// Whether marks come behind that one, too. Where none do, nothing is held back for them: a last line break would
+    /// else wait for ever.
+    further: bool,
 }
 
 impl Marks {
     /// Of stderr: the suite's bytes begin behind the begin mark.
     pub(super) fn of_stderr(nonce: &str) -> Self {
-        Self::new(nonce, |mark| matches!(mark, Mark::Begin(_)))
+        Self::new(nonce, |mark| matches!(mark, Mark::Begin(_)), true)
     }
 
     /// Of stdout: they begin behind the one mark there.
     pub(super) fn of_stdout(nonce: &str) -> Self {
-        Self::new(nonce, |mark| matches!(mark, Mark::Out))
+        Self::new(nonce, |mark| matches!(mark, Mark::Out), false)
     }
 
-    fn new(nonce: &str, opener: fn(&Mark) -> bool) -> Self {
+    fn new(nonce: &str, opener: fn(&Mark) -> bool, further: bool) -> Self {
         let head = format!("\nORCH {nonce} ").into_bytes();
-        Self { nonce: nonce.to_owned(), head, held: Vec::new(), preamble: Vec::new(), open: false, opener }
+        Self { nonce: nonce.to_owned(), head, held: Vec::new(), preamble: Vec::new(), open: false, opener, further }
     }
 
     /// Takes bytes; gives what is complete.
@@ -139,6 +142,11 @@ impl Marks {
         self.held.extend_from_slice(bytes);
         let mut pieces = Vec::new();
         loop {
+            if self.open && !self.further {
+                let length = self.held.len();
+                self.pass(length, &mut pieces);
+                return pieces;
+            }
             match memchr::memmem::find(&self.held, &self.head) {
                 Some(at) => {
                     let body = at + self.head.len();
@@ -224,6 +232,15 @@ mod tests {
             "red\n",
             &[Mark::Here, Mark::Begin(77), Mark::End(end)],
         );
+    }
+
+    #[test]
+    fn nothing_of_stdout_is_held_back() {
+        let mut stream = Marks::of_stdout("N1");
+        let pieces = stream.feed(b"hello\n\nORCH N1 out\n3 checks, 0 failed\n");
+        let bytes = Piece::Bytes(b"3 checks, 0 failed\n".to_vec());
+        assert_eq!(pieces, [Piece::Mark(Mark::Out), bytes]);
+        assert_eq!(stream.feed(b"\n"), [Piece::Bytes(b"\n".to_vec())]);
     }
 
     #[test]
