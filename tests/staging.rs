@@ -17,7 +17,7 @@ mod hostile;
 mod links;
 #[path = "staging/proxy.rs"]
 mod proxy;
-#[path = "staging/waits.rs"]
-mod waits;
 #[expect(dead_code, unused_imports, reason = "tests/cli.rs uses the rest")]
 mod support;
+#[path = "staging/waits.rs"]
+mod waits;

@@ -48,7 +48,8 @@ pub(super) fn classify(facts: &ChannelFacts) -> Option<Outcome> {
             made(Conclusion::PermanentEnv, Reason::CommandNotFound, Rule::Preflight, detail, None)
         }
         ChannelFault::NoRoom => {
-            let detail = format!("{host} has no place for the record of a command: neither ~/.cache nor /tmp can be written");
+            let detail =
+                format!("{host} has no place for the record of a command: neither ~/.cache nor /tmp can be written");
             made(Conclusion::PermanentEnv, Reason::SpawnFailed, Rule::Preflight, detail, None)
         }
         ChannelFault::Folder(folder) => {
@@ -154,7 +155,10 @@ mod tests {
     #[test]
     fn every_fault_has_its_class() {
         let check = |fault: ChannelFault, class: &str, reason: Reason| {
-            let facts = ChannelFacts { fault: Some(fault.clone()), ..ChannelFacts::new("h".to_owned(), AttemptId::new(uuid::Uuid::nil())) };
+            let facts = ChannelFacts {
+                fault: Some(fault.clone()),
+                ..ChannelFacts::new("h".to_owned(), AttemptId::new(uuid::Uuid::nil()))
+            };
             let outcome = classify(&facts).unwrap();
             assert_eq!((outcome.conclusion.class(), outcome.reason), (class, reason), "{fault:?}");
         };
@@ -184,16 +188,32 @@ mod tests {
         ] {
             check(not_connected(said), PERMANENT, Reason::ChannelRefused);
         }
-        check(ChannelFault::NoShell("This account is currently not available.".to_owned()), PERMANENT, Reason::ChannelRefused);
+        check(
+            ChannelFault::NoShell("This account is currently not available.".to_owned()),
+            PERMANENT,
+            Reason::ChannelRefused,
+        );
         check(ChannelFault::NoShell(String::new()), PERMANENT, Reason::ChannelRefused);
-        check(ChannelFault::LinkLost("Connection to h closed by remote host.".to_owned()), TRANSIENT, Reason::ChannelBroke);
+        check(
+            ChannelFault::LinkLost("Connection to h closed by remote host.".to_owned()),
+            TRANSIENT,
+            Reason::ChannelBroke,
+        );
         check(ChannelFault::ToolMissing("setsid".to_owned()), PERMANENT, Reason::CommandNotFound);
         check(ChannelFault::Program("docker".to_owned()), PERMANENT, Reason::CommandNotFound);
         check(ChannelFault::Gone, TRANSIENT, Reason::Lost);
         let container = |said: &str| ChannelFault::Container { name: "app".to_owned(), said: said.to_owned() };
         check(container("false false"), PERMANENT, Reason::ContainerDown);
         check(container("Error response from daemon: No such container: app"), PERMANENT, Reason::ContainerDown);
-        check(container("permission denied while trying to connect to the Docker daemon socket at unix:///x"), PERMANENT, Reason::ContainerDown);
-        check(container("Cannot connect to the Docker daemon at unix:///x. Is the docker daemon running?"), TRANSIENT, Reason::ContainerDown);
+        check(
+            container("permission denied while trying to connect to the Docker daemon socket at unix:///x"),
+            PERMANENT,
+            Reason::ContainerDown,
+        );
+        check(
+            container("Cannot connect to the Docker daemon at unix:///x. Is the docker daemon running?"),
+            TRANSIENT,
+            Reason::ContainerDown,
+        );
     }
 }

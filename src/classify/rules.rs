@@ -272,7 +272,8 @@ impl<'a> Case<'a> {
 
     // 5 ------------------------------------------------------------------------------------------------------
     fn channel_broke(&self) -> Option<Outcome> {
-        if self.code() != Some(255) {
+        // With an end record from the other host the code is the command's own.
+        if self.code() != Some(255) || self.evidence.channel.is_some() {
             return None;
         }
         let output = &self.evidence.output;
@@ -466,7 +467,9 @@ impl<'a> Case<'a> {
                 (Conclusion::PermanentEnv, Reason::CommandNotFound, "as a shell says of a command that is not found")
             }
             75 => (Conclusion::TransientInfra, Reason::TryAgainCode, "EX_TEMPFAIL of sysexits.h: try again"),
-            255 => (Conclusion::TransientInfra, Reason::ChannelBroke, "as ssh says of a broken link"),
+            255 if self.evidence.channel.is_none() => {
+                (Conclusion::TransientInfra, Reason::ChannelBroke, "as ssh says of a broken link")
+            }
             _ => return None,
         };
         let detail = format!("exit code {code}, {meaning}, and no verdict");

@@ -158,7 +158,16 @@ fn recorded(options: &ClassifyArgs, declared: Declared, reports: &[PathBuf]) -> 
         }
     }
     let reports = reports.iter().map(|path| read_report(path)).collect();
-    Ok(Evidence { exit, declared, output: reader.finish(), reports, control: None, tree: None, smoke: Vec::new(), channel: None })
+    Ok(Evidence {
+        exit,
+        declared,
+        output: reader.finish(),
+        reports,
+        control: None,
+        tree: None,
+        smoke: Vec::new(),
+        channel: None,
+    })
 }
 
 fn feed_file(reader: &mut Reader, stream: Stream, path: &Path) -> Result<(), Problem> {

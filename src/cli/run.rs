@@ -15,6 +15,7 @@ use crate::runner::{Clock as _, Driven, Notice, PipelineFile, Runner, SystemCloc
 use crate::store::{Holder, Store};
 use crate::workspace::holder;
 use crate::workspace::worktree::Worktree;
+use crate::workspace::{logs, preflight};
 
 use super::args::RunArgs;
 use super::driver::{Asking, Driving};
@@ -57,6 +58,9 @@ pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
     let mut store = store::open(&place.state)?;
     let host_env = store::host_env();
     warn(&pipeline, (&settings, &repository), &place.worktree, &host_env);
+    if !options.dry_run {
+        look_ahead(&pipeline, (&settings, &repository), &place, &host_env);
+    }
 
     let begun = Cell::new(None);
     let mut progress = Progress::new(options.progress.quiet, options.progress.progress_s);
@@ -156,6 +160,32 @@ fn warn(
             missing.program, missing.stage
         ));
     }
+}
+
+/// Looks at the hosts of staging stages while the run goes on; it blocks nothing, and what it sees holds nothing up.
+fn look_ahead(
+    pipeline: &Pipeline,
+    (settings, repository): (&Settings, &str),
+    place: &super::store::Place,
+    host_env: &[(String, String)],
+) {
+    let looks = doctor::staging_looks(pipeline, (settings, repository), &place.worktree, host_env);
+    let state = place.state.path().to_owned();
+    if looks.is_empty() {
+        return;
+    }
+    std::thread::spawn(move || {
+        for look in looks {
+            let seen = look.make();
+            if !seen.passed {
+                let text =
+                    format!("orch: warning: the preflight of stage `{}` does not pass: {}", seen.stage, seen.seen);
+                output::talk(&logs::escape(text.as_bytes()));
+            }
+            // A hint for `orch status`.
+            preflight::keep(&state, &seen).ok();
+        }
+    });
 }
 
 /// Tells how the run came out, to people and to the CI around; gives the exit code.

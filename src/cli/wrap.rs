@@ -67,7 +67,15 @@ pub(super) fn run(options: &ClassifyArgs, declared: Declared, reports: &[PathBuf
     })
     .map_err(failed)?;
     let reports = reports.iter().map(|path| read_report(path)).collect();
-    let evidence =
-        Evidence { exit, declared, output: reader.finish(), reports, control: None, tree: None, smoke: Vec::new(), channel: None };
+    let evidence = Evidence {
+        exit,
+        declared,
+        output: reader.finish(),
+        reports,
+        control: None,
+        tree: None,
+        smoke: Vec::new(),
+        channel: None,
+    };
     Ok(Wrapped { evidence, open_line, stopped: signals.exit_code() })
 }

@@ -16,4 +16,5 @@ pub mod verify;
 
 pub use examine::{Choose, Told, Visit, examine};
 pub use finding::{Finding, Status};
+pub use hosts::{StagingLook, staging_looks};
 pub use programs::{Missing, missing_programs};

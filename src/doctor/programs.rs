@@ -48,7 +48,7 @@ pub fn missing_programs(
 }
 
 /// The plan an attempt of this stage would have; `None` for producers without a command of their own.
-fn resolve(
+pub(super) fn resolve(
     stage: &Stage,
     producer: &Producer,
     worktree: &Worktree,

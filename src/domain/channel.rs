@@ -97,8 +97,7 @@ pub struct Container {
 impl Container {
     /// The container of a `docker exec` or `podman exec`.
     pub fn of(words: &[String]) -> Option<Self> {
-        const WITH_VALUE: [&str; 8] =
-            ["-e", "--env", "--env-file", "-u", "--user", "-w", "--workdir", "--detach-keys"];
+        const WITH_VALUE: [&str; 8] = ["-e", "--env", "--env-file", "-u", "--user", "-w", "--workdir", "--detach-keys"];
         let [engine, verb, rest @ ..] = words else { return None };
         let program = engine.rsplit('/').next()?;
         if !matches!(program, "docker" | "podman") || verb != "exec" {
@@ -326,7 +325,8 @@ mod tests {
         for good in ["h:22", "u@h:2222", "[::1]:22"] {
             assert!(is_jump(good), "{good}");
         }
-        for bad in ["", "-oProxyCommand=x", "u@-h", "-u@h", "u@v@h", "h h", "h;x", "%h", "`id`", "[x]", "h\n", "$(id)"] {
+        for bad in ["", "-oProxyCommand=x", "u@-h", "-u@h", "u@v@h", "h h", "h;x", "%h", "`id`", "[x]", "h\n", "$(id)"]
+        {
             assert!(split_host(bad).is_none() && !is_jump(bad), "{bad:?}");
         }
         for bad in ["h:", "h:0", "h:65536", "h:+1", "h:22:23", "h,h2"] {

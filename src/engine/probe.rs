@@ -11,10 +11,9 @@ pub fn probe(reason: &HoldReason, seen: Option<&Evidence>) -> Probe {
         HoldReason::PermanentEnv(_) | HoldReason::TransientInfra(_) => {
             seen.and_then(|seen| missing(seen).or_else(|| channel(seen))).unwrap_or(Probe::Person)
         }
-        HoldReason::Failed
-        | HoldReason::BudgetSpent { .. }
-        | HoldReason::Unreadable(_)
-        | HoldReason::TimedOut(..) => Probe::Person,
+        HoldReason::Failed | HoldReason::BudgetSpent { .. } | HoldReason::Unreadable(_) | HoldReason::TimedOut(..) => {
+            Probe::Person
+        }
     }
 }
 

@@ -177,12 +177,16 @@ mod tests {
         for bad in ["", "-oProxyCommand=touch pwned", "u@v@h", "a b", "a;b", "`id`", "$(id)", "%h", "h\n", "${H}"] {
             check(bad, None);
         }
-        assert_eq!(target(&staging("h"), &[("HOME".to_owned(), "/home/x".to_owned())]).unwrap().identity.as_deref(), Some("/home/x/.ssh/id"));
+        assert_eq!(
+            target(&staging("h"), &[("HOME".to_owned(), "/home/x".to_owned())]).unwrap().identity.as_deref(),
+            Some("/home/x/.ssh/id")
+        );
     }
 
     #[test]
     fn a_relative_folder_is_no_place_for_ssh() {
-        let env = [("PATH".to_owned(), ".:/usr/bin::bin:/bin".to_owned()), ("SSH_AUTH_SOCK".to_owned(), "/x".to_owned())];
+        let env =
+            [("PATH".to_owned(), ".:/usr/bin::bin:/bin".to_owned()), ("SSH_AUTH_SOCK".to_owned(), "/x".to_owned())];
         let env = helper_env(&env);
         assert_eq!((env.get("PATH"), env.get("SSH_AUTH_SOCK")), (Some("/usr/bin:/bin"), None));
     }

@@ -12,6 +12,7 @@ use crate::domain::task::TaskState;
 use crate::engine::{self, StagingSite};
 use crate::exec::{Looked, look};
 use crate::store::last_attempt;
+use crate::workspace::preflight::{self, Preflight};
 
 use super::choice::Next;
 use super::drive::{Course, Driven, Runner};
@@ -31,7 +32,12 @@ pub(super) fn began(record: &ExitRecord, evidence: &Evidence) -> bool {
 impl Runner<'_> {
     /// Where the command of a stage is started: here, on its host, or on its host where the attempt before it, on the
     /// very same inputs, may have left it running.
-    pub(super) fn staging_site(&self, stage: &Stage, producer: &Producer, course: &Course) -> Result<StagingSite, RunError> {
+    pub(super) fn staging_site(
+        &self,
+        stage: &Stage,
+        producer: &Producer,
+        course: &Course,
+    ) -> Result<StagingSite, RunError> {
         if !matches!(producer, Producer::StagingRunner(_)) {
             return Ok(StagingSite::HostSide);
         }
@@ -44,7 +50,8 @@ impl Runner<'_> {
         };
         let run = self.store.run(last.intent.run)?;
         let same = run.is_some_and(|run| {
-            run.start.commit == course.tree.head().commit.as_str() && run.start.pipeline_digest == self.pipeline.digest()
+            run.start.commit == course.tree.head().commit.as_str()
+                && run.start.pipeline_digest == self.pipeline.digest()
         });
         if !facts.can_be_resumed() || !same || last.intent.tree != course.tree.digest() {
             return Ok(StagingSite::HostSide);
@@ -89,10 +96,27 @@ impl Runner<'_> {
         let nonce = crate::domain::id::Nonce::new(self.clock.secret());
         match engine::plan(stage, chosen.producer, stage.limits, key, nonce, &site, &self.host_env) {
             Ok(plan) => match &plan.remote {
-                Some(remote) => told(look(&plan, remote)),
+                Some(remote) => {
+                    let found = told(look(&plan, remote));
+                    self.keep_look(stage, &found);
+                    found
+                }
                 None => Found::NotTried,
             },
             Err(error) => Found::Failed(error.to_string()),
+        }
+    }
+
+    /// For `orch status`; nobody misses it who looks anew.
+    fn keep_look(&self, stage: &Stage, found: &Found) {
+        let (passed, seen) = match found {
+            Found::Passed(seen) => (true, seen.clone()),
+            Found::Failed(seen) => (false, seen.clone()),
+            Found::NotTried => return,
+        };
+        let look = Preflight { version: 1, stage: stage.name.to_string(), at: self.clock.now(), passed, seen };
+        if let Err(error) = preflight::keep(self.state.path(), &look) {
+            tracing::debug!(%error, "a preflight was not kept");
         }
     }
 
@@ -108,10 +132,17 @@ impl Runner<'_> {
         let seen = last_attempt(self.store, &self.task, &stage)?;
         let seen = seen.as_ref().and_then(|seen| Some(&seen.decided.as_ref()?.evidence));
         let probe = engine::probe(&reason, seen);
-        let Some(stage) = self.pipeline.stage(&stage).cloned().filter(|_| probe.is_waited_for()) else { return Ok(false) };
+        let Some(stage) = self.pipeline.stage(&stage).cloned().filter(|_| probe.is_waited_for()) else {
+            return Ok(false);
+        };
         let mut pause = LOOK_PAUSES[0];
         if !may_wait.is_zero() {
-            let waits = format!("stage `{}` is held until {}; waiting at most {} s", stage.name, probe.text(), may_wait.as_secs());
+            let waits = format!(
+                "stage `{}` is held until {}; waiting at most {} s",
+                stage.name,
+                probe.text(),
+                may_wait.as_secs()
+            );
             (self.notify)(Notice::Warning(waits));
         }
         while !may_wait.is_zero() && !(self.stopping)() {

@@ -434,7 +434,14 @@ impl Runner<'_> {
             nonce: plan.nonce,
             argv: plan.shown.words().to_vec(),
             cwd: plan.cwd.clone(),
-            env_names: plan.remote.as_ref().map_or(&plan.env, |remote| &remote.env).names().into_iter().map(str::to_owned).collect(),
+            env_names: plan
+                .remote
+                .as_ref()
+                .map_or(&plan.env, |remote| &remote.env)
+                .names()
+                .into_iter()
+                .map(str::to_owned)
+                .collect(),
             tree: before.digest(),
             dirty: before.is_dirty(),
             at: self.clock.now(),

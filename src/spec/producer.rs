@@ -17,15 +17,14 @@ pub(super) fn producer(raw: words::Producer, sink: &mut Sink) -> Option<Producer
     match raw {
         words::Producer::Agent(raw) => agent(raw, sink).map(Producer::Agent),
         words::Producer::Approval => Some(Producer::Approval),
-        words::Producer::Suite(kind, mut raw) => {
-            match kind {
-                ProducerKind::TestRunner => suite(kind, *raw, sink).map(Producer::TestRunner),
-                ProducerKind::StagingRunner => staging::staging(&mut raw, sink, |raw, sink| suite(kind, raw, sink))
-                    .map(Producer::StagingRunner),
-                ProducerKind::Command => suite(kind, *raw, sink).map(Producer::Command),
-                ProducerKind::Agent | ProducerKind::Approval => None,
+        words::Producer::Suite(kind, mut raw) => match kind {
+            ProducerKind::TestRunner => suite(kind, *raw, sink).map(Producer::TestRunner),
+            ProducerKind::StagingRunner => {
+                staging::staging(&mut raw, sink, |raw, sink| suite(kind, raw, sink)).map(Producer::StagingRunner)
             }
-        }
+            ProducerKind::Command => suite(kind, *raw, sink).map(Producer::Command),
+            ProducerKind::Agent | ProducerKind::Approval => None,
+        },
     }
 }
 

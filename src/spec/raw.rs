@@ -341,7 +341,11 @@ impl Suite {
             sink.push(draft.help("only a `staging-runner` runs on another host"));
         }
         if let Some((key, _)) = node.entries().find(|(key, _)| key.text == "cwd" && remote) {
-            let draft = Draft::new(Code::UnknownKey, key.span, "`cwd` is a folder of the worktree, and no key of `staging-runner`");
+            let draft = Draft::new(
+                Code::UnknownKey,
+                key.span,
+                "`cwd` is a folder of the worktree, and no key of `staging-runner`",
+            );
             sink.push(draft.help("write `remote-cwd` for a folder on the host"));
         }
         if remote && !node.has("host") {
@@ -360,8 +364,7 @@ impl Suite {
     /// The schema of the suite of a kind of producer.
     pub(super) fn schema(kind: ProducerKind, generator: &mut SchemaGenerator) -> Schema {
         let mut schema = <Self as schemars::JsonSchema>::json_schema(generator);
-        if let Some(properties) = schema.get_mut("properties").and_then(serde_json::Value::as_object_mut)
-        {
+        if let Some(properties) = schema.get_mut("properties").and_then(serde_json::Value::as_object_mut) {
             if kind == ProducerKind::StagingRunner {
                 properties.remove("cwd");
             } else {

@@ -37,9 +37,11 @@ pub(super) fn staging(
         let help = "letters, digits, `.`, `_` and `-`, a letter or digit first, or `${NAME}`";
         fits(user, "no user", help, is_host_word, sink)
     });
-    const PATH: &str = "write an absolute path or one below `~/`, without quotes, `\\`, `%`, `$` and patterns; or `${NAME}`";
+    const PATH: &str =
+        "write an absolute path or one below `~/`, without quotes, `\\`, `%`, `$` and patterns; or `${NAME}`";
     let path = |text: &Option<Spanned<Text>>, sink: &mut Sink| {
-        let at_home = |path: &str| is_key_path(path) || path.strip_prefix("~/").is_some_and(|p| is_key_path(&format!("/{p}")));
+        let at_home =
+            |path: &str| is_key_path(path) || path.strip_prefix("~/").is_some_and(|p| is_key_path(&format!("/{p}")));
         text.as_ref().map(|text| fits(text, "no path of a key file", PATH, at_home, sink))
     };
     let identity = path(&raw.identity, sink);
@@ -55,7 +57,9 @@ pub(super) fn staging(
     });
     if let Some(ttl) = raw.ttl.as_ref().filter(|ttl| ttl.value.0 < TTL_MIN) {
         let draft = Draft::new(Code::DurationRange, ttl.span, "a `ttl` is at least 5s");
-        sink.push(draft.help("the command is killed on its host when no connection has given a sign of life for that long"));
+        sink.push(
+            draft.help("the command is killed on its host when no connection has given a sign of life for that long"),
+        );
     }
     for (name, span) in [("connect-timeout", &raw.connect_timeout), ("alive-interval", &raw.alive_interval)] {
         let Some(span) = span else { continue };

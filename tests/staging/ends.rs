@@ -60,7 +60,10 @@ fn an_exit_map_reads_the_far_code() {
         host.declare(&text);
         let path = host.shop.scratch("shop/pipelines/shop.yaml");
         let text = std::fs::read_to_string(&path).unwrap();
-        let text = text.replace("evidence: closing-line, closing-line: '(?P<total>\\d+) checks, (?P<failed>\\d+) failed', ", "evidence: exit-code, ");
+        let text = text.replace(
+            "evidence: closing-line, closing-line: '(?P<total>\\d+) checks, (?P<failed>\\d+) failed', ",
+            "evidence: exit-code, ",
+        );
         std::fs::write(path, text).unwrap();
         host.shop.commit("map");
         host.orch("pipeline run --no-wait --from staging --accept-pipeline").run()
@@ -71,8 +74,9 @@ fn an_exit_map_reads_the_far_code() {
 
 #[test]
 fn a_limit_is_ours_and_the_far_side_is_gone() {
-    let host = Host::new(&Stage::sh("sleep 4711 & setsid sleep 4712 & sleep 4713").stage("timeout: 1s").stage("grace: 1s"));
-    host.run().held(75, "timeout");
+    let host =
+        Host::new(&Stage::sh("sleep 4711 & setsid sleep 4712 & sleep 4713").stage("timeout: 1s").stage("grace: 1s"));
+    host.run().held(75, "total limit");
     for name in ["sleep 4711", "sleep 4712", "sleep 4713"] {
         assert_eq!(crate::support::named(name), Vec::<i32>::new(), "{name}");
     }
@@ -81,7 +85,7 @@ fn a_limit_is_ours_and_the_far_side_is_gone() {
 #[test]
 fn a_silent_suite_is_stalled() {
     let host = Host::new(&Stage::sh("echo begun; sleep 4714").stage("idle-timeout: 1s").stage("grace: 1s"));
-    host.run().held(75, "stalled");
+    host.run().held(75, "idle limit");
     assert_eq!(crate::support::named("sleep 4714"), Vec::<i32>::new());
 }
 
@@ -96,7 +100,9 @@ fn the_switch_runs_the_very_same_command_here() {
 
 #[test]
 fn the_environment_and_the_folder_are_those_that_are_declared() {
-    let script = format!("pwd > SCRATCH/said; echo \"$MODE|$ORCH_TASK|${{HOME:+home}}|${{SECRET-unset}}\" >> SCRATCH/said; {GREEN}");
+    let script = format!(
+        "pwd > SCRATCH/said; echo \"$MODE|$ORCH_TASK|$${{HOME:+home}}|$${{SECRET-unset}}\" >> SCRATCH/said; {GREEN}"
+    );
     let host = Host::new(&Stage::sh(&script).key("env: { set: { MODE: \"a b'c\" } }").key("remote-cwd: /tmp"));
     host.orch("pipeline run --no-wait").env("SECRET", "x").run().exits(0);
     assert_eq!(host.noted("said"), "/tmp\na b'c|main|home|unset\n");

@@ -55,7 +55,11 @@ impl Stage {
     fn text(&self, sshd: &Sshd) -> String {
         let Self { command, keys, stage, retries } = self;
         let host = if keys.contains("host:") { "" } else { ", host: 127.0.0.1" };
-        let identity = if keys.contains("identity:") { String::new() } else { format!(", identity: {}", sshd.path("client").display()) };
+        let identity = if keys.contains("identity:") {
+            String::new()
+        } else {
+            format!(", identity: {}", sshd.path("client").display())
+        };
         let port = if keys.contains(" port:") { String::new() } else { format!(", port: {}", sshd.port) };
         format!(
             "version: 1\nname: shop\nbudgets: {{ retry: 1 }}\nstages:\n  staging:\n    producer:\n      staging-runner: {{ command: {command}{host}{port}{identity}, \
@@ -94,14 +98,6 @@ impl Host {
     /// `pipeline run`, which does not wait for the host.
     pub(crate) fn run(&self) -> Ended {
         self.orch("pipeline run --no-wait").run()
-    }
-
-    /// The last attempt of the task, as `orch run show` has it.
-    pub(crate) fn last(&self) -> serde_json::Value {
-        let run = self.orch("run list --json").run().json();
-        let id = run["runs"][0]["run"].as_str().unwrap().to_owned();
-        let shown = self.orch(&format!("run show {id} --json")).run().json();
-        shown["attempts"].as_array().and_then(|all| all.last().cloned()).unwrap_or_default()
     }
 
     /// A file that a suite on the host wrote into the scratch folder.

@@ -6,13 +6,39 @@ use super::host::{GREEN, Host, RED, Stage};
 
 /// Arguments that shells, ssh and login shells have stumbled over.
 const AWKWARD: [&str; 24] = [
-    "", " ", "  a  b ", "'", "\"", "''", "it's", "\\", "\\\\", "a\\'b", "$HOME", "${HOME}", "$(touch PWNED)", "`touch PWNED`",
-    "; touch PWNED", "&& touch PWNED", "| touch PWNED", "\n", "a\nb\n", "-n", "--", "!history!", "~root", "*?[a-z]",
+    "",
+    " ",
+    "  a  b ",
+    "'",
+    "\"",
+    "''",
+    "it's",
+    "\\",
+    "\\\\",
+    "a\\'b",
+    "$HOME",
+    "$(touch PWNED)",
+    "`touch PWNED`",
+    "; touch PWNED",
+    "&& touch PWNED",
+    "| touch PWNED",
+    "\n",
+    "a\nb\n",
+    "-n",
+    "--",
+    "!history!",
+    "~root",
+    "*?[a-z]",
 ];
 
 #[test]
 fn awkward_arguments_arrive_as_they_are() {
-    let mut words = vec!["sh".to_owned(), "-c".to_owned(), "for word; do printf '%s\\0' \"$word\"; done > SCRATCH/got; echo '1 checks, 0 failed'".to_owned(), "x".to_owned()];
+    let mut words = vec![
+        "sh".to_owned(),
+        "-c".to_owned(),
+        "for word; do printf '%s\\0' \"$word\"; done > SCRATCH/got; echo '1 checks, 0 failed'".to_owned(),
+        "x".to_owned(),
+    ];
     words.extend(AWKWARD.map(str::to_owned));
     words.push("ünïcödé \u{1f600} \t tab".to_owned());
     let expected: Vec<u8> = words[4..].iter().flat_map(|word| [word.as_bytes(), b"\0"].concat()).collect();
@@ -66,12 +92,13 @@ impl Draw {
 
     fn word(&mut self) -> String {
         const LETTERS: &[char] = &[
-            'a', 'Z', '0', ' ', '\t', '\n', '\'', '"', '\\', '$', '`', '!', '#', '%', '&', '(', ')', '*', ';', '<', '>', '?',
-            '[', ']', '^', '{', '|', '}', '~', '-', '=', 'ä', '€', '\u{7f}',
+            'a', 'Z', '0', ' ', '\t', '\n', '\'', '"', '\\', '$', '`', '!', '#', '%', '&', '(', ')', '*', ';', '<',
+            '>', '?', '[', ']', '^', '{', '|', '}', '~', '-', '=', 'ä', '€', '\u{7f}',
         ];
         // SCRATCH is replaced by the shop; no word draws it. `${` would be a variable of the pipeline's.
         let length = self.below(12);
-        let word: String = (0..length).map(|_| LETTERS[usize::try_from(self.below(LETTERS.len() as u64)).unwrap()]).collect();
+        let word: String =
+            (0..length).map(|_| LETTERS[usize::try_from(self.below(LETTERS.len() as u64)).unwrap()]).collect();
         word.replace("${", "$ {").replace('\u{7f}', "x")
     }
 }
@@ -86,8 +113,8 @@ fn a_first_word_is_a_program_and_nothing_else() {
         vec!["exit", "0"],
         vec!["trap", "touch PWNED", "EXIT"],
         vec!["A=b", "touch", "PWNED"],
-        vec!["$(touch PWNED)"],
-        vec!["`touch PWNED`"],
+        vec!["$(touch$IFS/tmp/PWNED)"],
+        vec!["`touch$IFS/tmp/PWNED`"],
     ] {
         host.declare(&Stage::words(&words));
         let ended = host.orch("pipeline run --no-wait --from staging --accept-pipeline").run();
@@ -126,7 +153,10 @@ fn a_hostile_host_is_refused_before_anything_starts() {
 
 #[test]
 fn the_user_s_own_configuration_and_agent_are_not_heard() {
-    let host = Host::with(&Stage::sh(&format!("echo \"${{LEAK-none}}|${{SSH_AUTH_SOCK-none}}\" > SCRATCH/leak; {GREEN}")), "AcceptEnv *");
+    let host = Host::with(
+        &Stage::sh(&format!("echo \"$${{LEAK-none}}|$${{SSH_AUTH_SOCK-none}}\" > SCRATCH/leak; {GREEN}")),
+        "AcceptEnv *",
+    );
     let marker = format!("{}/pwned", host.scratch());
     // ssh takes the home from the password file, so the system's file is where a test can put it.
     let system = std::path::Path::new("/etc/ssh/ssh_config.d/orch-test-hostile.conf");
@@ -160,7 +190,9 @@ fn a_forged_end_and_a_greeting_are_text() {
 
 #[test]
 fn a_flood_is_kept_and_ends() {
-    let host = Host::new(&Stage::sh(&format!("head -c 30000000 /dev/zero | tr '\\0' 'x'; head -c 3000000 /dev/zero | tr '\\0' 'y' >&2; echo; {GREEN}")));
+    let host = Host::new(&Stage::sh(&format!(
+        "head -c 30000000 /dev/zero | tr '\\0' 'x'; head -c 3000000 /dev/zero | tr '\\0' 'y' >&2; echo; {GREEN}"
+    )));
     host.run().exits(0);
 }
 

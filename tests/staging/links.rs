@@ -11,7 +11,9 @@ use crate::support::{Fifo, Going, named, until_none};
 
 /// A suite that says that it has begun, notes that it did, and waits for a word.
 fn waiting(then: &str) -> Stage {
-    Stage::sh(&format!("echo begun >> SCRATCH/ledger; echo before; echo $$ > SCRATCH/said; read word < SCRATCH/go; echo after; {then}"))
+    Stage::sh(&format!(
+        "echo begun >> SCRATCH/ledger; echo before; echo $$ > SCRATCH/said; read word < SCRATCH/go; echo after; {then}"
+    ))
 }
 
 fn begun(host: &Host, run: &str) -> (Going, Fifo, String) {
@@ -41,17 +43,25 @@ fn a_cut_link_is_taken_up_again_and_the_suite_runs_once() {
 #[test]
 fn a_link_that_is_reset_again_and_again_loses_no_byte() {
     let host = Host::new(&Stage::sh(GREEN));
-    let script = format!("i=0; while [ $i -lt 3000 ]; do echo \"line $i of the suite\"; i=$((i+1)); done; {GREEN}");
+    let script = format!(
+        "i=0; while [ $i -lt 3000 ]; do echo \"line $i of the suite\"; i=$((i+1)); [ $((i % 100)) = 0 ] && sleep 0.05; done; {GREEN}"
+    );
     let proxy = Proxy::new(host.sshd.port, Trick::ResetAfter(30_000));
     let known = fs::read_to_string(host.sshd.path("known")).unwrap();
-    fs::write(host.sshd.path("known"), known.replace(&format!(":{} ", host.sshd.port), &format!(":{} ", proxy.port))).unwrap();
+    fs::write(host.sshd.path("known"), known.replace(&format!(":{} ", host.sshd.port), &format!(":{} ", proxy.port)))
+        .unwrap();
     host.declare(&Stage { keys: format!(", port: {}", proxy.port), ..Stage::sh(&script) });
     host.run().exits(0);
     assert!(proxy.taken() > 1, "the link was never cut");
     let out = host.orch("logs --raw").run();
-    let lines: Vec<String> = out.stdout().lines().filter(|line| line.contains("of the suite")).map(str::to_owned).collect();
+    let lines: Vec<String> =
+        out.stdout().lines().filter(|line| line.contains("of the suite")).map(str::to_owned).collect();
     let expected: Vec<String> = (0..3000).map(|n| format!("line {n} of the suite")).collect();
-    assert!(lines.iter().zip(&expected).all(|(line, wanted)| line.ends_with(wanted.as_str())) && lines.len() == 3000, "{} lines", lines.len());
+    assert!(
+        lines.iter().zip(&expected).all(|(line, wanted)| line.ends_with(wanted.as_str())) && lines.len() == 3000,
+        "{} lines",
+        lines.len()
+    );
 }
 
 #[test]
@@ -81,7 +91,8 @@ fn a_stalled_link_is_noticed_and_taken_up_again() {
     let host = Host::new(&Stage::sh(GREEN));
     let proxy = Proxy::new(host.sshd.port, Trick::StallAfter(6_000));
     let known = fs::read_to_string(host.sshd.path("known")).unwrap();
-    fs::write(host.sshd.path("known"), known.replace(&format!(":{} ", host.sshd.port), &format!(":{} ", proxy.port))).unwrap();
+    fs::write(host.sshd.path("known"), known.replace(&format!(":{} ", host.sshd.port), &format!(":{} ", proxy.port)))
+        .unwrap();
     let stage = waiting(&format!("head -c 20000 /dev/zero | tr '\\0' x; echo; {GREEN}"));
     host.declare(&Stage { keys: format!(", port: {}", proxy.port), ..stage });
     let (going, mut go, _) = begun(&host, "pipeline run --no-wait");
@@ -121,7 +132,7 @@ fn nothing_is_left_after_cancels_and_cut_links() {
             let host = Host::new(&stage);
             let mut said = host.shop.fifo("said");
             let going = host.orch("pipeline run --no-wait").start();
-            let _ = said.next();
+            said.next();
             match how {
                 "cancel" => going.signal(Signal::TERM),
                 "cut" => {

@@ -9,8 +9,8 @@ use crate::domain::pipeline::Argv;
 use crate::domain::plan::{AttemptPlan, Environment, Remote};
 
 use super::super::quick::{Quick, quick};
-use super::job::{CHANNEL_FILE, Errand, JOB_FILE, Job};
 use super::REMOTE;
+use super::job::{CHANNEL_FILE, Errand, JOB_FILE, Job};
 
 /// How long a look may take beside its connection.
 const SLACK: Duration = Duration::from_secs(10);

@@ -28,7 +28,8 @@ pub(super) fn config(target: &Target) -> String {
     }
     lines.push("Host *".to_owned());
     lines.extend(target.identity.as_ref().map(|path| format!("  IdentityFile \"{path}\"")));
-    let known_hosts = target.known_hosts.as_ref().map_or_else(|| "~/.ssh/known_hosts".to_owned(), |p| format!("\"{p}\""));
+    let known_hosts =
+        target.known_hosts.as_ref().map_or_else(|| "~/.ssh/known_hosts".to_owned(), |p| format!("\"{p}\""));
     lines.push(format!("  UserKnownHostsFile {known_hosts}"));
     lines.push(format!("  ConnectTimeout {}", target.connect.as_secs().max(1)));
     lines.push(format!("  ServerAliveInterval {}", target.alive.as_secs().max(1)));

@@ -307,7 +307,9 @@ impl<'a> Drive<'a> {
                 self.note();
                 return None;
             }
-            Mark::End(end) if end.expired && self.job.earlier.is_some() && self.key != self.job.own && self.job.idempotent => {
+            Mark::End(end)
+                if end.expired && self.job.earlier.is_some() && self.key != self.job.own && self.job.idempotent =>
+            {
                 return Some(Turn::Fresh(None));
             }
             Mark::End(end) => {

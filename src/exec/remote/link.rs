@@ -34,7 +34,8 @@ impl Den {
         if !config::fits(target) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the host is outside its grammar"));
         }
-        let base = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|base| base.is_absolute() && base.is_dir());
+        let base =
+            std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|base| base.is_absolute() && base.is_dir());
         let base = base.unwrap_or_else(|| PathBuf::from("/tmp"));
         sweep(&base);
         let prefix = format!("orch-ssh-{}-", std::process::id());
@@ -54,11 +55,13 @@ fn sweep(base: &Path) {
     let Ok(entries) = std::fs::read_dir(base) else { return };
     for entry in entries.flatten() {
         let name = entry.file_name();
-        let Some(pid) = name.to_str().and_then(|name| name.strip_prefix("orch-ssh-")?.split_once('-')?.0.parse::<u32>().ok())
+        let Some(pid) =
+            name.to_str().and_then(|name| name.strip_prefix("orch-ssh-")?.split_once('-')?.0.parse::<u32>().ok())
         else {
             continue;
         };
-        let ours = entry.metadata().is_ok_and(|found| found.is_dir() && found.uid() == rustix::process::getuid().as_raw());
+        let ours =
+            entry.metadata().is_ok_and(|found| found.is_dir() && found.uid() == rustix::process::getuid().as_raw());
         if ours && !Path::new(&format!("/proc/{pid}")).exists() {
             // Another helper may be at it as well.
             std::fs::remove_dir_all(entry.path()).ok();

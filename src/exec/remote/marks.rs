@@ -151,7 +151,8 @@ impl Marks {
                 Some(at) => {
                     let body = at + self.head.len();
                     let rest = self.held.get(body..).unwrap_or_default();
-                    let Some(length) = memchr::memchr(b'\n', rest).or((rest.len() > MARK_BYTES_MAX).then_some(0)) else {
+                    let Some(length) = memchr::memchr(b'\n', rest).or((rest.len() > MARK_BYTES_MAX).then_some(0))
+                    else {
                         self.pass(at, &mut pieces);
                         return pieces;
                     };
