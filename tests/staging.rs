@@ -7,6 +7,8 @@
 
 #[path = "staging/ends.rs"]
 mod ends;
+#[path = "staging/engine.rs"]
+mod engine;
 #[path = "staging/faults.rs"]
 mod faults;
 #[path = "staging/host.rs"]
@@ -17,6 +19,8 @@ mod hostile;
 mod links;
 #[path = "staging/proxy.rs"]
 mod proxy;
+#[path = "staging/sshd.rs"]
+mod sshd;
 #[expect(dead_code, unused_imports, reason = "tests/cli.rs uses the rest")]
 mod support;
 #[path = "staging/waits.rs"]

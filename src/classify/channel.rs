@@ -152,6 +152,9 @@ mod tests {
     use super::*;
     use crate::domain::id::AttemptId;
 
+    const PERMANENT: &str = "permanent-env";
+    const TRANSIENT: &str = "transient-infra";
+
     #[test]
     fn every_fault_has_its_class() {
         let check = |fault: ChannelFault, class: &str, reason: Reason| {
@@ -162,8 +165,6 @@ mod tests {
             let outcome = classify(&facts).unwrap();
             assert_eq!((outcome.conclusion.class(), outcome.reason), (class, reason), "{fault:?}");
         };
-        const PERMANENT: &str = "permanent-env";
-        const TRANSIENT: &str = "transient-infra";
         let not_connected = |said: &str| ChannelFault::NotConnected(said.to_owned());
         // The openssh crate takes `ssh: ` away.
         for said in [

@@ -170,13 +170,13 @@ fn look_ahead(
     host_env: &[(String, String)],
 ) {
     let looks = doctor::staging_looks(pipeline, (settings, repository), &place.worktree, host_env);
-    let state = place.state.path().to_owned();
+    let (state, at) = (place.state.path().to_owned(), SystemClock.now());
     if looks.is_empty() {
         return;
     }
     std::thread::spawn(move || {
         for look in looks {
-            let seen = look.make();
+            let seen = look.make(at);
             if !seen.passed {
                 let text =
                     format!("orch: warning: the preflight of stage `{}` does not pass: {}", seen.stage, seen.seen);

@@ -21,15 +21,15 @@ pub struct StagingLook {
 }
 
 impl StagingLook {
-    /// Makes it; bounded.
-    pub fn make(&self) -> Preflight {
+    /// Makes it, at this time; bounded.
+    pub fn make(&self, at: Timestamp) -> Preflight {
         let (passed, seen) = match self.plan.remote.as_ref().map(|remote| look(&self.plan, remote)) {
             Some(Looked::Seen(facts)) if facts.fault.is_none() => (true, format!("{} has what it needs", facts.host)),
             Some(Looked::Seen(facts)) => (false, channel_in_words(&facts)),
             Some(Looked::NotMade(why)) => (false, format!("the look could not be made: {why}")),
             None => (true, "it runs here".to_owned()),
         };
-        Preflight { version: 1, stage: self.stage.clone(), at: Timestamp::now(), passed, seen }
+        Preflight { version: 1, stage: self.stage.clone(), at, passed, seen }
     }
 }
 

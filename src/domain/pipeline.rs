@@ -106,7 +106,7 @@ pub enum Producer {
     /// A test suite in the worktree.
     TestRunner(Suite),
     /// A suite on another host, over ssh.
-    StagingRunner(Staging),
+    StagingRunner(Box<Staging>),
     /// Any other deterministic command with declared evidence.
     Command(Suite),
     /// A person's word; no process.

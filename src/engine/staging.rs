@@ -148,7 +148,7 @@ mod tests {
             cwd: None,
             connect: Duration::from_secs(1),
             alive: Duration::from_secs(1),
-            ttl: Duration::from_secs(60),
+            ttl: Duration::from_mins(1),
             version: None,
             suite: Suite {
                 command: Argv::new(vec!["true".to_owned()]).unwrap(),

@@ -19,9 +19,8 @@ pub(super) fn producer(raw: words::Producer, sink: &mut Sink) -> Option<Producer
         words::Producer::Approval => Some(Producer::Approval),
         words::Producer::Suite(kind, mut raw) => match kind {
             ProducerKind::TestRunner => suite(kind, *raw, sink).map(Producer::TestRunner),
-            ProducerKind::StagingRunner => {
-                staging::staging(&mut raw, sink, |raw, sink| suite(kind, raw, sink)).map(Producer::StagingRunner)
-            }
+            ProducerKind::StagingRunner => staging::staging(&mut raw, sink, |raw, sink| suite(kind, raw, sink))
+                .map(|staging| Producer::StagingRunner(Box::new(staging))),
             ProducerKind::Command => suite(kind, *raw, sink).map(Producer::Command),
             ProducerKind::Agent | ProducerKind::Approval => None,
         },

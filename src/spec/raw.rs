@@ -368,7 +368,9 @@ impl Suite {
             if kind == ProducerKind::StagingRunner {
                 properties.remove("cwd");
             } else {
-                REMOTE_KEYS.iter().for_each(|key| drop(properties.remove(*key)));
+                for key in REMOTE_KEYS {
+                    properties.remove(key);
+                }
             }
         }
         if let Some(required) = schema.get_mut("required").and_then(serde_json::Value::as_array_mut) {

@@ -23,6 +23,10 @@ const TTL: Duration = Duration::from_mins(15);
 /// Shortest TTL: below it a slow moment would kill a living suite.
 const TTL_MIN: Duration = Duration::from_secs(5);
 
+/// How a path of a key file is written.
+const PATH: &str =
+    "write an absolute path or one below `~/`, without quotes, `\\`, `%`, `$` and patterns; or `${NAME}`";
+
 /// Checks what a staging-runner has beside its suite.
 pub(super) fn staging(
     raw: &mut raw::Suite,
@@ -37,8 +41,6 @@ pub(super) fn staging(
         let help = "letters, digits, `.`, `_` and `-`, a letter or digit first, or `${NAME}`";
         fits(user, "no user", help, is_host_word, sink)
     });
-    const PATH: &str =
-        "write an absolute path or one below `~/`, without quotes, `\\`, `%`, `$` and patterns; or `${NAME}`";
     let path = |text: &Option<Spanned<Text>>, sink: &mut Sink| {
         let at_home =
             |path: &str| is_key_path(path) || path.strip_prefix("~/").is_some_and(|p| is_key_path(&format!("/{p}")));

@@ -78,7 +78,7 @@ fn a_limit_is_ours_and_the_far_side_is_gone() {
         Host::new(&Stage::sh("sleep 4711 & setsid sleep 4712 & sleep 4713").stage("timeout: 1s").stage("grace: 1s"));
     host.run().held(75, "total limit");
     for name in ["sleep 4711", "sleep 4712", "sleep 4713"] {
-        assert_eq!(crate::support::named(name), Vec::<i32>::new(), "{name}");
+        assert_eq!(super::sshd::named(name), Vec::<i32>::new(), "{name}");
     }
 }
 
@@ -86,7 +86,7 @@ fn a_limit_is_ours_and_the_far_side_is_gone() {
 fn a_silent_suite_is_stalled() {
     let host = Host::new(&Stage::sh("echo begun; sleep 4714").stage("idle-timeout: 1s").stage("grace: 1s"));
     host.run().held(75, "idle limit");
-    assert_eq!(crate::support::named("sleep 4714"), Vec::<i32>::new());
+    assert_eq!(super::sshd::named("sleep 4714"), Vec::<i32>::new());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::host::{GREEN, Host, RED, Stage};
 use super::proxy::{Proxy, Trick};
-use crate::support::free_port;
+use super::sshd::free_port;
 
 /// Runs of each fault in the short form, and in the long one.
 fn rounds() -> usize {

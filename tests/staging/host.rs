@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use crate::support::{Ended, Orch, Shop, Sshd};
+use super::sshd::Sshd;
+use crate::support::{Ended, Orch, Shop};
 
 /// The stage's artifact.
 pub(crate) const LOG: &str = "docs/work-items/main/15-staging-log.md";
@@ -20,7 +21,7 @@ pub(crate) struct Host {
 pub(crate) struct Stage {
     pub(crate) command: String,
     pub(crate) keys: String,
-    pub(crate) stage: String,
+    pub(crate) rest: String,
     pub(crate) retries: u32,
 }
 
@@ -32,7 +33,7 @@ impl Stage {
 
     pub(crate) fn words(words: &[&str]) -> Self {
         let command = serde_json::to_string(words).unwrap();
-        Self { command, keys: String::new(), stage: String::new(), retries: 0 }
+        Self { command, keys: String::new(), rest: String::new(), retries: 0 }
     }
 
     /// A further key of the producer.
@@ -43,7 +44,7 @@ impl Stage {
 
     /// A further key of the stage.
     pub(crate) fn stage(mut self, key: &str) -> Self {
-        self.stage = format!("{}    {key}\n", self.stage);
+        self.rest = format!("{}    {key}\n", self.rest);
         self
     }
 
@@ -53,7 +54,7 @@ impl Stage {
     }
 
     fn text(&self, sshd: &Sshd) -> String {
-        let Self { command, keys, stage, retries } = self;
+        let Self { command, keys, rest, retries } = self;
         let host = if keys.contains("host:") { "" } else { ", host: 127.0.0.1" };
         let identity = if keys.contains("identity:") {
             String::new()
@@ -65,7 +66,7 @@ impl Stage {
             "version: 1\nname: shop\nbudgets: {{ retry: 1 }}\nstages:\n  staging:\n    producer:\n      staging-runner: {{ command: {command}{host}{port}{identity}, \
              known-hosts: {known}, evidence: closing-line, closing-line: '(?P<total>\\d+) checks, (?P<failed>\\d+) failed', \
              connect-timeout: 1s, alive-interval: 1s{keys} }}\n    artifact: 15-staging-log.md\n    gate: staging-status\n    \
-             infra: {{ retries: {retries}, backoff: 10ms..40ms }}\n    transitions: {{ pass: done, fail: failed }}\n{stage}",
+             infra: {{ retries: {retries}, backoff: 10ms..40ms }}\n    transitions: {{ pass: done, fail: failed }}\n{rest}",
             known = sshd.path("known").display(),
         )
     }

@@ -5,7 +5,7 @@ use std::fs;
 use super::host::{GREEN, Host, RED, Stage};
 
 /// Arguments that shells, ssh and login shells have stumbled over.
-const AWKWARD: [&str; 24] = [
+const AWKWARD: [&str; 23] = [
     "",
     " ",
     "  a  b ",

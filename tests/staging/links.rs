@@ -7,7 +7,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::host::{GREEN, Host, RED, Stage};
 use super::proxy::{Proxy, Trick};
-use crate::support::{Fifo, Going, named, until_none};
+use super::sshd::{named, until_none};
+use crate::support::Fifo;
 
 /// A suite that says that it has begun, notes that it did, and waits for a word.
 fn waiting(then: &str) -> Stage {
@@ -16,9 +17,10 @@ fn waiting(then: &str) -> Stage {
     ))
 }
 
-fn begun(host: &Host, run: &str) -> (Going, Fifo, String) {
+/// The FIFO that the suite waits at, and the pid that it told, once it has begun.
+fn begun<T>(host: &Host, start: impl FnOnce() -> T) -> (T, Fifo, String) {
     let (mut said, go) = host.shop.said_and_go();
-    let going = host.orch(run).start();
+    let going = start();
     let pid = said.next();
     (going, go, pid)
 }
@@ -31,7 +33,7 @@ fn helper_of(host: &Host) -> i32 {
 #[test]
 fn a_cut_link_is_taken_up_again_and_the_suite_runs_once() {
     let host = Host::new(&waiting(RED));
-    let (going, mut go, _) = begun(&host, "pipeline run --no-wait");
+    let (going, mut go, _) = begun(&host, || host.orch("pipeline run --no-wait").start());
     host.sshd.cut();
     go.say("go");
     going.end().exits(1);
@@ -67,7 +69,7 @@ fn a_link_that_is_reset_again_and_again_loses_no_byte() {
 #[test]
 fn a_killed_helper_costs_nothing_where_a_retry_is_left() {
     let host = Host::new(&waiting(RED).retries(2));
-    let (going, mut go, _) = begun(&host, "pipeline run");
+    let (going, mut go, _) = begun(&host, || host.orch("pipeline run").start());
     kill_process(Pid::from_raw(helper_of(&host)).unwrap(), Signal::KILL).unwrap();
     go.say("go");
     going.end().exits(1);
@@ -77,7 +79,7 @@ fn a_killed_helper_costs_nothing_where_a_retry_is_left() {
 #[test]
 fn a_killed_runner_and_a_killed_helper_are_taken_up_by_the_next_run() {
     let host = Host::new(&waiting(GREEN).retries(2));
-    let (going, mut go, _) = begun(&host, "pipeline run");
+    let (going, mut go, _) = begun(&host, || host.orch("pipeline run").start());
     let helper = helper_of(&host);
     going.kill();
     kill_process(Pid::from_raw(helper).unwrap(), Signal::KILL).unwrap();
@@ -95,7 +97,7 @@ fn a_stalled_link_is_noticed_and_taken_up_again() {
         .unwrap();
     let stage = waiting(&format!("head -c 20000 /dev/zero | tr '\\0' x; echo; {GREEN}"));
     host.declare(&Stage { keys: format!(", port: {}", proxy.port), ..stage });
-    let (going, mut go, _) = begun(&host, "pipeline run --no-wait");
+    let (going, mut go, _) = begun(&host, || host.orch("pipeline run --no-wait").start());
     proxy.turn(Trick::Pass);
     go.say("go");
     going.end().exits(0);
@@ -103,9 +105,19 @@ fn a_stalled_link_is_noticed_and_taken_up_again() {
 }
 
 #[test]
+fn a_frozen_peer_is_left_and_its_work_taken_up_again() {
+    let host = Host::new(&waiting(RED));
+    let (going, mut go, _) = begun(&host, || host.orch("pipeline run --no-wait").start());
+    host.sshd.freeze();
+    go.say("go");
+    going.end().exits(1);
+    assert_eq!(host.shop.ledger(), ["begun"]);
+}
+
+#[test]
 fn a_suite_whose_end_nobody_saw_is_lost_and_never_a_verdict() {
     let host = Host::new(&waiting(GREEN));
-    let (going, _go, pid) = begun(&host, "pipeline run --no-wait");
+    let (going, _go, pid) = begun(&host, || host.orch("pipeline run --no-wait").start());
     // Everything of it dies there, the one who watches over it first.
     let watcher = fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap();
     let parent: i32 = watcher.rsplit(") ").next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();

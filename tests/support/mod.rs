@@ -7,16 +7,14 @@ mod fifo;
 mod mount;
 mod process;
 mod service;
-mod sshd;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 pub(crate) use fifo::Fifo;
 pub(crate) use mount::{Mount, in_own_mounts};
-pub(crate) use process::{Ended, Going, Orch, command, lives, supervisor_of};
+pub(crate) use process::{Ended, Orch, command, lives, supervisor_of};
 pub(crate) use service::{Answer, Service};
-pub(crate) use sshd::{Sshd, free_port, named, until_none};
 
 /// A suite that runs one test and passes.
 pub(crate) const PASSES: &str = "echo 1..1\necho 'ok 1 - pay'\n";

@@ -147,34 +147,26 @@ impl Marks {
                 self.pass(length, &mut pieces);
                 return pieces;
             }
-            match memchr::memmem::find(&self.held, &self.head) {
-                Some(at) => {
-                    let body = at + self.head.len();
-                    let rest = self.held.get(body..).unwrap_or_default();
-                    let Some(length) = memchr::memchr(b'\n', rest).or((rest.len() > MARK_BYTES_MAX).then_some(0))
-                    else {
-                        self.pass(at, &mut pieces);
-                        return pieces;
-                    };
-                    let text = String::from_utf8_lossy(rest.get(..length).unwrap_or_default()).into_owned();
-                    self.pass(at, &mut pieces);
-                    let used = (self.head.len() + length + 1).min(self.held.len());
-                    self.held.drain(..used);
-                    let mark = Mark::read(&text, &self.nonce);
-                    self.open |= (self.opener)(&mark);
-                    pieces.push(Piece::Mark(mark));
-                }
-                None => {
-                    // The end of what is here may be the beginning of a mark.
-                    let keep = (1..self.head.len().min(self.held.len() + 1))
-                        .rev()
-                        .find(|length| self.held.ends_with(self.head.get(..*length).unwrap_or_default()))
-                        .unwrap_or(0);
-                    let free = self.held.len() - keep;
-                    self.pass(free, &mut pieces);
-                    return pieces;
-                }
-            }
+            let Some(at) = memchr::memmem::find(&self.held, &self.head) else {
+                // The end of what is here may be the beginning of a mark.
+                let keep = (1..self.head.len().min(self.held.len() + 1))
+                    .rev()
+                    .find(|length| self.held.ends_with(self.head.get(..*length).unwrap_or_default()))
+                    .unwrap_or(0);
+                let free = self.held.len() - keep;
+                self.pass(free, &mut pieces);
+                return pieces;
+            };
+            self.pass(at, &mut pieces);
+            let rest = self.held.get(self.head.len()..).unwrap_or_default();
+            let length = memchr::memchr(b'\n', rest).or_else(|| (rest.len() > MARK_BYTES_MAX).then_some(rest.len()));
+            let Some(length) = length else { return pieces };
+            let text = String::from_utf8_lossy(rest.get(..length).unwrap_or_default()).into_owned();
+            let used = (self.head.len() + length + 1).min(self.held.len());
+            self.held.drain(..used);
+            let mark = Mark::read(&text, &self.nonce);
+            self.open |= (self.opener)(&mark);
+            pieces.push(Piece::Mark(mark));
         }
     }
 

@@ -1,6 +1,6 @@
 //! The text that the far side's shell is given: a header of quoted values, and the fixed program behind it.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 use super::job::{Errand, Job, Key};
@@ -52,20 +52,21 @@ pub(super) fn program(job: &Job, key: Key, mode: Mode, received: Received) -> Pr
     let tick = seconds((job.ttl / TICKS).max(Duration::from_millis(100)));
     let grace = job.limits.grace.as_secs().max(u64::from(!job.limits.grace.is_zero()));
     let blocks = job.output_max_bytes / 512;
-    // Writing into a String cannot fail.
-    let _ = writeln!(
-        text,
-        "n={nonce} id={id} mode={mode} tick_s={tick} grace_s={grace} blocks={blocks} from_out={} from_err={}",
-        received.stdout, received.stderr
+    line(
+        &mut text,
+        format_args!(
+            "n={nonce} id={id} mode={mode} tick_s={tick} grace_s={grace} blocks={blocks} from_out={} from_err={}",
+            received.stdout, received.stderr
+        ),
     );
     let words = words(job.argv.words());
-    let _ = writeln!(text, "argv_() {{ \"$@\"{words}; }}");
+    line(&mut text, format_args!("argv_() {{ \"$@\"{words}; }}"));
     text.push_str("env_() { :\n");
     for (name, value) in &job.env {
-        let _ = writeln!(text, "export {name}={}", quote(value));
+        line(&mut text, format_args!("export {name}={}", quote(value)));
     }
     let folder = job.cwd.as_ref().map_or_else(|| ":".to_owned(), |cwd| format!("cd -- {} >/dev/null", quote(cwd)));
-    let _ = writeln!(text, "}}\ncwd_() {{ {folder}; }}");
+    line(&mut text, format_args!("}}\ncwd_() {{ {folder}; }}"));
     text.push_str(&looks(job));
     text.push_str(SUPERVISOR);
     // Read byte by byte: what comes behind it on the same stream is for the program itself.
@@ -79,24 +80,33 @@ fn looks(job: &Job) -> String {
     if let Some(container) = &job.container {
         let (engine, name) = (quote(&container.engine), quote(&container.name));
         let format = quote("{{.State.Running}} {{.State.Paused}}");
-        let _ = writeln!(
-            text,
-            "l=$( (exec {engine} inspect --type container --format {format} {name}) 2>&1 </dev/null)\n\
+        line(
+            &mut text,
+            format_args!(
+                "l=$( (env_; exec {engine} inspect --type container --format {format} {name}) 2>&1 </dev/null)\n\
              [ \"$l\" = 'true false' ] || {{ say container $l; return 1; }}"
+            ),
         );
     }
     if let Some(version) = &job.version {
-        let _ = writeln!(
-            text,
-            "l=$( (env_; cwd_; exec{}) 2>/dev/null </dev/null | dd bs=1 count=256 2>/dev/null)\nsay version $l",
-            words(version.command.words())
+        line(
+            &mut text,
+            format_args!(
+                "l=$( (env_; cwd_; exec{}) 2>/dev/null </dev/null | dd bs=1 count=256 2>/dev/null)\nsay version $l",
+                words(version.command.words())
+            ),
         );
         if let Some(wanted) = &version.expect {
-            let _ = writeln!(text, "[ \"$l\" = {} ] || {{ say other; return 1; }}", quote(wanted));
+            line(&mut text, format_args!("[ \"$l\" = {} ] || {{ say other; return 1; }}", quote(wanted)));
         }
     }
     text.push_str("}\n");
     text
+}
+
+fn line(text: &mut String, line: fmt::Arguments<'_>) {
+    text.write_fmt(line).expect("writing into a String cannot fail");
+    text.push('\n');
 }
 
 fn words(words: &[String]) -> String {

@@ -20,12 +20,7 @@ pub(crate) struct Sshd {
 }
 
 impl Sshd {
-    /// Starts a server below a folder.
-    pub(crate) fn start(folder: &Path) -> Self {
-        Self::with(folder, "")
-    }
-
-    /// With further lines of configuration.
+    /// Starts a server below a folder, with further lines of configuration.
     pub(crate) fn with(folder: &Path, extra: &str) -> Self {
         let folder = folder.to_owned();
         fs::create_dir_all(&folder).unwrap();
@@ -176,5 +171,5 @@ pub(crate) fn until_none(part: &str) {
 fn processes(fits: impl Fn(i32) -> bool) -> Vec<i32> {
     let entries = fs::read_dir("/proc").unwrap().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    pids.filter(|pid| super::lives(*pid) && fits(*pid)).collect()
+    pids.filter(|pid| crate::support::lives(*pid) && fits(*pid)).collect()
 }
