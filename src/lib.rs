@@ -31,7 +31,11 @@
 //! - No number stands for "unknown": an end that nobody saw is `lost`, and `lost` is never a verdict.
 //! - Every loop, queue, wait and captured output has a named limit with a unit.
 //!
+//! `failpoint` is on no floor: its macro is nothing but in the build of `tests/failpoints.rs`.
 //! `tests/tidy.rs` keeps the floors; `docs/architecture.md` has the picture.
+
+#[macro_use]
+mod failpoint;
 
 pub mod classify;
 pub mod cli;

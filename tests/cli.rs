@@ -42,6 +42,8 @@ mod refused;
 mod report;
 #[path = "cli/resume.rs"]
 mod resume;
+#[path = "cli/room.rs"]
+mod room;
 #[path = "cli/smoke.rs"]
 mod smoke;
 #[path = "cli/state.rs"]

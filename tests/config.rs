@@ -214,6 +214,7 @@ const fn malformed(kind: Kind) -> &'static [&'static str] {
         Kind::Repositories => &["a,,b", "shop*", ",", "a b"],
         Kind::Seconds => &["", "0", "30m", "-1", "604801"],
         Kind::Count => &["", "101", "-1", "three"],
+        Kind::Mebibytes => &["", "1048577", "-1", "1G", "8 MiB"],
         Kind::Path | Kind::Program => &["state"],
         Kind::LogFilter => &["orch=loud"],
     }

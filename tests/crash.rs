@@ -81,6 +81,14 @@ fn a_runner_may_die_at_any_call() {
     assert!(killed > POINTS / 2, "only {killed} points were reached: the walk is no walk any more");
 }
 
+/// Failpoints are in the build of `tests/failpoints.rs` alone.
+#[test]
+#[cfg(not(feature = "failpoints"))]
+fn an_ordinary_build_has_no_failpoint() {
+    let program = std::fs::read(env!("CARGO_BIN_EXE_orch")).unwrap();
+    assert_eq!(memchr::memmem::find(&program, b"ORCH_FAILPOINT"), None);
+}
+
 /// Kills a runner there, runs again, and looks at everything that is left. Whether the point was reached.
 fn die_at(point: &Point) -> bool {
     let shop = shop();

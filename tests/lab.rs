@@ -8,6 +8,8 @@
 #![expect(clippy::print_stderr, reason = "an experiment says what it has counted")]
 #![expect(clippy::disallowed_methods, reason = "an experiment measures time")]
 
+#[path = "lab/bugs.rs"]
+mod bugs;
 #[expect(dead_code, reason = "tests/engine.rs uses the rest")]
 #[path = "engine/build.rs"]
 mod build;
@@ -17,6 +19,9 @@ mod completions;
 mod decoy;
 #[path = "lab/draw.rs"]
 mod draw;
+#[expect(dead_code, reason = "tests/exec uses the rest")]
+#[path = "exec/harness.rs"]
+mod harness;
 #[expect(dead_code, reason = "tests/engine.rs uses the rest")]
 #[path = "engine/laws.rs"]
 mod laws;
@@ -26,17 +31,35 @@ mod model;
 mod oracle;
 #[path = "lab/orphans_end.rs"]
 mod orphans_end;
+#[path = "lab/pid_reuse.rs"]
+mod pid_reuse;
 #[path = "lab/planted.rs"]
 mod planted;
+#[path = "lab/power/mod.rs"]
+mod power;
 #[path = "lab/random_kills.rs"]
 mod random_kills;
 #[path = "lab/recovery.rs"]
 mod recovery;
 #[path = "lab/scenario.rs"]
 mod scenario;
+#[path = "lab/simulation.rs"]
+mod simulation;
+#[path = "lab/sites.rs"]
+mod sites;
+#[path = "lab/spawn_failures.rs"]
+mod spawn_failures;
+#[path = "lab/stopped.rs"]
+mod stopped;
+#[path = "lab/stale.rs"]
+mod stale;
 #[expect(dead_code, unused_imports, reason = "tests/cli.rs uses the rest")]
 mod support;
 #[path = "lab/syscall_walk.rs"]
 mod syscall_walk;
+#[path = "lab/trees.rs"]
+mod trees;
+#[path = "lab/world.rs"]
+mod world;
 #[path = "lab/yard.rs"]
 mod yard;

@@ -486,6 +486,9 @@ pub(super) struct VerifyArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct DoctorArgs {
+    /// Check the paper trail of this run instead: its id, or the unique beginning of it
+    #[arg(value_name = "RUN", conflicts_with = "pipeline", add = ArgValueCompleter::new(complete::runs))]
+    pub(super) run: Option<String>,
     /// Pipeline file [default: the only file in pipelines/]
     #[arg(long, value_name = "FILE")]
     pub(super) pipeline: Option<PathBuf>,

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::classify::shown_duration;
 use crate::domain::id::TaskName;
 use crate::runner::{Clock as _, RunError, SystemClock};
+use crate::store::sqlite::give_up_reserve;
 use crate::workspace::heartbeat::{Heartbeat, age};
 use crate::workspace::holder::Holder;
 use crate::workspace::lock::{Lock, LockError, LockView, Subject, look};
@@ -115,6 +116,10 @@ pub(super) fn take(state: &StateDir, subject: Subject<'_>, card: &Holder, asking
             }
             Err(error) => error,
         };
+        // What a dead runner left is recorded under the lock, and its card needs a block of the disk.
+        if error.is_a_full_disk() && give_up_reserve(state.path()) {
+            continue;
+        }
         let left = asking.wait.saturating_sub(elapsed().saturating_sub(asking.since));
         if !matches!(error, LockError::Held { .. }) || left.is_zero() {
             return Err(trouble::locked(&error, asking.json));

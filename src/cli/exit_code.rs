@@ -117,7 +117,9 @@ impl ExitCode {
             | HoldReason::Unreadable(_)
             | HoldReason::Approval
             | HoldReason::SwitchedOff { .. } => Self::HeldForPerson,
-            HoldReason::TimedOut(..) | HoldReason::TransientInfra(_) => Self::TransientInfra,
+            HoldReason::TimedOut(..) | HoldReason::TransientInfra(_) | HoldReason::LowSpace { .. } => {
+                Self::TransientInfra
+            }
             HoldReason::PermanentEnv(_) => Self::PermanentEnv,
         }
     }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::domain::id::{Nonce, RelPath};
-use crate::runner::{Clock as _, Notice, Planned, PlannedStep, Runner, SystemClock, Wanted, chain};
+use crate::runner::{Clock as _, Machine, Notice, Planned, PlannedStep, Runner, SystemClock, Wanted, chain};
 use crate::store::Holder;
 use crate::store::sqlite::SqliteStore;
 
@@ -47,7 +47,7 @@ pub(super) fn plan(options: &PlanArgs) -> Result<ExitCode, Problem> {
         pipeline_text: &text,
         pipeline_file: None,
         task: task.clone(),
-        git: &git,
+        world: &Machine { git: &git },
         worktree: &place.worktree,
         state: &place.state,
         store: store.as_mut(),

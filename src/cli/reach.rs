@@ -9,7 +9,7 @@ use crate::config::Flags;
 use crate::domain::id::{Nonce, TaskName};
 use crate::domain::task::TaskState;
 use crate::exec;
-use crate::runner::{Clock as _, Desk, Notice, RunError, Runner, SystemClock};
+use crate::runner::{Clock as _, Desk, Machine, Notice, RunError, Runner, SystemClock};
 use crate::spec;
 use crate::store::{AttemptRecord, Holder, RunFilter, Store, StoredTask};
 use crate::workspace::heartbeat::Heartbeat;
@@ -135,7 +135,7 @@ impl Reached {
             pipeline_text: &text,
             pipeline_file: None,
             task: self.task.clone(),
-            git: &git,
+            world: &Machine { git: &git },
             worktree: &worktree,
             state: &self.place.state,
             store: self.store.as_mut(),
@@ -200,7 +200,7 @@ pub(super) fn stop_runner(place: &Place, task: &TaskName) -> Result<(), Problem>
     if holder.liveness() != Liveness::Alive {
         return Err(refused("it cannot be reached from here"));
     }
-    if !exec::ask_to_stop(holder.pid, holder.start_ticks) {
+    if !exec::ask_to_stop(holder.pid, holder.start_ticks, holder.pidfd) {
         return Err(refused("it could not be asked to stop"));
     }
     output::talk(&format!("orch: asked {} to stop", holder.describe()));

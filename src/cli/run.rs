@@ -11,7 +11,7 @@ use crate::doctor;
 use crate::domain::id::{Nonce, RunId, TaskName};
 use crate::domain::pipeline::Pipeline;
 use crate::domain::task::{RunEnd, TaskState};
-use crate::runner::{Clock as _, Driven, Notice, PipelineFile, Runner, SystemClock, Wanted};
+use crate::runner::{Clock as _, Driven, Machine, Notice, PipelineFile, Runner, SystemClock, Wanted};
 use crate::store::{Holder, Store};
 use crate::workspace::holder;
 use crate::workspace::worktree::Worktree;
@@ -55,13 +55,14 @@ pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
     let owner = Holder { owner: card.describe(), pid: std::process::id() };
     let asking = Asking::at_most(options.lock.wait, Some(&signals), options.state.json);
     let driving = Driving::take(&place, &task, &card, asking)?;
-    let mut store = store::open(&place.state)?;
+    let mut store = store::open(&place.state, settings.state_reserve_bytes())?;
     let host_env = store::host_env();
     warn(&pipeline, (&settings, &repository), &place.worktree, &host_env);
     if !options.dry_run {
         look_ahead(&pipeline, (&settings, &repository), &place, &host_env);
     }
 
+    failpoint!("run.locked");
     let begun = Cell::new(None);
     let mut progress = Progress::new(options.progress.quiet, options.progress.progress_s);
     let every = progress.every();
@@ -77,7 +78,7 @@ pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
         pipeline_text: &text,
         pipeline_file: Some(PipelineFile::read(path, pipeline.digest())),
         task: task.clone(),
-        git: &git,
+        world: &Machine { git: &git },
         worktree: &place.worktree,
         state: &place.state,
         store: store.as_mut(),

@@ -119,9 +119,12 @@ pub(super) fn without_dots(path: &Path) -> PathBuf {
     whole.ok().or_else(parent).unwrap_or_else(|| path.to_owned())
 }
 
-/// Opens the store, making it where there is none.
-pub(super) fn open(state: &StateDir) -> Result<Box<dyn Store>, Problem> {
-    Ok(Box::new(SqliteStore::open(state.path()).map_err(|error| of_store(&error))?))
+/// Opens the store for a run, making it where there is none, and keeps a reserve: what runs may have to be recorded
+/// while the disk is full.
+pub(super) fn open(state: &StateDir, reserve_bytes: u64) -> Result<Box<dyn Store>, Problem> {
+    let mut store = SqliteStore::open(state.path()).map_err(|error| of_store(&error))?;
+    store.keep_reserve(reserve_bytes).map_err(|error| of_store(&error))?;
+    Ok(Box::new(store))
 }
 
 /// Opens a store that must be there already; `None` where nothing has been run here yet.

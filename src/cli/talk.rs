@@ -39,7 +39,8 @@ pub(super) fn tell(notice: &Notice<'_>) {
                     | HoldReason::BudgetSpent { .. }
                     | HoldReason::Unreadable(_)
                     | HoldReason::Approval
-                    | HoldReason::SwitchedOff { .. },
+                    | HoldReason::SwitchedOff { .. }
+                    | HoldReason::LowSpace { .. },
                 )
                 | Decision::Fail
                 | Decision::Interrupt => view::decision(decision),

@@ -19,6 +19,8 @@ mod warnings;
 
 pub use document::{env_example, reference};
 pub use settings::{Choice, ConfigProblem, Flags, InForce, Origin, Settings, Sourced};
-pub use table::{INFRA_RETRIES_MAX, Kind, OWN, Part, Reader, Setting, TABLE, TIMEOUT_S_MAX};
+pub use table::{
+    INFRA_RETRIES_MAX, Kind, OWN, Part, Reader, STATE_FREE_MIN, Setting, TABLE, TIMEOUT_S_MAX, WORKTREE_FREE_MIN,
+};
 pub use value::{Scope, Value};
 pub use variables::Variables;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::table::{Kind, Part, Setting, TABLE};
+use super::table::{self, Kind, Part, Setting, TABLE};
 use super::value::{self, Scope, Value};
 use super::variables::Variables;
 use super::warnings;
@@ -183,7 +183,7 @@ impl Settings {
             Kind::Seconds => self.flags.timeout.map(Value::Seconds),
             Kind::Count => self.flags.infra_retries.map(Value::Count),
             Kind::Path => self.flags.state_dir.as_ref().map(|path| Value::Path(path.display().to_string())),
-            Kind::Switch | Kind::Repositories | Kind::Program | Kind::LogFilter => None,
+            Kind::Switch | Kind::Repositories | Kind::Mebibytes | Kind::Program | Kind::LogFilter => None,
         }
     }
 
@@ -200,6 +200,25 @@ impl Settings {
     /// Whether a staging command is started on its host.
     pub fn exec_host_side(&self) -> bool {
         self.read.get(super::table::EXEC_HOST_SIDE).and_then(Value::switch).unwrap_or(true)
+    }
+
+    /// Least free space of the state folder's file system, in bytes.
+    pub fn state_free_min_bytes(&self) -> u64 {
+        self.bytes(table::STATE_FREE_MIN, table::STATE_FREE_MIN_MIB)
+    }
+
+    /// Least free space of the worktree's file system, in bytes.
+    pub fn worktree_free_min_bytes(&self) -> u64 {
+        self.bytes(table::WORKTREE_FREE_MIN, table::WORKTREE_FREE_MIN_MIB)
+    }
+
+    /// Space that is kept beside the store, in bytes.
+    pub fn state_reserve_bytes(&self) -> u64 {
+        self.bytes(table::STATE_RESERVE, table::STATE_RESERVE_MIB)
+    }
+
+    fn bytes(&self, name: &str, default_mib: u32) -> u64 {
+        u64::from(self.read.get(name).and_then(Value::count).unwrap_or(default_mib)) * 1024 * 1024
     }
 
     /// Whether a switch is on.
@@ -344,7 +363,7 @@ fn default(kind: Kind) -> Option<Value> {
     match kind {
         Kind::Switch => Some(Value::Switch(true)),
         Kind::Repositories => Some(Value::Repositories(Scope::Every)),
-        Kind::Seconds | Kind::Count | Kind::Path | Kind::Program | Kind::LogFilter => None,
+        Kind::Seconds | Kind::Count | Kind::Mebibytes | Kind::Path | Kind::Program | Kind::LogFilter => None,
     }
 }
 

@@ -9,6 +9,9 @@ pub const TIMEOUT_S_MAX: u64 = 7 * 24 * 60 * 60;
 /// Most further attempts that a setting may give; the pipeline file has the same bound.
 pub const INFRA_RETRIES_MAX: u32 = 100;
 
+/// Most space that a setting may ask for: a tebibyte.
+pub(super) const MEBIBYTES_MAX: u32 = 1024 * 1024;
+
 /// What a setting's value is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -20,6 +23,8 @@ pub enum Kind {
     Seconds,
     /// A count, 0 to [`INFRA_RETRIES_MAX`].
     Count,
+    /// A size in whole MiB, 0 to 1048576 (1 TiB).
+    Mebibytes,
     /// An absolute path of a folder.
     Path,
     /// An absolute path of a program.
@@ -39,6 +44,7 @@ impl Kind {
             }
             Self::Seconds => "whole seconds in decimal digits, 1 to 604800 (7 days), or unset it",
             Self::Count => "a whole number in decimal digits, 0 to 100, or unset it",
+            Self::Mebibytes => "a size in MiB in decimal digits, 0 to 1048576 (1 TiB), or unset it",
             Self::Path => "a path, which must be absolute, or unset it",
             Self::Program => "the path of a program, which must be absolute, or unset it",
             Self::LogFilter => "a level or targets with levels, such as `debug` or `orch::runner=debug`, or unset it",
@@ -52,6 +58,7 @@ impl Kind {
             Self::Repositories => "names, separated by commas",
             Self::Seconds => "seconds, 1 to 604800",
             Self::Count => "0 to 100",
+            Self::Mebibytes => "MiB, 0 to 1048576",
             Self::Path => "absolute path",
             Self::Program => "absolute path of a program",
             Self::LogFilter => "log filter",
@@ -65,6 +72,7 @@ impl Kind {
             Self::Repositories => "shop,store",
             Self::Seconds => "1800",
             Self::Count => "3",
+            Self::Mebibytes => "512",
             Self::Path => "/var/lib/orch",
             Self::Program => "/usr/local/bin/tell-us",
             Self::LogFilter => "orch=info",
@@ -162,8 +170,20 @@ pub(super) const EXEC_HOST_SIDE: &str = "ORCH_STAGING_RUNNER_EXEC_HOST_SIDE";
 /// The program that is told of holds.
 pub(super) const ALERT_COMMAND: &str = "ORCH_ALERT_COMMAND";
 
+/// Least free space of the state folder's file system.
+pub const STATE_FREE_MIN: &str = "ORCH_STATE_FREE_MIN_MIB";
+/// Least free space of the worktree's file system.
+pub const WORKTREE_FREE_MIN: &str = "ORCH_WORKTREE_FREE_MIN_MIB";
+/// Space that is kept beside the store.
+pub(super) const STATE_RESERVE: &str = "ORCH_STATE_RESERVE_MIB";
+
+/// The three of them where nothing is said, in MiB (RELIABILITY §4.9).
+pub(super) const STATE_FREE_MIN_MIB: u32 = 256;
+pub(super) const WORKTREE_FREE_MIN_MIB: u32 = 1024;
+pub(super) const STATE_RESERVE_MIB: u32 = 8;
+
 /// Every setting with a name of its own, in the order in which people read them.
-pub const TABLE: [Setting; 14] = [
+pub const TABLE: [Setting; 17] = [
     enabled(
         "ORCH_TEST_RUNNER_ENABLED",
         "when off, stages with `switch: ORCH_TEST_RUNNER` run their fallback, or are held",
@@ -195,6 +215,21 @@ pub const TABLE: [Setting; 14] = [
         about: "where the state is kept; outside every worktree",
         reader: Reader::Built,
     },
+    mebibytes(
+        STATE_FREE_MIN,
+        "`256`",
+        "least free space for the state folder: below it nothing is started, and the task waits; 0 asks for none",
+    ),
+    mebibytes(
+        WORKTREE_FREE_MIN,
+        "`1024`",
+        "least free space for the worktree: below it nothing is started, and the task waits; 0 asks for none",
+    ),
+    mebibytes(
+        STATE_RESERVE,
+        "`8`",
+        "space kept beside the store, so that what runs is still recorded when the disk is full; 0 keeps none",
+    ),
     Setting {
         name: ALERT_COMMAND,
         kind: Kind::Program,
@@ -250,6 +285,10 @@ const fn infra_retries(name: &'static str) -> Setting {
     }
 }
 
+const fn mebibytes(name: &'static str, default: &'static str, about: &'static str) -> Setting {
+    Setting { name, kind: Kind::Mebibytes, default, flag: None, about, reader: Reader::Built }
+}
+
 const fn not_yet(setting: Setting) -> Setting {
     Setting { reader: Reader::NotYet, ..setting }
 }
@@ -285,6 +324,12 @@ mod tests {
         assert!(Kind::Seconds.accepted().contains(&TIMEOUT_S_MAX.to_string()));
         assert!(Kind::Seconds.short().contains(&TIMEOUT_S_MAX.to_string()));
         assert!(Kind::Count.accepted().contains(&format!("0 to {INFRA_RETRIES_MAX}")));
+        assert!(Kind::Mebibytes.accepted().contains(&format!("0 to {MEBIBYTES_MAX}")));
+        assert!(Kind::Mebibytes.short().contains(&format!("0 to {MEBIBYTES_MAX}")));
+        let defaults = [STATE_FREE_MIN_MIB, WORKTREE_FREE_MIN_MIB, STATE_RESERVE_MIB];
+        let told: Vec<&str> =
+            TABLE.iter().filter(|row| row.kind == Kind::Mebibytes).map(|row| row.default.trim_matches('`')).collect();
+        assert_eq!(told, defaults.map(|default| default.to_string()));
         assert!(Kind::Count.short().contains(&INFRA_RETRIES_MAX.to_string()));
     }
 

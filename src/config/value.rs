@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::table::{INFRA_RETRIES_MAX, Kind, TIMEOUT_S_MAX};
+use super::table::{INFRA_RETRIES_MAX, Kind, MEBIBYTES_MAX, TIMEOUT_S_MAX};
 
 /// Longest name of a repository, in bytes; the pipeline file has the same bound.
 const REPOSITORY_BYTES_MAX: usize = 200;
@@ -17,7 +17,7 @@ pub enum Value {
     Repositories(Scope),
     /// A time in whole seconds.
     Seconds(Duration),
-    /// A count.
+    /// A count, also of MiB.
     Count(u32),
     /// An absolute path.
     Path(String),
@@ -111,6 +111,10 @@ pub(super) fn read(kind: Kind, text: &str) -> Result<Option<Value>, Malformed> {
         Kind::Count => {
             let count = number(text, 0, u64::from(INFRA_RETRIES_MAX))?;
             Value::Count(u32::try_from(count).map_err(|_| Malformed)?)
+        }
+        Kind::Mebibytes => {
+            let size = number(text, 0, u64::from(MEBIBYTES_MAX))?;
+            Value::Count(u32::try_from(size).map_err(|_| Malformed)?)
         }
         // An empty path and an empty filter always were as good as none.
         Kind::Path | Kind::Program | Kind::LogFilter if text.is_empty() => return Ok(None),

@@ -90,8 +90,15 @@ impl Notes {
 pub fn examine(visit: Visit) -> Vec<Finding> {
     let (sender, receiver) = channel();
     // Its own thread, because a call into a file system that hangs cannot be broken off.
-    std::thread::spawn(move || look(&visit, &Notes(sender)));
-    gather(&receiver, SILENCE_MAX)
+    let begun = std::thread::Builder::new().spawn(move || look(&visit, &Notes(sender)));
+    match begun {
+        Ok(_left_alone) => gather(&receiver, SILENCE_MAX),
+        Err(error) => vec![Finding::fail(
+            "orch",
+            format!("nothing was looked at: no thread for it: {error}"),
+            "look at the limits of processes and memory: `ulimit -u`, the container's pids limit",
+        )],
+    }
 }
 
 fn gather(words: &Receiver<Word>, silence_max: Duration) -> Vec<Finding> {

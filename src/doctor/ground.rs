@@ -5,6 +5,8 @@ use std::path::Path;
 
 use super::examine::{Notes, Visit};
 use super::finding::Finding;
+use crate::config::{Flags, STATE_FREE_MIN, Settings, Variables, WORKTREE_FREE_MIN};
+use crate::domain::decision::size;
 use crate::domain::id::RelPath;
 use crate::domain::pipeline::Pipeline;
 use crate::store::StoreError;
@@ -16,12 +18,8 @@ use crate::workspace::tree::{Less, Snapshot};
 use crate::workspace::tree_cache;
 use crate::workspace::worktree::Worktree;
 
-/// Below this much free space a state folder may not take a run to its end.
-const STATE_FREE_MIN_BYTES: u64 = 256 * 1024 * 1024;
 /// Below this much not even its first transaction fits.
 const STATE_FREE_LEAST_BYTES: u64 = 1024 * 1024;
-/// Below this much free space a build in the worktree is likely to fail.
-const WORKTREE_FREE_MIN_BYTES: u64 = 1024 * 1024 * 1024;
 
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -72,12 +70,9 @@ pub(super) fn worktree(visit: &Visit, notes: &Notes) -> Option<Worktree> {
                 "artifacts are written into it: use a checkout on a file system that can be written",
             ));
         }
-        Ok(facts) if facts.free_bytes < WORKTREE_FREE_MIN_BYTES => {
-            notes.add(Finding::warn(
-                "worktree",
-                format!("{} free in {place}", size(facts.free_bytes)),
-                "free some space: builds and reports need it",
-            ));
+        Ok(facts) if facts.free_bytes < floors(visit).worktree => {
+            let seen = format!("{} free in {place}", size(facts.free_bytes));
+            notes.add(below(&seen, "worktree", floors(visit).worktree, WORKTREE_FREE_MIN));
         }
         Ok(facts) => notes.add(Finding::ok("worktree", format!("{} free", size(facts.free_bytes)))),
         Err(error) => notes.add(Finding::warn(
@@ -151,7 +146,7 @@ pub(super) fn state(visit: &Visit, worktree: &Worktree, notes: &Notes) -> Option
                 "name another folder with --state-dir or ORCH_STATE_DIR",
             ),
         });
-        space(above, notes);
+        space(above, floors(visit).state, notes);
         return None;
     }
     // It is there: opening makes nothing.
@@ -165,11 +160,33 @@ pub(super) fn state(visit: &Visit, worktree: &Worktree, notes: &Notes) -> Option
     let owner = std::fs::metadata(state.path())
         .map(|found| format!(", owner {}, mode {:04o}", found.uid(), found.mode() & 0o7777));
     notes.add(Finding::ok("state", format!("{} (from {origin}){}", state.path().display(), owner.unwrap_or_default())));
-    space(state.path(), notes);
+    space(state.path(), floors(visit).state, notes);
     Some(state)
 }
 
-fn space(folder: &Path, notes: &Notes) {
+/// What must be free, in bytes.
+struct Floors {
+    state: u64,
+    worktree: u64,
+}
+
+/// As the environment says; what cannot be read is told elsewhere, and the defaults stand for it here.
+fn floors(visit: &Visit) -> Floors {
+    let settings = Settings::read(&visit.variables, &Flags::default(), None)
+        .or_else(|_| Settings::read(&Variables::default(), &Flags::default(), None));
+    let [state, worktree] = match settings {
+        Ok(settings) => [settings.state_free_min_bytes(), settings.worktree_free_min_bytes()],
+        Err(_) => [0; 2],
+    };
+    Floors { state, worktree }
+}
+
+fn below(seen: &str, area: &'static str, least_bytes: u64, setting: &str) -> Finding {
+    let seen = format!("{seen}, and nothing is started below {} ({setting})", size(least_bytes));
+    Finding::fail(area, seen, "free some space, or ask for less with the setting that is named")
+}
+
+fn space(folder: &Path, least_bytes: u64, notes: &Notes) {
     let facts = match filesystem::facts(folder) {
         Ok(facts) => facts,
         Err(error) => {
@@ -192,8 +209,8 @@ fn space(folder: &Path, notes: &Notes) {
         )
     } else if facts.free_bytes < STATE_FREE_LEAST_BYTES || facts.free_files.is_some_and(|files| files < 16) {
         Finding::fail("state", format!("{seen}: too little for a run"), elsewhere)
-    } else if facts.free_bytes < STATE_FREE_MIN_BYTES {
-        Finding::warn("state", seen, elsewhere)
+    } else if facts.free_bytes < least_bytes {
+        below(&seen, "state", least_bytes, STATE_FREE_MIN)
     } else {
         Finding::ok("state", seen)
     });
@@ -224,31 +241,15 @@ pub(super) fn store(state: &StateDir, notes: &Notes) -> Option<SqliteStore> {
             let bytes = std::fs::metadata(store.path()).map_or(0, |found| found.len());
             Finding::ok(
                 "store",
-                format!("schema {schema}, {}, quick check passed, SQLite {}", size(bytes), SqliteStore::engine()),
+                format!(
+                    "schema {schema}, {}, reserve {}, quick check passed, SQLite {}",
+                    size(bytes),
+                    size(store.reserve_bytes()),
+                    SqliteStore::engine()
+                ),
             )
         }
         Err(error) => refused(&error),
     });
     Some(store)
-}
-
-/// Bytes for people.
-fn size(bytes: u64) -> String {
-    let units = [(1024 * 1024 * 1024, "GiB"), (1024 * 1024, "MiB"), (1024, "KiB")];
-    match units.into_iter().find(|(unit, _)| bytes >= *unit) {
-        Some((unit, name)) => format!("{}.{} {name}", bytes / unit, bytes % unit * 10 / unit),
-        None => format!("{bytes} bytes"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_are_for_people() {
-        for (bytes, expected) in [(0, "0 bytes"), (1023, "1023 bytes"), (1536, "1.5 KiB"), (5 << 30, "5.0 GiB")] {
-            assert_eq!(size(bytes), expected);
-        }
-    }
 }

@@ -2,6 +2,7 @@
 //! files beside it (RELIABILITY §6).
 
 mod files;
+mod processes;
 mod replayed;
 
 use std::collections::BTreeMap;
@@ -32,6 +33,8 @@ pub enum Part {
     Artifact,
     /// Logs, records or stamps in the state folder.
     Files,
+    /// Something of an attempt that is over lives.
+    Processes,
 }
 
 impl Part {
@@ -44,6 +47,7 @@ impl Part {
             Self::Gate => "gate",
             Self::Artifact => "artifact",
             Self::Files => "files",
+            Self::Processes => "processes",
         }
     }
 
@@ -59,6 +63,7 @@ impl Part {
             Self::Files => {
                 "the outcome stands in the store and needs no file; find out who changes the state folder, or restore runs/ from a backup"
             }
+            Self::Processes => "look at it with `ps`, and end it: nobody else will",
         }
     }
 }
@@ -140,6 +145,7 @@ impl Check<'_> {
             report.add(Part::Store, "the store", format!("{} more findings", report.audit.findings_dropped));
         }
         files::unknown_runs(self, &mut report);
+        processes::of_ended_attempts(self, &mut report);
         let mut pipelines = Pipelines::new();
         let tasks = match self.store.tasks() {
             Ok(tasks) => tasks,

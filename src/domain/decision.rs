@@ -146,6 +146,17 @@ pub enum HoldReason {
         /// What it says.
         why: String,
     },
+    /// A file system has less free space than is asked for before anything is started.
+    LowSpace {
+        /// A folder on it.
+        place: String,
+        /// What was free, in bytes.
+        free_bytes: u64,
+        /// What must be free, in bytes.
+        least_bytes: u64,
+        /// The setting that says so.
+        setting: String,
+    },
 }
 
 impl HoldReason {
@@ -160,13 +171,14 @@ impl HoldReason {
             Self::TransientInfra(_) => "transient-infra",
             Self::Approval => "approval",
             Self::SwitchedOff { .. } => "switched-off",
+            Self::LowSpace { .. } => "low-space",
         }
     }
 
     /// Whether the stage is held before anything of it was started.
     pub const fn is_before_a_start(&self) -> bool {
         match self {
-            Self::Approval | Self::SwitchedOff { .. } => true,
+            Self::Approval | Self::SwitchedOff { .. } | Self::LowSpace { .. } => true,
             Self::Failed
             | Self::BudgetSpent { .. }
             | Self::Unreadable(_)
@@ -179,7 +191,11 @@ impl HoldReason {
     /// Whether a probe may end it: a fault or a switch can come right by itself, a verdict and an answer cannot.
     pub const fn may_end_by_itself(&self) -> bool {
         match self {
-            Self::TimedOut(..) | Self::PermanentEnv(_) | Self::TransientInfra(_) | Self::SwitchedOff { .. } => true,
+            Self::TimedOut(..)
+            | Self::PermanentEnv(_)
+            | Self::TransientInfra(_)
+            | Self::SwitchedOff { .. }
+            | Self::LowSpace { .. } => true,
             Self::Failed | Self::BudgetSpent { .. } | Self::Unreadable(_) | Self::Approval => false,
         }
     }
@@ -201,7 +217,21 @@ impl HoldReason {
             }
             Self::Approval => "a person must approve or reject".to_owned(),
             Self::SwitchedOff { why, .. } => format!("nothing may run here: {why}"),
+            Self::LowSpace { place, free_bytes, least_bytes, setting } => format!(
+                "{} free in {place}, and nothing is started below {} ({setting})",
+                size(*free_bytes),
+                size(*least_bytes)
+            ),
         }
+    }
+}
+
+/// Bytes for people.
+pub fn size(bytes: u64) -> String {
+    let units = [(1024 * 1024 * 1024, "GiB"), (1024 * 1024, "MiB"), (1024, "KiB")];
+    match units.into_iter().find(|(unit, _)| bytes >= *unit) {
+        Some((unit, name)) => format!("{}.{} {name}", bytes / unit, bytes % unit * 10 / unit),
+        None => format!("{bytes} bytes"),
     }
 }
 
@@ -220,6 +250,8 @@ pub enum Probe {
     Switch(SwitchName),
     /// The stage's command could run on its host: reached, let in, and everything that it needs there.
     Channel(String),
+    /// There is as much free space as is asked for.
+    Space,
 }
 
 impl Probe {
@@ -232,6 +264,7 @@ impl Probe {
             Self::Folder(path) => format!("the folder `{path}` is there"),
             Self::Switch(name) => format!("the switch `{name}` lets something run"),
             Self::Channel(host) => format!("the preflight of {host} passes"),
+            Self::Space => "there is enough free space".to_owned(),
         }
     }
 
@@ -239,7 +272,7 @@ impl Probe {
     pub const fn is_waited_for(&self) -> bool {
         match self {
             Self::Channel(_) => true,
-            Self::Person | Self::Answer | Self::Program(_) | Self::Folder(_) | Self::Switch(_) => false,
+            Self::Person | Self::Answer | Self::Program(_) | Self::Folder(_) | Self::Switch(_) | Self::Space => false,
         }
     }
 
@@ -247,7 +280,19 @@ impl Probe {
     pub const fn can_be_tried(&self) -> bool {
         match self {
             Self::Person | Self::Answer => false,
-            Self::Program(_) | Self::Folder(_) | Self::Switch(_) | Self::Channel(_) => true,
+            Self::Program(_) | Self::Folder(_) | Self::Switch(_) | Self::Space | Self::Channel(_) => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_for_people() {
+        for (bytes, expected) in [(0, "0 bytes"), (1023, "1023 bytes"), (1536, "1.5 KiB"), (5 << 30, "5.0 GiB")] {
+            assert_eq!(size(bytes), expected);
         }
     }
 }

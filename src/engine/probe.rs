@@ -8,6 +8,7 @@ pub fn probe(reason: &HoldReason, seen: Option<&Evidence>) -> Probe {
     match reason {
         HoldReason::Approval => Probe::Answer,
         HoldReason::SwitchedOff { switch, .. } => Probe::Switch(switch.clone()),
+        HoldReason::LowSpace { .. } => Probe::Space,
         HoldReason::PermanentEnv(_) | HoldReason::TransientInfra(_) => {
             seen.and_then(|seen| missing(seen).or_else(|| channel(seen))).unwrap_or(Probe::Person)
         }

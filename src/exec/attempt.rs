@@ -40,7 +40,11 @@ pub(super) fn run(bench: &mut Bench, launch: &Launch) -> ExitRecord {
             let errno = rustix::io::Errno::from_io_error(&error).unwrap_or(rustix::io::Errno::IO);
             spawn::failure(SpawnStep::Output, errno, EXITS_FILE)
         })
-        .and_then(|()| bench.spawn(launch));
+        .and_then(|()| {
+            failpoint!("child.starting");
+            bench.spawn(launch)
+        });
+    failpoint!("child.started");
     let over = match born {
         Ok(born) => Live::new(bench, launch, born, since).run(),
         Err(failure) => Over::stillborn(failure, spans),
@@ -67,8 +71,10 @@ pub(super) fn run(bench: &mut Bench, launch: &Launch) -> ExitRecord {
         user: over.user,
         system: over.system,
     };
+    failpoint!("record.writing");
     // The blocks are there; what can still fail here is the disk itself. The runner is told all the same.
     bench.ledger.write(Fact::Ended(Box::new(record.clone()))).ok();
+    failpoint!("record.written");
     record
 }
 
@@ -282,6 +288,7 @@ impl<'run> Live<'run> {
         let began = Began { attempt: self.launch.attempt, pid };
         // Without this line the attempt still counts as one that may have begun, because of the line before it.
         self.bench.ledger.write(Fact::Began(began)).ok();
+        failpoint!("child.began");
         self.bench.say(&Say::Began { pid });
     }
 
@@ -296,6 +303,7 @@ impl<'run> Live<'run> {
                         // Its end of the status pipe closed before; the begin mark comes before the end.
                         self.read_status(now);
                         self.end = Some(reaped);
+                        failpoint!("child.ended");
                     }
                 }
                 Children::None => {
@@ -334,8 +342,14 @@ impl<'run> Live<'run> {
 
     fn obey(&mut self, order: Order) {
         match order {
-            Order::Ask => self.ask(),
-            Order::Kill => self.kill(),
+            Order::Ask => {
+                self.ask();
+                failpoint!("child.asked");
+            }
+            Order::Kill => {
+                self.kill();
+                failpoint!("child.killed");
+            }
             Order::GiveUp => self.given_up = true,
         }
     }
@@ -379,6 +393,7 @@ impl<'run> Live<'run> {
         if self.watch.has_killed() || self.watch.cause().is_some() {
             self.sweep_marked(self.launch.attempt, &mut survivors_named);
         }
+        failpoint!("child.swept");
         for _ in 0..LAST_LOOKS {
             let stdout = self.pump_stdout(now);
             let stderr = self.pump_stderr(now);

@@ -88,6 +88,7 @@ impl Bench {
     pub(super) fn set_up(run_dir: &Path, at_most: KillTier) -> Result<Self, SpawnFailure> {
         let failed = |subject: &'static str| move |error: io::Error| supervisor_failure(&error, subject);
         let lock = take_lock(run_dir)?;
+        failpoint!("supervisor.locked", error => supervisor_failure(&error, LOCK_FILE));
         if let Some(leaf) = Identity::read(run_dir).filter(Identity::is_within_reach).and_then(|earlier| earlier.leaf) {
             cgroup::remove(&leaf);
         }
@@ -105,6 +106,7 @@ impl Bench {
         };
         // Written before the cgroup is made, so that whoever comes after our death knows where to look.
         Identity::own(place.clone()).and_then(|identity| identity.write(run_dir)).map_err(failed("supervisor.json"))?;
+        failpoint!("supervisor.named");
         let leaf = place.and_then(Leaf::make);
         Ok(Self {
             ledger,

@@ -5,7 +5,7 @@
 
 use std::cell::Cell;
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
@@ -13,6 +13,8 @@ use rustix::fs::{Mode, OFlags, open, statfs};
 
 /// `CGROUP2_SUPER_MAGIC` of linux/magic.h.
 const CGROUP2_MAGIC: u64 = 0x6367_7270;
+/// Head of the names of our cgroups; a UUID follows.
+const PREFIX: &str = "orch-";
 /// How deep cgroups that a producer made in ours are looked for when it is removed.
 const DEPTH_MAX: u32 = 16;
 
@@ -32,7 +34,7 @@ impl Leaf {
     /// Chooses a place for one below the calling process's own cgroup, to be written down before it is made there;
     /// `None` where there is no cgroup v2.
     pub(super) fn place() -> Option<PathBuf> {
-        Some(own_cgroup()?.join(format!("orch-{}", uuid::Uuid::new_v4().simple())))
+        Some(own_cgroup()?.join(format!("{PREFIX}{}", uuid::Uuid::new_v4().simple())))
     }
 
     /// Makes one; `None` where that cannot be done.
@@ -86,9 +88,24 @@ fn inner(outer: &Path, generation: u32) -> Option<OwnedFd> {
     open(&path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()
 }
 
-/// Kills all in the cgroup at `path`.
+/// Kills all in the cgroup at `path`. A path that is not one of ours is refused: it comes from a file, and whoever
+/// changed that file would have us kill a stranger's.
 pub(super) fn kill(path: &Path) -> io::Result<()> {
-    fs::write(path.join("cgroup.kill"), "1")
+    if !is_ours(path) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    fs::OpenOptions::new().write(true).open(path.join("cgroup.kill"))?.write_all(b"1")
+}
+
+/// Whether a path is a cgroup v2 with a name that only [`Leaf::place`] gives.
+fn is_ours(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_prefix(PREFIX));
+    let named = name.is_some_and(|id| uuid::Uuid::try_parse(id).is_ok());
+    named && !path.is_symlink() && is_cgroup2(path)
+}
+
+fn is_cgroup2(path: &Path) -> bool {
+    statfs(path).is_ok_and(|found| u64::try_from(found.f_type) == Ok(CGROUP2_MAGIC))
 }
 
 /// Whether any process lives in the cgroup at `path` or below.
@@ -109,7 +126,9 @@ pub(super) fn remove(path: &Path) {
         // An error means that it is gone, or that something lives there; neither can be helped here.
         fs::remove_dir(path).ok();
     }
-    inner(path, DEPTH_MAX);
+    if is_ours(path) || path.parent().is_some_and(is_ours) {
+        inner(path, DEPTH_MAX);
+    }
 }
 
 /// Folder of the cgroup v2 that the calling process is in, on whatever path that hierarchy is mounted: on hybrid
@@ -118,8 +137,7 @@ pub(super) fn own_cgroup() -> Option<PathBuf> {
     let own = fs::read_to_string("/proc/self/cgroup").ok()?;
     let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
     let folder = locate(&own, &mounts)?;
-    let is_cgroup2 = statfs(&folder).is_ok_and(|found| u64::try_from(found.f_type) == Ok(CGROUP2_MAGIC));
-    is_cgroup2.then_some(folder)
+    is_cgroup2(&folder).then_some(folder)
 }
 
 /// Finds the folder from `/proc/self/cgroup` and `/proc/self/mountinfo`; forms as in cgroups(7) and proc(5).
@@ -142,6 +160,22 @@ fn locate(own: &str, mounts: &str) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_that_is_no_cgroup_of_ours_is_neither_written_to_nor_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let named = dir.path().join(format!("{PREFIX}{}", uuid::Uuid::nil().simple()));
+        fs::create_dir(&named).unwrap();
+        for path in [dir.path(), named.as_path(), Path::new("/sys/fs/cgroup"), Path::new("/")] {
+            assert!(kill(path).is_err(), "{}", path.display());
+            remove(path);
+        }
+        assert!(named.exists() && !named.join("cgroup.kill").exists());
+        // A stranger's cgroup, whatever it is called.
+        if let Some(own) = own_cgroup() {
+            assert!(!is_ours(&own) && !is_ours(&own.join("orch-mine")));
+        }
+    }
 
     #[test]
     fn the_folder_is_found_where_the_hierarchy_is_mounted() {

@@ -189,6 +189,7 @@ fn become_image(
         // SAFETY: ends this process without running anything of the parent's.
         unsafe { libc::_exit(127) }
     };
+    failpoint!("child.born");
     if let Err(errno) = setpgid(None, None) {
         broken(ChildStep::SetUp, errno);
     }

@@ -13,6 +13,7 @@ use rustix::process::Signal;
 
 use crate::domain::evidence::{Canceller, Exit, KillTier, SpawnFailure, SpawnStep};
 use crate::domain::id::{AttemptId, Nonce};
+use crate::domain::pipeline::Limits;
 
 use super::bench::supervisor_failure;
 use super::clock;
@@ -26,7 +27,7 @@ use super::supervise::arguments;
 use super::sweep::{MARK, Target};
 
 /// How much longer than its limits and grace an attempt may take before its supervisor is looked after.
-const SLACK: Duration = Duration::from_secs(10);
+pub(super) const SLACK: Duration = Duration::from_secs(10);
 /// How long a supervisor may take to say that it is ready.
 const READY_WITHIN: Duration = Duration::from_secs(10);
 
@@ -174,7 +175,7 @@ impl Supervisor {
             return Err(ExecError::Busy { attempt: *attempt });
         }
         let limits = launch.limits;
-        let longest = limits.start.saturating_add(limits.total).saturating_add(limits.grace).saturating_add(SLACK);
+        let longest = longest(limits);
         match self.channel.send(&Ask::Launch(WireLaunch::from(launch))) {
             // A supervisor that has died is met, and explained, when one waits.
             Ok(()) | Err(ChannelError::Socket(_)) => {
@@ -260,6 +261,7 @@ impl Supervisor {
                         self.signal(Signal::CONT);
                         // A supervisor that has died is met at the next reading.
                         self.channel.send(&Ask::Stop { by }).ok();
+                        failpoint!("stop.passed-on");
                     }
                     Err(Errno::AGAIN | Errno::INTR) => {}
                     Err(errno) => return Err(ExecError::Wait(errno.into())),
@@ -287,7 +289,7 @@ impl Supervisor {
     fn explain(&mut self, attempt: AttemptId, nonce: Nonce) -> Result<Ending, ExecError> {
         self.process.wait().map_err(ExecError::Wait)?;
         let boot = BootId::current().map_err(ExecError::Wait)?;
-        match recover(&self.run_dir, attempt, nonce, &boot, None)? {
+        match recover(&self.run_dir, attempt, nonce, &boot, None, None)? {
             Recovered::Settled(ending) => Ok(ending),
             Recovered::Living { .. } => unreachable!("without a descriptor to stop it, recovery waits for the end"),
         }
@@ -338,6 +340,11 @@ impl Supervisor {
             Err(errno) => Err(ExecError::Wait(errno.into())),
         }
     }
+}
+
+/// From launch to the latest end that an attempt's limits allow, with some slack.
+pub const fn longest(limits: Limits) -> Duration {
+    limits.start.saturating_add(limits.total).saturating_add(limits.grace).saturating_add(SLACK)
 }
 
 /// When a supervisor that says nothing is looked after.
@@ -392,5 +399,7 @@ fn command(program: &Path, run_dir: &Path, at_most: KillTier) -> Command {
         .current_dir("/")
         .stdout(Stdio::null())
         .stderr(Stdio::null());
+    #[cfg(feature = "failpoints")]
+    command.envs(crate::failpoint::handed_on());
     command
 }

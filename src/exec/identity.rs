@@ -13,8 +13,13 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
+use super::pidfd::own_pidfd;
+use super::record::{RecordError, form_of};
+
 /// File with the [`Identity`] of the run's latest supervisor.
 const IDENTITY_FILE: &str = "supervisor.json";
+/// Version of it that is written.
+const FORM: u32 = 2;
 /// Locked as long as a supervisor of the run lives. Never removed: a new file of the same name would be a second lock.
 pub const LOCK_FILE: &str = "supervisor.lock";
 
@@ -48,7 +53,7 @@ impl fmt::Display for BootId {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct Identity {
-    /// Version of this form: 1.
+    /// Version of this form: 2. Form 1 had no `pidfd` and is still read.
     pub(super) version: u32,
     /// The boot it lives in.
     pub(super) boot: BootId,
@@ -58,6 +63,9 @@ pub(super) struct Identity {
     pub(super) pid: i32,
     /// Its start in clock ticks after boot, as in proc(5) `starttime`.
     pub(super) started: u64,
+    /// Inode of its pidfd, which no other process of this boot has (Linux 6.9).
+    #[serde(default)]
+    pub(super) pidfd: Option<u64>,
     /// Its cgroup for producers, where it could make one.
     pub(super) leaf: Option<PathBuf>,
 }
@@ -67,11 +75,12 @@ impl Identity {
     pub(super) fn own(leaf: Option<PathBuf>) -> io::Result<Self> {
         let pid = rustix::process::getpid().as_raw_nonzero().get();
         Ok(Self {
-            version: 1,
+            version: FORM,
             boot: BootId::current()?,
             pid_namespace: own_pid_namespace()?,
             pid,
             started: super::procfs::Stat::read(pid).map_or(0, |stat| stat.started),
+            pidfd: own_pidfd(),
             leaf,
         })
     }
@@ -79,13 +88,21 @@ impl Identity {
     /// Reads the run's; `None` where there is none, or none that can be read.
     pub(super) fn read(run_dir: &Path) -> Option<Self> {
         let text = fs::read(run_dir.join(IDENTITY_FILE)).ok()?;
-        serde_json::from_slice(&text).ok().filter(|identity: &Self| identity.version == 1)
+        serde_json::from_slice(&text).ok().filter(|identity: &Self| (1..=FORM).contains(&identity.version))
+    }
+
+    /// Refuses a run whose supervisor wrote a form that this orch does not know.
+    pub(super) fn refuse_newer(run_dir: &Path) -> Result<(), RecordError> {
+        let path = run_dir.join(IDENTITY_FILE);
+        let found = fs::read(&path).ok().and_then(|text| form_of(&text)).filter(|found| *found > FORM);
+        found.map_or(Ok(()), |found| Err(RecordError::Newer { path, found, known: FORM }))
     }
 
     /// Replaces the run's, so that a reader sees the old or the new one.
     pub(super) fn write(&self, run_dir: &Path) -> io::Result<()> {
         let fresh = run_dir.join("supervisor.json.new");
         let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+        failpoint!("supervisor.naming", error => error);
         serde_json::to_writer(&mut file, self)?;
         fs::rename(fresh, run_dir.join(IDENTITY_FILE))
     }
@@ -129,5 +146,31 @@ pub(super) fn try_lock(run_dir: &Path) -> io::Result<Hold> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As orch 0.1 wrote it.
+    const FORM_1: &str = include_str!("supervisor.v1.sample.json");
+
+    #[test]
+    fn the_older_form_is_read_and_a_newer_one_is_refused_by_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(IDENTITY_FILE);
+        assert!(Identity::refuse_newer(dir.path()).is_ok(), "none at all");
+        fs::write(&path, FORM_1).unwrap();
+        let older = Identity::read(dir.path()).unwrap();
+        assert_eq!((older.version, older.pid, older.started, older.pidfd), (1, 4242, 987_654, None));
+        assert!(Identity::refuse_newer(dir.path()).is_ok());
+        let own = Identity::own(None).unwrap();
+        own.write(dir.path()).unwrap();
+        assert_eq!(Identity::read(dir.path()), Some(own));
+        fs::write(&path, r#"{"version":3,"told":"otherwise"}"#).unwrap();
+        assert_eq!(Identity::read(dir.path()), None);
+        let refused = Identity::refuse_newer(dir.path()).unwrap_err();
+        assert!(matches!(refused, RecordError::Newer { found: 3, known: 2, .. }), "{refused:?}");
     }
 }

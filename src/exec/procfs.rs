@@ -44,6 +44,14 @@ pub(super) fn pids() -> Vec<i32> {
     entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
 }
 
+/// The value that a process was given for a name at its start. `None` where it may not be read.
+pub(super) fn given(pid: i32, name: &str) -> Option<String> {
+    let block = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let value =
+        block.split(|byte| *byte == 0).find_map(|pair| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"="))?;
+    String::from_utf8(value.to_vec()).ok()
+}
+
 /// Whether a process was given exactly `NAME=value` at its start. `false` where it may not be read.
 pub(super) fn was_given(pid: i32, pair: &str) -> bool {
     fs::read(format!("/proc/{pid}/environ"))

@@ -20,6 +20,8 @@ use crate::domain::id::{AttemptId, Nonce};
 /// The file's name in the run folder.
 pub const EXITS_FILE: &str = "exits.jsonl";
 
+/// Version of the lines that are written, and the only one so far.
+const FORM: u32 = 1;
 /// First size of the file, in bytes: some eighty attempts. It doubles from there, up to [`STEP_MAX_BYTES`] at a time.
 const STEP_MIN_BYTES: u64 = 128 * 1024;
 /// Largest growth at a time, in bytes.
@@ -138,8 +140,9 @@ impl Ledger {
     /// Adds one fact.
     pub(super) fn write(&mut self, fact: Fact) -> io::Result<()> {
         self.buffer.clear();
-        serde_json::to_writer(&mut self.buffer, &Line { version: 1, fact })?;
+        serde_json::to_writer(&mut self.buffer, &Line { version: FORM, fact })?;
         self.buffer.push(b'\n');
+        failpoint!("record.line", error => error);
         self.file.write_all_at(&self.buffer, self.end)?;
         self.end += u64::try_from(self.buffer.len()).expect("a buffer's length fits 64 bits");
         self.size = self.size.max(self.end);
@@ -204,7 +207,7 @@ pub(super) enum Trace {
 /// Reads what the run's file says of one attempt.
 pub(super) fn trace(run_dir: &Path, attempt: AttemptId, nonce: Nonce) -> Result<Trace, RecordError> {
     let path = run_dir.join(EXITS_FILE);
-    let failed = |source| RecordError { path: path.clone(), source };
+    let failed = |source| RecordError::Io { path: path.clone(), source };
     let file = match OpenOptions::new().read(true).custom_flags(no_follow()).open(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Trace::Nothing),
@@ -218,21 +221,31 @@ pub(super) fn trace(run_dir: &Path, attempt: AttemptId, nonce: Nonce) -> Result<
         line.clear();
         reader.read_until(b'\n', &mut line).map_err(failed)?;
         match line.split_last() {
-            Some((b'\n', text)) => found = follow(found, text, &name, (attempt, nonce)),
+            Some((b'\n', text)) => {
+                found = follow(found, text, &name, (attempt, nonce)).map_err(|newer| RecordError::Newer {
+                    path: path.clone(),
+                    found: newer,
+                    known: FORM,
+                })?;
+            }
             // The end, the unused rest, or a line that a dying supervisor did not finish: no fact.
             Some(_) | None => return Ok(found),
         }
     }
 }
 
-/// One more line of the file.
-fn follow(found: Trace, text: &[u8], name: &str, (attempt, nonce): (AttemptId, Nonce)) -> Trace {
+/// One more line of the file; the error is the version of a newer form.
+fn follow(found: Trace, text: &[u8], name: &str, (attempt, nonce): (AttemptId, Nonce)) -> Result<Trace, u32> {
     let of_ours = text.windows(name.len()).any(|part| part == name.as_bytes());
     if !of_ours {
-        return found;
+        return Ok(found);
     }
-    let Ok(Line { version: 1, fact }) = serde_json::from_slice(text) else { return Trace::Bad };
-    match (found, fact) {
+    // A newer form is no broken record: whoever can read it has the result.
+    if let Some(newer) = form_of(text).filter(|form| *form > FORM) {
+        return Err(newer);
+    }
+    let Ok(Line { version: FORM, fact }) = serde_json::from_slice(text) else { return Ok(Trace::Bad) };
+    Ok(match (found, fact) {
         (Trace::Nothing, Fact::Starting(starting)) if starting.attempt == attempt && starting.nonce == nonce => {
             Trace::Open { starting, began: None }
         }
@@ -244,17 +257,43 @@ fn follow(found: Trace, text: &[u8], name: &str, (attempt, nonce): (AttemptId, N
         }
         // Twice, out of order, of another nonce, or only mentioning the attempt.
         (Trace::Nothing | Trace::Open { .. } | Trace::Ended(_) | Trace::Bad, _) => Trace::Bad,
-    }
+    })
 }
 
-/// The run's file cannot be read.
+/// What a run's supervisor wrote cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("read {path}", path = path.display())]
-pub struct RecordError {
-    /// The file.
-    pub path: PathBuf,
-    /// Why.
-    pub source: io::Error,
+pub enum RecordError {
+    /// The kernel refused.
+    #[error("read {path}", path = path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A newer orch wrote it.
+    #[error(
+        "read {path}: it has form {found}, and this orch knows forms up to {known}; use the orch that started the run, \
+         or a newer one",
+        path = path.display()
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its form.
+        found: u32,
+        /// The newest that is known here.
+        known: u32,
+    },
+}
+
+/// The version at the head of a form, of any age.
+pub(super) fn form_of(text: &[u8]) -> Option<u32> {
+    #[derive(Deserialize)]
+    struct Head {
+        version: u32,
+    }
+    serde_json::from_slice(text).ok().map(|Head { version }| version)
 }
 
 #[cfg(test)]
@@ -368,6 +407,16 @@ mod tests {
         again.write(Fact::Ended(ended(2, NONCE))).unwrap();
         assert_eq!(look(dir.path(), 2), Trace::Ended(ended(2, NONCE)));
         assert_eq!(look(dir.path(), 1), Trace::Open { starting: starting(1), began: None });
+    }
+
+    #[test]
+    fn a_newer_form_is_refused_and_not_taken_for_a_bad_record() {
+        let dir = tempfile::tempdir().unwrap();
+        let newer = include_str!("exits.v1.sample.jsonl").replace("{\"version\":1,\"fact\"", "{\"version\":2,\"told\"");
+        std::fs::write(dir.path().join(EXITS_FILE), newer).unwrap();
+        let refused = trace(dir.path(), attempt(1), NONCE).unwrap_err();
+        assert!(matches!(refused, RecordError::Newer { found: 2, known: 1, .. }), "{refused:?}");
+        assert_eq!(look(dir.path(), 2), Trace::Nothing, "it is about another attempt");
     }
 
     #[test]

@@ -13,8 +13,9 @@ use crate::domain::id::{AttemptId, Nonce};
 
 use super::bench::{STDERR_FILE, STDOUT_FILE};
 use super::clock;
+use super::handle::SLACK;
 use super::identity::{BootId, Hold, Identity, try_lock};
-use super::procfs::Stat;
+use super::pidfd::open_same;
 use super::record::{RecordError, Starting, Trace, trace};
 use super::sweep::{ROUND, Swept, Target, leftovers};
 
@@ -71,19 +72,24 @@ pub enum Recovered {
 /// Finds out what became of an attempt whose runner died. `boot_then` is the boot in which it was intended.
 ///
 /// Waits for a supervisor that still lives, until the attempt has ended; a readable `stop` breaks the wait off and
-/// leaves the attempt alone. May be called any number of times.
+/// leaves the attempt alone. A supervisor that is silent for longer than `patience`, which is at least what the
+/// attempt's limits allow, is stalled: it is woken, and killed when that does not help. May be called any number of
+/// times.
 ///
 /// # Errors
-/// The run's files cannot be read.
+/// The run's files cannot be read, or a newer orch wrote them.
 pub fn recover(
     run_dir: &Path,
     attempt: AttemptId,
     nonce: Nonce,
     boot_then: &BootId,
+    patience: Option<Duration>,
     stop: Option<BorrowedFd<'_>>,
 ) -> Result<Recovered, RecordError> {
-    let failed = |source: io::Error| RecordError { path: run_dir.to_owned(), source };
+    let failed = |source: io::Error| RecordError::Io { path: run_dir.to_owned(), source };
     let same_boot = BootId::current().map_err(failed)? == *boot_then;
+    Identity::refuse_newer(run_dir)?;
+    let mut stalled = patience.map(|patience| Stalled::after(clock::boot().saturating_add(patience)));
     loop {
         match try_lock(run_dir) {
             // The folder went with a power loss, or somebody removed it; the store knows of the attempt, and it must
@@ -98,7 +104,10 @@ pub fn recover(
             }
             Ok(Hold::Taken) => {
                 let holder = Holder::look(run_dir);
-                if let Waited::BrokenOff = wait(holder.as_ref(), stop) {
+                if let (Some(holder), Some(stalled)) = (&holder, &mut stalled) {
+                    stalled.look_after(holder);
+                }
+                if let Waited::BrokenOff = wait(holder.as_ref(), stalled.as_ref(), stop) {
                     return Ok(Recovered::Living { pid: holder.map(|holder| holder.target.pid()) });
                 }
             }
@@ -111,7 +120,8 @@ pub fn recover(
 pub fn stop_orphan(run_dir: &Path) -> bool {
     match try_lock(run_dir) {
         Ok(Hold::Taken) => {
-            Holder::look(run_dir).is_some_and(|holder| pidfd_send_signal(&holder.handle, Signal::TERM).is_ok())
+            // Asked while it is stopped, which its own suite can do to it, it would hear nothing.
+            Holder::look(run_dir).is_some_and(|holder| holder.signal(Signal::TERM) && holder.signal(Signal::CONT))
         }
         Ok(Hold::Ours(_)) | Err(_) => false,
     }
@@ -119,8 +129,7 @@ pub fn stop_orphan(run_dir: &Path) -> bool {
 
 /// The supervisor of a run, where it lives and can be seen from here. Takes no lock and waits for nothing.
 pub fn living_supervisor(run_dir: &Path) -> Option<i32> {
-    let pid = Holder::look(run_dir)?.target.pid();
-    Stat::read(pid).is_some_and(|stat| !stat.zombie).then_some(pid)
+    Some(Holder::look(run_dir)?.target.pid())
 }
 
 fn settle(run_dir: &Path, attempt: AttemptId, nonce: Nonce, same_boot: bool) -> Result<Ending, RecordError> {
@@ -131,6 +140,7 @@ fn settle(run_dir: &Path, attempt: AttemptId, nonce: Nonce, same_boot: bool) -> 
         Trace::Open { starting, began: Some(_) } => (LostReason::SupervisorDied, Begun::Yes, Some(starting)),
         Trace::Bad => (LostReason::BadRecord, Begun::Unknown, None),
     };
+    failpoint!("recovery.sweeping");
     let swept = if same_boot {
         let leaf = Identity::read(run_dir).filter(Identity::is_within_reach).and_then(|identity| identity.leaf);
         leftovers(attempt, leaf.as_deref())
@@ -179,10 +189,40 @@ impl Holder {
     /// `None` where it cannot be seen from here, or what is written about it is about another.
     fn look(run_dir: &Path) -> Option<Self> {
         let identity = Identity::read(run_dir).filter(Identity::is_within_reach)?;
-        let target = Target::new(identity.pid)?;
-        let handle = target.open().ok()?;
-        let stat = Stat::read(identity.pid)?;
-        (stat.started == identity.started).then_some(Self { target, handle })
+        let (target, handle) = open_same(identity.pid, identity.started, identity.pidfd)?;
+        Some(Self { target, handle })
+    }
+
+    fn signal(&self, signal: Signal) -> bool {
+        pidfd_send_signal(&self.handle, signal).is_ok()
+    }
+}
+
+/// When a supervisor that lives and does not come to an end is looked after.
+struct Stalled {
+    at: Duration,
+    /// Whether it was woken already.
+    woken: bool,
+}
+
+impl Stalled {
+    const fn after(at: Duration) -> Self {
+        Self { at, woken: false }
+    }
+
+    fn look_after(&mut self, holder: &Holder) {
+        if clock::boot() < self.at {
+            return;
+        }
+        let pid = holder.target.pid();
+        if self.woken {
+            tracing::warn!(pid, "a supervisor did not end after it was woken, and is killed");
+            holder.signal(Signal::KILL);
+        } else {
+            tracing::warn!(pid, "a supervisor is overdue, and is woken");
+            holder.signal(Signal::CONT);
+        }
+        *self = Self { at: clock::boot().saturating_add(SLACK), woken: true };
     }
 }
 
@@ -193,12 +233,14 @@ enum Waited {
     BrokenOff,
 }
 
-fn wait(holder: Option<&Holder>, stop: Option<BorrowedFd<'_>>) -> Waited {
+fn wait(holder: Option<&Holder>, stalled: Option<&Stalled>, stop: Option<BorrowedFd<'_>>) -> Waited {
     let mut fds = Vec::with_capacity(2);
     fds.extend(stop.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
     fds.extend(holder.map(|holder| PollFd::from_borrowed_fd(holder.handle.as_fd(), PollFlags::IN)));
-    let longest = if holder.is_some() { None } else { Some(UNWATCHED_ROUND) };
-    let ready = poll(&mut fds, Some(&clock::wait_until(longest, Duration::ZERO))).is_ok_and(|count| count > 0);
+    let now = clock::boot();
+    let until =
+        if holder.is_some() { stalled.map(|stalled| stalled.at) } else { Some(now.saturating_add(UNWATCHED_ROUND)) };
+    let ready = poll(&mut fds, Some(&clock::wait_until(until, now))).is_ok_and(|count| count > 0);
     if stop.is_some() && fds.first().is_some_and(|fd| !fd.revents().is_empty()) {
         return Waited::BrokenOff;
     }

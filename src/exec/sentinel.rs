@@ -90,6 +90,7 @@ fn write(run_dir: &Path, path: &Path, sentinel: &Sentinel) -> io::Result<()> {
     let flags = i32::try_from(OFlags::NOFOLLOW.bits()).expect("an open flag fits a C int");
     let mut file =
         fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).custom_flags(flags).open(&fresh)?;
+    failpoint!("sentinel.named", error => error);
     let written = file.write_all(&bytes).and_then(|()| fs::rename(&fresh, path));
     if written.is_err() {
         fs::remove_file(&fresh).ok();

@@ -53,8 +53,10 @@ pub fn supervise(args: &[OsString]) -> ExitCode {
     match Bench::set_up(&run_dir, tier) {
         Ok(mut bench) => {
             bench.attach(channel);
+            failpoint!("supervisor.made");
             bench.say(&Say::Ready);
             serve(&mut bench);
+            failpoint!("supervisor.leaving");
             bench.clear();
             ExitCode::SUCCESS
         }

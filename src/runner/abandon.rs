@@ -30,7 +30,7 @@ impl Desk<'_> {
                     let run_dir = self.state.run_dir(run);
                     stop_orphan(&run_dir);
                     let boot = BootId::from_text(&start.boot);
-                    let found = recover(&run_dir, attempt, stored.intent.nonce, &boot, None)
+                    let found = recover(&run_dir, attempt, stored.intent.nonce, &boot, None, None)
                         .map_err(|error| RunError::Supervisor(chain(&error)))?;
                     let record: ExitRecord = match found {
                         Recovered::Settled(Ending::Ended(record)) => *record,

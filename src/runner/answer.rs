@@ -46,7 +46,7 @@ impl Runner<'_> {
         let pipeline = self.pipeline;
         let stage = find(pipeline, held.as_str())?;
         let tree = self.snapshot(pipeline, None)?;
-        let commit = self.worktree.read_head(self.git)?.commit.to_string();
+        let commit = self.world.head(self.worktree)?.commit.to_string();
         // A person's word stands for no test: what comes before must have passed on this very tree.
         let inputs = Inputs { pipeline: pipeline.digest(), commit: &commit, tree: tree.digest() };
         if let Some(unproven) = self.unproven(stage, inputs)? {
@@ -121,7 +121,9 @@ impl Runner<'_> {
             _ => RunEnd::Interrupted,
         };
         ledger.apply(Event::RunClosed { run, end, at })?;
+        failpoint!("answer.written");
         self.commit(&mut ledger, None)?;
+        failpoint!("answer.stored");
         let Some(task) = ledger.task() else { return Err(RunError::Pinned("the task is gone".to_owned())) };
         Ok(Answered { run, decision, state: task.state.clone() })
     }

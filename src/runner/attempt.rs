@@ -7,21 +7,23 @@ use jiff::Timestamp;
 use crate::domain::evidence::{Canceller, Exit, ExitRecord, SpawnFailure};
 use crate::domain::id::{AttemptId, Nonce};
 use crate::domain::plan::AttemptPlan;
-use crate::exec::{Begun, Ending, ExecError, Launch, Loss, NotStarted, Progress, Supervisor};
+use crate::exec::{Begun, Ending, ExecError, Launch, Loss, NotStarted, Progress};
 
 use super::clock::Clock;
 use super::watch::Watch;
+use super::world::{Supervises, World};
 
 /// A supervisor that is started with the first attempt and kept for the run.
 #[derive(Debug, Default)]
 pub(super) struct Bench {
-    supervisor: Option<Supervisor>,
+    supervisor: Option<Box<dyn Supervises>>,
 }
 
 impl Bench {
     /// Runs a plan to its end. A supervisor that cannot be started is the attempt's own failed start.
     pub(super) fn run(
         &mut self,
+        world: &dyn World,
         plan: &AttemptPlan,
         run_dir: &Path,
         stop: std::os::fd::BorrowedFd<'_>,
@@ -32,14 +34,16 @@ impl Bench {
         let launch = Launch::of(plan);
         let mut supervisor = match self.supervisor.take() {
             Some(supervisor) => supervisor,
-            None => match Supervisor::start_for(Path::new("/proc/self/exe"), run_dir, &launch) {
+            None => match world.supervise(run_dir, &launch) {
                 Ok(supervisor) => supervisor,
                 Err(NotStarted::Failed(failure)) => return Ok(never_started(plan, failure, started_at, clock.now())),
                 Err(NotStarted::Untold(error)) => return Err(error.into()),
             },
         };
         supervisor.tick_every(watch.every);
+        failpoint!("launch.supervised");
         supervisor.launch(&launch)?;
+        failpoint!("launch.sent");
         let ending = supervisor.wait(Some(stop), Canceller::Shutdown, &mut |progress| match progress {
             Progress::Began { pid } => tracing::debug!(pid, "the producer began"),
             Progress::Stopping => tracing::info!("the producer is asked to stop"),
@@ -57,7 +61,7 @@ impl Bench {
 
     /// Ends the supervisor in order.
     pub(super) fn close(&mut self) {
-        if let Some(Err(error)) = self.supervisor.take().map(Supervisor::finish) {
+        if let Some(Err(error)) = self.supervisor.take().map(super::world::Supervises::finish) {
             tracing::warn!(%error, "the supervisor did not end in order");
         }
     }

@@ -19,7 +19,6 @@ use super::drive::{Course, Driven, Runner};
 use super::error::RunError;
 use super::notice::Notice;
 use super::probe::Found;
-use super::wait::sleep;
 
 /// First and longest pause between two looks at a host that a task waits for.
 const LOOK_PAUSES: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(30)];
@@ -147,7 +146,7 @@ impl Runner<'_> {
         }
         while !may_wait.is_zero() && !(self.stopping)() {
             let slice = pause.min(*may_wait);
-            sleep(self.stop, slice);
+            self.world.sleep(self.stop, slice);
             *may_wait = may_wait.saturating_sub(slice);
             if (self.stopping)() {
                 return Ok(false);

@@ -92,7 +92,9 @@ impl Desk<'_> {
         if !self.lock.is_ours() {
             return Err(RunError::LockLost { task: self.task.clone() });
         }
+        failpoint!("desk.deciding");
         ledger.commit(self.store)?;
+        failpoint!("desk.decided");
         ledger.task().map(|task| task.state.clone()).ok_or(RunError::NoTask { task: self.task.clone() })
     }
 }

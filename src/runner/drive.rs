@@ -17,7 +17,6 @@ use crate::exec::{BootId, ExecError};
 use crate::producer::{PrepareError, prepare};
 use crate::store::{Holder, PinnedPipeline, RunFilter, Store};
 use crate::workspace::artifact::{Taken, take_away};
-use crate::workspace::git::Git;
 use crate::workspace::state_dir::StateDir;
 use crate::workspace::tree::{Less, Snapshot, compare};
 use crate::workspace::tree_cache;
@@ -36,6 +35,7 @@ use super::reuse;
 use super::start::reports_below;
 use super::wait::Waited;
 use super::watch::Watch;
+use super::world::World;
 
 /// Runs whose verdicts are looked at for reuse.
 pub(super) const RUNS_LOOKED_AT: u32 = 50;
@@ -125,8 +125,8 @@ pub struct Runner<'a> {
     pub pipeline_file: Option<PipelineFile>,
     /// The task.
     pub task: TaskName,
-    /// git.
-    pub git: &'a Git<'a>,
+    /// What is outside the store and the files.
+    pub world: &'a dyn World,
     /// The task's worktree.
     pub worktree: &'a Worktree,
     /// The state folder.
@@ -224,7 +224,7 @@ impl Runner<'_> {
         if let Some(stays) = self.take_up(&mut ledger, wanted)? {
             return Ok(whole(stays));
         }
-        let head = self.worktree.read_head(self.git)?;
+        let head = self.world.head(self.worktree)?;
         let commit = head.commit.to_string();
         let cache = self.state.tree_cache(self.worktree);
         let known = tree_cache::load(self.worktree, &cache);
@@ -248,6 +248,7 @@ impl Runner<'_> {
         let run = RunId::new(self.clock.id());
         let run_dir = self.state.run_dir(run);
         self.state.make(&run_dir)?;
+        failpoint!("run.folder-made");
         if ledger.task().is_none() {
             let worktree = self.worktree.toplevel().to_owned();
             ledger.apply(Event::TaskAdded { task: self.task.clone(), worktree, at: self.clock.now() })?;
@@ -262,6 +263,7 @@ impl Runner<'_> {
         let may_wait = wanted.max_wait;
         let mut course = Course { run, run_dir, base_commit, artifacts, tree, published, may_wait };
         self.clear_way(&stage, &course)?;
+        failpoint!("run.way-cleared");
         let mut bench = Bench::default();
         let end = self.run_stages(&mut ledger, &mut course, &mut bench, wanted);
         bench.close();
@@ -287,7 +289,7 @@ impl Runner<'_> {
             pipeline: self.pipeline.name().clone(),
             pipeline_digest: self.pipeline.digest(),
             commit,
-            base_commit: self.worktree.base(self.git)?.commit.to_string(),
+            base_commit: self.world.base(self.worktree)?.commit.to_string(),
             stage: stage.name.clone(),
             boot: BootId::current().map_err(|error| RunError::Supervisor(error.to_string()))?.to_string(),
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
@@ -367,6 +369,15 @@ impl Runner<'_> {
                     continue;
                 }
             };
+            let room = self.room();
+            for unknown in room.unknown {
+                (self.notify)(Notice::Warning(unknown));
+            }
+            if let Some(reason) = room.short {
+                let (run, stage) = (course.run, stage.name.clone());
+                ledger.apply(Event::StageHeld { run, stage, reason, at: self.clock.now() })?;
+                continue;
+            }
             let key = AttemptKey {
                 attempt: AttemptId::new(self.clock.id()),
                 task: self.task.clone(),
@@ -418,6 +429,7 @@ impl Runner<'_> {
             prepare(&plan, self.worktree.root(), artifact.as_ref().map(|path| (path, published.as_ref())), &moved_dir)
                 .map_err(|source| RunError::Prepare { stage: stage.name.clone(), source })?;
         self.tell_taken(&taken);
+        failpoint!("attempt.prepared");
         let before = self.snapshot(self.pipeline, Some(&course.tree))?;
         if (before.digest(), &before.head().commit) != (course.tree.digest(), &course.tree.head().commit) {
             return Ok(None);
@@ -448,6 +460,7 @@ impl Runner<'_> {
         };
         ledger.apply(Event::AttemptIntended(Box::new(intent.clone())))?;
         self.commit(ledger, artifact.as_ref())?;
+        failpoint!("attempt.intended");
         (self.notify)(Notice::AttemptStarted {
             stage: &stage.name,
             attempt,
@@ -456,15 +469,18 @@ impl Runner<'_> {
         });
         let mut watch = Watch::new(&stage.name, plan.limits, &course.run_dir, self.clock, self.progress, self.notify);
         let record =
-            bench.run(&plan, &course.run_dir, self.stop, self.clock, &mut watch).map_err(|error| match error {
-                ExecError::Sentinel(source) => RunError::Untold { stage: stage.name.clone(), source },
-                error @ (ExecError::Busy { .. }
-                | ExecError::Repeated { .. }
-                | ExecError::Idle
-                | ExecError::Channel(_)
-                | ExecError::Record(_)
-                | ExecError::Wait(_)) => RunError::Supervisor(chain(&error)),
+            bench.run(self.world, &plan, &course.run_dir, self.stop, self.clock, &mut watch).map_err(|error| {
+                match error {
+                    ExecError::Sentinel(source) => RunError::Untold { stage: stage.name.clone(), source },
+                    error @ (ExecError::Busy { .. }
+                    | ExecError::Repeated { .. }
+                    | ExecError::Idle
+                    | ExecError::Channel(_)
+                    | ExecError::Record(_)
+                    | ExecError::Wait(_)) => RunError::Supervisor(chain(&error)),
+                }
             })?;
+        failpoint!("attempt.ended");
         // Before the artifact is written: without the lock the record stays for whoever has it now.
         self.fence()?;
         let after = self.snapshot(self.pipeline, Some(&before))?;
@@ -486,6 +502,7 @@ impl Runner<'_> {
             moved_dir: &moved_dir,
         };
         let judged = judge(scene, Some(tree));
+        failpoint!("attempt.judged");
         course.published.extend(judged.artifact.as_ref().map(|(artifact, _)| (artifact.path.clone(), artifact.digest)));
         self.settle(ledger, self.pipeline, scene, &intent, judged).map(Some)
     }
@@ -547,11 +564,13 @@ impl Runner<'_> {
             stamp,
             at: self.clock.now(),
         })))?;
+        failpoint!("attempt.decided");
         Ok(decision)
     }
 
     /// Writes the stamp into the attempt's folder, where there is one. The store has it in any case.
     fn keep_stamp(&mut self, plan: &AttemptPlan, stamp: &Stamp) {
+        failpoint!("stamp.writing", return);
         let Some(folder) = &plan.attempt_dir else { return };
         let written = serde_json::to_vec_pretty(stamp)
             .map_err(std::io::Error::other)
@@ -563,7 +582,9 @@ impl Runner<'_> {
 
     pub(super) fn close(&mut self, ledger: &mut Ledger, course: &Course, end: RunEnd) -> Result<RunEnd, RunError> {
         ledger.apply(Event::RunClosed { run: course.run, end, at: self.clock.now() })?;
+        failpoint!("run.closing");
         self.commit(ledger, None)?;
+        failpoint!("run.closed");
         Ok(end)
     }
 
@@ -591,7 +612,7 @@ impl Runner<'_> {
     pub(super) fn snapshot(&self, pipeline: &Pipeline, known: Option<&Snapshot>) -> Result<Snapshot, RunError> {
         let places = pipeline.stages().iter().flat_map(reports_below).cloned();
         let less = Less::new(self.artifacts_folder(pipeline), places);
-        Ok(Snapshot::take(self.git, self.worktree, &less, known)?)
+        Ok(self.world.snapshot(self.worktree, &less, known)?)
     }
 
     pub(super) fn artifacts_folder(&self, pipeline: &Pipeline) -> RelPath {

@@ -45,11 +45,13 @@ impl Runner<'_> {
         // The store's own guard, the task's version, closes the moment between this look and the commit.
         self.fence()?;
         let effects = ledger.commit(self.store)?;
+        failpoint!("effects.asked");
         for effect in effects {
             match &effect {
                 Effect::PublishArtifact { artifact, .. } if Some(&artifact.path) == vacant => {}
                 Effect::PublishArtifact { .. } | Effect::Alert { .. } => self.carry_out(&effect)?,
             }
+            failpoint!("effects.carried-out");
             match effect {
                 Effect::PublishArtifact { .. } => ledger.carried_out(&effect),
                 // Marked at once: nobody is to be told twice.
@@ -128,6 +130,7 @@ impl Runner<'_> {
                 Err(error) => (self.notify)(Notice::Warning(format!("could not {}", chain(&error)))),
             }
         }
+        failpoint!("repair.way-cleared");
         match publish(self.worktree.root(), &artifact.path, &bytes, Durability::Relaxed) {
             Ok(()) => (self.notify)(Notice::Warning(format!("{} was repaired from the store", artifact.path))),
             Err(error) => (self.notify)(Notice::Warning(format!("could not {}", chain(&error)))),

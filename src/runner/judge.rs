@@ -147,7 +147,9 @@ pub(super) fn publish_and_read(
     gate: &Gate,
     document: &[u8],
 ) -> Result<(GateAnswer, Option<Published>), ArtifactError> {
+    failpoint!("artifact.way-cleared");
     publish(root, path, document, Durability::Relaxed)?;
+    failpoint!("artifact.published");
     let read = read_back(root, path, ARTIFACT_BYTES_MAX).and_then(|bytes| {
         if Digest::of(&bytes) == Digest::of(document) {
             Ok(bytes)

@@ -26,9 +26,11 @@ mod probe;
 mod recovery;
 mod resume;
 mod reuse;
+mod room;
 mod start;
 mod wait;
 mod watch;
+mod world;
 
 pub use answer::Answered;
 pub use clock::{Clock, SystemClock};
@@ -39,3 +41,4 @@ pub use notice::Notice;
 pub use pinned::PipelineFile;
 pub use probe::Found;
 pub use start::{Planned, PlannedStep};
+pub use world::{Machine, Supervises, World};

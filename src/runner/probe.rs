@@ -45,6 +45,10 @@ impl Runner<'_> {
             }
             Probe::Folder(path) => Found::Failed(format!("the folder `{path}` is still not there")),
             Probe::Channel(_) => self.preflight(stage),
+            Probe::Space => {
+                let room = self.room();
+                room.short.map_or_else(|| Found::Passed(room.seen.join(", ")), |short| Found::Failed(short.text()))
+            }
             Probe::Switch(name) => match self.choose(stage) {
                 Next::Run(chosen) => Found::Passed(format!("`{name}` lets the stage run: {}", chosen.why)),
                 Next::Hold(reason) => Found::Failed(reason.text()),

@@ -8,7 +8,7 @@ use crate::domain::evidence::{Exit, ExitRecord, LostReason, TreeFacts};
 use crate::domain::id::{AttemptId, Digest, RunId, StageName};
 use crate::domain::plan::{AttemptKey, AttemptPlan};
 use crate::domain::task::{AttemptPhase, Effect, Event, RunEnd, TaskState};
-use crate::exec::{BootId, Ending, Recovered, recover, stop_orphan};
+use crate::exec::{BootId, Ending, Recovered, longest};
 use crate::spec;
 use crate::store::{AttemptRecord, RunFilter};
 
@@ -28,6 +28,17 @@ impl Runner<'_> {
             self.store.effect_done(&pending.id)?;
         }
         for other in self.store.live_tasks()? {
+            // One bad row must not stand in the way of every other task; the lock of the worktree keeps them apart.
+            let other = match other {
+                Ok(other) => other,
+                Err(error) => {
+                    let what = chain(&error);
+                    (self.notify)(Notice::Warning(format!(
+                        "a task that a run owns is passed over: {what}; see `orch verify`"
+                    )));
+                    continue;
+                }
+            };
             let here = other.task.worktree == self.worktree.toplevel();
             if here && other.task.name != self.task {
                 return Err(RunError::LeftHere { task: other.task.name });
@@ -52,6 +63,7 @@ impl Runner<'_> {
             | TaskState::Cancelled { .. } => None,
         };
         (self.notify)(Notice::Warning(format!("run {run} was left by its runner; going on from what it recorded")));
+        failpoint!("recovery.begun");
         if let Some((attempt, phase)) = running {
             self.recover_attempt(ledger, run, attempt, phase)?;
         }
@@ -71,7 +83,9 @@ impl Runner<'_> {
             | None => RunEnd::Interrupted,
         };
         ledger.apply(Event::RunClosed { run, end, at: self.clock.now() })?;
+        failpoint!("recovery.closing");
         self.commit(ledger, None)?;
+        failpoint!("recovery.closed");
         // The task simply goes on where its stage passed, was stopped, or was never started.
         let ended = matches!(end, RunEnd::Held | RunEnd::Failed) || (self.stopping)();
         let state = ledger.task().map(|task| task.state.clone());
@@ -151,6 +165,7 @@ impl Runner<'_> {
                 self.ended(&run_dir, &plan, &stored, &BootId::from_text(&start.boot))?
             }
         };
+        failpoint!("recovery.found");
         let tree = unseen(stored.intent.tree, course.tree.digest());
         let artifact = self.artifact_path(&pinned, stage);
         let scene = Scene {
@@ -169,6 +184,7 @@ impl Runner<'_> {
         } else {
             judge(scene, Some(tree))
         };
+        failpoint!("recovery.judged");
         self.settle(ledger, &pinned, scene, &stored.intent, judged)?;
         Ok(())
     }
@@ -184,15 +200,21 @@ impl Runner<'_> {
     ) -> Result<ExitRecord, RunError> {
         let failed = |error: &dyn std::error::Error| RunError::Supervisor(chain(error));
         let mut stop = Some(self.stop);
+        // Counted from now: when it began is only known by the wall clock.
+        let mut patience = longest(plan.limits);
         loop {
-            let found = recover(run_dir, plan.key.attempt, plan.nonce, boot, stop).map_err(|error| failed(&error))?;
+            let found = self
+                .world
+                .recover(run_dir, (plan.key.attempt, plan.nonce), boot, patience, stop)
+                .map_err(|error| failed(&error))?;
             return Ok(match found {
                 Recovered::Settled(Ending::Ended(record)) => *record,
                 Recovered::Settled(Ending::Lost(loss)) => lost(plan, loss, stored.intent.at, self.clock.now()),
                 Recovered::Living { .. } => {
                     // Once: it ends within its grace now, and its record says that it was cancelled.
-                    stop_orphan(run_dir);
+                    self.world.stop_orphan(run_dir);
                     stop = None;
+                    patience = patience.saturating_sub(plan.limits.start).saturating_sub(plan.limits.total);
                     continue;
                 }
             });

@@ -163,7 +163,7 @@ impl Runner<'_> {
     /// As [`Runner::drive`].
     pub fn dry_run(&mut self, wanted: &Wanted) -> Result<Vec<Planned>, RunError> {
         let ledger = Ledger::open(self.store, &self.task, self.holder.clone())?;
-        let head = self.worktree.read_head(self.git)?;
+        let head = self.world.head(self.worktree)?;
         let commit = head.commit.to_string();
         let tree = self.snapshot(self.pipeline, None)?;
         let Some(start) = self.start_stage(&ledger, wanted, &commit, &tree)? else { return Ok(Vec::new()) };
@@ -171,7 +171,7 @@ impl Runner<'_> {
         let course = Course {
             run,
             run_dir: self.state.run_dir(run),
-            base_commit: self.worktree.base(self.git)?.commit.to_string(),
+            base_commit: self.world.base(self.worktree)?.commit.to_string(),
             artifacts: self.worktree.toplevel().join(self.artifacts_folder(self.pipeline).as_str()),
             tree,
             published: BTreeMap::new(),

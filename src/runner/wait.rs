@@ -1,9 +1,6 @@
 //! Waiting for a retry time.
 
-use std::os::fd::BorrowedFd;
 use std::time::Duration;
-
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::domain::id::StageName;
 use crate::domain::pipeline::Ordinal;
@@ -39,6 +36,7 @@ impl Runner<'_> {
         deferral: &Deferral,
     ) -> Result<Waited, RunError> {
         self.commit(ledger, None)?;
+        failpoint!("wait.begun");
         let mut left = deferral.left(self.clock.now());
         if left > course.may_wait {
             return Ok(Waited::TooLong);
@@ -48,7 +46,7 @@ impl Runner<'_> {
         }
         while !left.is_zero() {
             let slice = left.min(SLICE_MAX);
-            sleep(self.stop, slice);
+            self.world.sleep(self.stop, slice);
             if (self.stopping)() {
                 return Ok(Waited::Stopped);
             }
@@ -59,11 +57,4 @@ impl Runner<'_> {
         ledger.apply(Event::RetryDue { run: course.run, number, at: self.clock.now() })?;
         Ok(Waited::Due)
     }
-}
-
-/// Sleeps until the time is over or a request to stop comes.
-pub(super) fn sleep(stop: BorrowedFd<'_>, time: Duration) {
-    let time = Timespec::try_from(time).unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 });
-    // Interrupted or not: the caller looks at the clock and at the request.
-    poll(&mut [PollFd::from_borrowed_fd(stop, PollFlags::IN)], Some(&time)).ok();
 }

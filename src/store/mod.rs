@@ -83,6 +83,10 @@ pub trait Store: std::fmt::Debug + Send {
     /// [`StoreError::Refused`] where nobody asked for such an effect.
     fn effect_done(&mut self, id: &str) -> Result<(), StoreError>;
 
+    /// Whether the space that was kept for a full disk had to be given up, or could not be kept: what runs can be
+    /// brought to its record, and nothing more is to be started.
+    fn is_short_of_room(&self) -> bool;
+
     /// A task and its version.
     ///
     /// # Errors
@@ -95,11 +99,12 @@ pub trait Store: std::fmt::Debug + Send {
     /// As [`Store::task`].
     fn tasks(&self) -> Result<Vec<StoredTask>, StoreError>;
 
-    /// The tasks that a run owns, by name: as many as are driven or were left, however many the store has.
+    /// The tasks that a run owns, by name: as many as are driven or were left, however many the store has. One that
+    /// is damaged is an error of its own and hides no other.
     ///
     /// # Errors
-    /// As [`Store::task`].
-    fn live_tasks(&self) -> Result<Vec<StoredTask>, StoreError>;
+    /// What keeps the store from being read at all.
+    fn live_tasks(&self) -> Result<Vec<Result<StoredTask, StoreError>>, StoreError>;
 
     /// A run.
     ///

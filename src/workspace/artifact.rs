@@ -200,6 +200,7 @@ pub fn publish(root: &Root, path: &RelPath, bytes: &[u8], durability: Durability
     let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::WGRP | Mode::ROTH | Mode::WOTH;
     let mut file = File::from(create(parent.as_fd(), &temp, mode).map_err(&failed)?);
     let errno = |error: std::io::Error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
+    failpoint!("artifact.named", error => failed(errno(error)));
     let written = file
         .write_all(bytes)
         .and_then(|()| if durability == Durability::Synced { file.sync_all() } else { Ok(()) })

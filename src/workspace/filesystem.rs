@@ -61,6 +61,15 @@ pub struct Facts {
     pub read_only: bool,
 }
 
+/// Bytes that this user may still write to the file system that a path is on.
+///
+/// # Errors
+/// What statvfs(3) says.
+pub fn free_bytes(path: &std::path::Path) -> std::io::Result<u64> {
+    let found = rustix::fs::statvfs(path)?;
+    Ok(found.f_bavail.saturating_mul(found.f_frsize))
+}
+
 /// Asks the file system that a path is on.
 ///
 /// # Errors

@@ -9,6 +9,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::id::Nonce;
+use crate::exec;
+
+/// Version of the card that is written.
+const FORM: u32 = 2;
 
 /// Longest card, in bytes.
 pub(super) const CARD_BYTES_MAX: u64 = 64 * 1024;
@@ -23,7 +27,7 @@ const SECRET_WORDS: [&str; 7] = ["token", "secret", "password", "passwd", "key",
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Holder {
-    /// Version of this form: 1.
+    /// Version of this form: 2. Form 1 had no `pidfd` and is still read.
     pub version: u32,
     /// This acquisition's own word; a release without it clears nothing.
     pub token: Nonce,
@@ -39,6 +43,9 @@ pub struct Holder {
     pub pid: i32,
     /// Clock ticks from the machine's start to its own, as in proc(5) `stat`, field 22.
     pub start_ticks: u64,
+    /// Inode of its pidfd, which no other process of this boot has (Linux 6.9).
+    #[serde(default)]
+    pub pidfd: Option<u64>,
     /// Wall clock when it took the lock.
     pub started_at: Timestamp,
     /// Its command line, shortened, without values that look secret.
@@ -68,7 +75,7 @@ impl Holder {
         };
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         Self {
-            version: 1,
+            version: FORM,
             token,
             host,
             host_id: here.host_id,
@@ -76,6 +83,7 @@ impl Holder {
             pid_namespace: here.pid_namespace,
             pid,
             start_ticks,
+            pidfd: exec::own_pidfd(),
             started_at,
             command: without_secrets(words),
         }
@@ -83,7 +91,7 @@ impl Holder {
 
     /// Reads a card; `None` for one that is not whole.
     pub(super) fn parse(card: &[u8]) -> Option<Self> {
-        serde_json::from_slice::<Self>(card).ok().filter(|holder| holder.version == 1)
+        serde_json::from_slice::<Self>(card).ok().filter(|holder| (1..=FORM).contains(&holder.version))
     }
 
     /// Whether it lives, as far as this process can see.
@@ -98,6 +106,8 @@ impl Holder {
             return Liveness::Unknown;
         }
         match look_at(self.pid) {
+            // In the same tick, and yet another: a pid that was used anew at once.
+            Seen::Running { .. } if self.pidfd.is_some_and(|noted| exec::is_another(self.pid, noted)) => Liveness::Gone,
             Seen::Running { start_ticks } if start_ticks == self.start_ticks => Liveness::Alive,
             Seen::Running { .. } | Seen::Ended => Liveness::Gone,
             Seen::Hidden => Liveness::Unknown,
@@ -219,6 +229,7 @@ mod tests {
             assert_eq!(holder.liveness(), expected, "{holder:?}");
         };
         check(&|holder| holder.start_ticks += 1, Liveness::Gone);
+        check(&|holder| holder.pidfd = None, Liveness::Alive);
         check(&|holder| holder.pid = 4_194_304, Liveness::Gone);
         check(&|holder| holder.pid_namespace += 1, Liveness::Unknown);
         check(&|holder| holder.pid = 0, Liveness::Unknown);
@@ -229,6 +240,28 @@ mod tests {
             },
             Liveness::Unknown,
         );
+    }
+
+    /// Before Linux 6.9 all pidfds have one inode; then the start alone has to tell them apart.
+    #[test]
+    fn another_process_of_the_same_pid_and_start_is_not_the_holder() {
+        let other = exec::own_pidfd().unwrap() + 1;
+        let holder = Holder { pidfd: Some(other), ..card() };
+        // Our own pid cannot be aimed at, so nothing can be seen of it: look at the parent's.
+        let parent = rustix::process::getppid().unwrap().as_raw_pid();
+        let Seen::Running { start_ticks } = look_at(parent) else { panic!("the parent is gone") };
+        assert_eq!(Holder { pid: parent, start_ticks, ..holder }.liveness(), Liveness::Gone);
+    }
+
+    #[test]
+    fn the_older_form_is_read_and_a_newer_one_names_nobody() {
+        let mut form: serde_json::Value = serde_json::to_value(card()).unwrap();
+        form.as_object_mut().unwrap().remove("pidfd");
+        form["version"] = 1.into();
+        let older = Holder::parse(form.to_string().as_bytes()).unwrap();
+        assert_eq!((older.pidfd, older.liveness()), (None, Liveness::Alive));
+        form["version"] = (FORM + 1).into();
+        assert_eq!(Holder::parse(form.to_string().as_bytes()), None);
     }
 
     #[test]

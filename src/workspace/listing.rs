@@ -8,6 +8,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
+use super::beside::beside;
 use super::git::{Git, GitError, Place};
 use super::tree::TreeError;
 use super::worktree::{Head, Worktree, read_head};
@@ -77,11 +78,12 @@ pub(super) struct Recorded {
 /// Lists a worktree and everything nested in it.
 pub(super) fn list(git: &Git<'_>, worktree: &Worktree) -> Result<Listing, TreeError> {
     let (cwd, place) = (worktree.toplevel(), worktree.place());
+    let (read_head, ask_ignored) = (|| read_head(git, cwd, &place), || ask_ignored(git, cwd, &place));
     let (head, files, ignored) = std::thread::scope(|threads| {
-        let head = threads.spawn(|| read_head(git, cwd, &place));
-        let ignored = threads.spawn(|| ask_ignored(git, cwd, &place));
+        let head = beside(threads, &read_head);
+        let ignored = beside(threads, &ask_ignored);
         let files = ask_files(git, cwd, &place);
-        (join(head), files, join(ignored))
+        (head.join(), files, ignored.join())
     });
     let (head, files, ignored) = (head?, files?, ignored?);
     let mut listing = Listing { head, items: Vec::new(), ignored: folders(&ignored), nested: Vec::new() };
@@ -229,8 +231,4 @@ fn oid(word: &[u8]) -> Option<Oid> {
         *byte = u8::from_str_radix(text.get(index * 2..index * 2 + 2)?, 16).ok()?;
     }
     Some(bytes)
-}
-
-fn join<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }

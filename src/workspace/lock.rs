@@ -86,6 +86,12 @@ impl LockError {
             Self::Io { .. } => "look at the state folder's owner, its mode and the space left",
         }
     }
+
+    /// Whether there was no space for the holder's card.
+    pub fn is_a_full_disk(&self) -> bool {
+        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+        matches!(self, Self::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded))
+    }
 }
 
 fn named(holder: Option<&Holder>) -> String {
@@ -177,7 +183,9 @@ impl Lock {
             {
                 return Err(LockError::Held { subject: subject.describe(), holder: left, heartbeat_at });
             }
+            failpoint!("lock.taken", error => io(error));
             let card_file = write_card(&card_path, &card).map_err(io)?;
+            failpoint!("lock.named");
             return Ok(Self { file, path, card_file, card_path, card, took_over_from: left });
         }
         Err(LockError::Unsafe { path })
@@ -290,6 +298,7 @@ impl Drop for Lock {
         if ours && names(&self.path, &self.file) {
             std::fs::remove_file(&self.card_path).ok();
         }
+        failpoint!("lock.card-gone");
         // Closing alone would not do: a child that another thread has forked and that did not exec yet holds the
         // descriptor too. Should unlocking fail, closing is what is left.
         rustix::fs::flock(&self.file, FlockOperation::Unlock).ok();

@@ -9,6 +9,7 @@
 //! anything, or reads orch's environment by itself.
 
 pub mod artifact;
+mod beside;
 mod content;
 mod fetch;
 pub mod filesystem;

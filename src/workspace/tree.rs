@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use super::beside::{Beside, beside};
 use super::content::{Clock, Entry, Kind, Reader};
 use super::filesystem::{Locality, locality};
 use super::git::{Git, GitError};
@@ -292,10 +293,10 @@ impl Look<'_> {
         }
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
         let share = items.len().div_ceil(threads);
+        let looks: Vec<_> = items.chunks(share).map(|part| move || self.at_some(part)).collect();
         let parts: Vec<Result<Found, TreeError>> = std::thread::scope(|scope| {
-            let started: Vec<_> = items.chunks(share).map(|part| scope.spawn(move || self.at_some(part))).collect();
-            let join = |thread: std::thread::ScopedJoinHandle<'_, _>| thread.join();
-            started.into_iter().map(|t| join(t).unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+            let begun: Vec<_> = looks.iter().map(|look| beside(scope, look)).collect();
+            begun.into_iter().map(Beside::join).collect()
         });
         let mut all = Found::default();
         for part in parts {

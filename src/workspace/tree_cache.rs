@@ -42,6 +42,8 @@ pub fn save(snapshot: &Snapshot, worktree: &Worktree, path: &Path) -> io::Result
         Ok(()) | Err(_) => {}
     }
     let mut file = File::options().write(true).create_new(true).mode(0o600).open(&temp)?;
+    failpoint!("tree-cache.named", error => error);
+    failpoint!("tree-cache.writing", return Ok(()));
     let written = file.write_all(&bytes).and_then(|()| std::fs::rename(&temp, path));
     if written.is_err() {
         std::fs::remove_file(&temp).ok();

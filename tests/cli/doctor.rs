@@ -137,8 +137,10 @@ fn a_disk_that_is_full_or_read_only() {
         assert!(found(&ended, "state", "fail")[0].contains("too little for a run"), "{ended}");
         mount.take_off();
         let mount = Mount::of_kib(&shop.state(), 8192);
-        let ended = shop.orch("doctor --json").run().exits(0);
-        assert!(found(&ended, "state", "warn")[0].starts_with("tmpfs, "), "{ended}");
+        let ended = shop.orch("doctor --json").run().exits(3);
+        let seen = found(&ended, "state", "fail")[0].clone();
+        assert!(seen.starts_with("tmpfs, ") && seen.contains("below 256.0 MiB (ORCH_STATE_FREE_MIN_MIB)"), "{ended}");
+        shop.orch("doctor --json").env("ORCH_STATE_FREE_MIN_MIB", "2").run().exits(0);
         mount.take_off();
         fs::set_permissions(shop.state(), fs::Permissions::from_mode(0o700)).unwrap();
         let mount = Mount::read_only(&shop.state());
@@ -209,4 +211,42 @@ fn a_start_warns_of_a_program_that_is_missing() {
     let ended = shop.run().held(78, "no-such-program");
     ended.talks("warning: the program `no-such-program` of stage `testing` cannot be found");
     noting().run().exits(0).never("cannot be found");
+}
+
+/// Row G5: what was to be started, what was, how it ended, what was decided; each there, and all of one mind.
+#[test]
+fn the_paper_trail_of_a_run() {
+    let shop = Shop::running(PASSES);
+    shop.run().exits(0);
+    let run = shop.orch("run list --json").run().json()["runs"][0]["run"].as_str().unwrap().to_owned();
+    let trail = || shop.orch("doctor").arg(&run);
+    let whole =
+        trail().run().exits(0).says("the paper trail is whole").says("exit code 0").says("`sh` with 1 arguments");
+    for area in ["brief", "launch", "end", "decision"] {
+        assert_eq!(found(&trail().arg("--json").run(), area, "ok").len(), 1, "{area}\n{whole}");
+    }
+    shop.orch("doctor 00").run().refused(2, "00");
+
+    let records = shop.state().join("runs").join(&run).join("exits.jsonl");
+    let text = std::fs::read_to_string(&records).unwrap();
+    std::fs::write(&records, text.replace("{\"code\":0}", "{\"code\":1}")).unwrap();
+    trail().run().exits(1).says("the supervisor wrote `exit code 1`, and the store has `exit code 0`");
+    std::fs::write(&records, "").unwrap();
+    trail().run().exits(1).says("NEVER LAUNCHED").says("no supervisor's line says so");
+    std::fs::write(&records, text.replace("\"version\":1,\"fact\"", "\"version\":9,\"fact\"")).unwrap();
+    trail().run().exits(1).says("form 9");
+}
+
+#[test]
+fn the_paper_trail_of_what_never_came_to_life() {
+    let shop = Shop::new(&Testing::new().command("[no-such-program]").text(), &[]);
+    shop.run().exits(78);
+    let run = shop.orch("run list --json").run().json()["runs"][0]["run"].as_str().unwrap().to_owned();
+    shop.orch("doctor").arg(&run).run().exits(0).says("SPAWN FAILED: `no-such-program`");
+    std::fs::read_dir(shop.state().join("runs").join(&run))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.to_str().unwrap().ends_with(".spawn.error"))
+        .for_each(|path| std::fs::remove_file(path).unwrap());
+    shop.orch("doctor").arg(&run).run().exits(1).says("its sentinel is gone");
 }

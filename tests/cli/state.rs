@@ -151,6 +151,7 @@ fn a_full_disk_before_the_first_run() {
         let mut ended = std::collections::BTreeSet::new();
         for kib in (64..480).step_by(32) {
             let shop = noting();
+            shop.on_a_small_disk();
             fs::create_dir(shop.state()).unwrap();
             let _mount = Mount::of_kib(&shop.state(), 4096);
             let fill = shop.state().join("fill");
@@ -179,6 +180,7 @@ fn a_disk_that_the_suite_fills() {
     in_own_mounts("state::a_disk_that_the_suite_fills", || {
         let fill = "dd if=/dev/zero of=SCRATCH/state/fill bs=64k 2>/dev/null\n";
         let shop = Shop::running(&format!("{NOTES}test -e SCRATCH/enough || {fill}{PASSES}"));
+        shop.on_a_small_disk();
         fs::create_dir(shop.state()).unwrap();
         let mount = Mount::of_kib(&shop.state(), 4096);
         troubled(shop.run().exits(70).talks("no space left").talks("free some space"));
@@ -201,6 +203,7 @@ fn a_disk_that_the_suite_fills() {
 fn a_full_disk_under_a_store_that_is_there() {
     in_own_mounts("state::a_full_disk_under_a_store_that_is_there", || {
         let shop = noting();
+        shop.on_a_small_disk();
         fs::create_dir(shop.state()).unwrap();
         let _mount = Mount::of_kib(&shop.state(), 2048);
         shop.run().exits(0);
@@ -221,6 +224,7 @@ fn a_full_disk_under_a_store_that_is_there() {
 fn a_full_worktree() {
     in_own_mounts("state::a_full_worktree", || {
         let shop = noting();
+        shop.on_a_small_disk();
         let kept = shop.scratch("kept");
         copy(&shop.tree, &kept);
         let _mount = Mount::of_kib(&shop.tree, 2048);

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
-use crate::support::{CHECK_THEN_TESTING, Ended, FAILS, PASSES, REPORT, Shop, Testing, WAITS};
+use crate::support::{CHECK_THEN_TESTING, Ended, FAILS, NOTES, PASSES, REPORT, Shop, Testing, WAITS, command};
 
 /// A task with a rollback, a held run, a release and a pass behind it.
 fn lived() -> Shop {
@@ -146,6 +146,21 @@ fn files_that_went_away_are_told() {
     let stamp = fs::read_to_string(attempt.join("stamp.json")).unwrap();
     fs::write(attempt.join("stamp.json"), stamp.replace("\"dirty\": false", "\"dirty\": true")).unwrap();
     verify(&shop).exits(1).says("stamp.json is not the stamp that the store has");
+}
+
+/// Invariant I14: somebody started it with the attempt's environment, after the attempt.
+#[test]
+fn a_process_of_an_attempt_that_is_over_is_told() {
+    let shop = Shop::running(&format!("{NOTES}{PASSES}"));
+    shop.run().exits(0);
+    let attempt = shop.ledger()[0].split(' ').nth(1).unwrap().to_owned();
+    verify(&shop).exits(0);
+    let mut late = command("sleep").arg("300").env("ORCH_ATTEMPT", &attempt).spawn().unwrap();
+    let told = verify(&shop).exits(1).says("1 finding");
+    late.kill().unwrap();
+    late.wait().unwrap();
+    told.says(&format!("attempt {attempt}")).says(&format!("process {} (`sleep`)", late.id()));
+    verify(&shop).exits(0);
 }
 
 #[test]

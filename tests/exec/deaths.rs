@@ -6,7 +6,9 @@ use std::process::{Child, Stdio};
 use orch::domain::evidence::{Canceller, Exit, KillTier, LostReason};
 use orch::domain::id::{AttemptId, Nonce};
 use orch::domain::plan::Environment;
-use orch::exec::{Begun, BootId, EXITS_FILE, Ending, Launch, Loss, Recovered, Supervisor, recover, stop_orphan};
+use orch::exec::{
+    Begun, BootId, EXITS_FILE, Ending, Launch, Loss, Progress, Recovered, Supervisor, recover, stop_orphan,
+};
 
 use crate::harness::{Lab, ORCH, TIERS, Words, identity, lives, marked, signal};
 
@@ -21,7 +23,7 @@ fn settled(run_dir: &Path, attempt: AttemptId, nonce: Nonce) -> Ending {
 }
 
 fn settled_since(run_dir: &Path, attempt: AttemptId, nonce: Nonce, boot: &BootId) -> Ending {
-    match recover(run_dir, attempt, nonce, boot, None).unwrap() {
+    match recover(run_dir, attempt, nonce, boot, None, None).unwrap() {
         Recovered::Settled(ending) => ending,
         Recovered::Living { pid } => panic!("nobody asked to stop waiting for {pid:?}"),
     }
@@ -173,7 +175,8 @@ fn limits_hold_without_a_runner_and_waiting_can_be_broken_off() {
     orphaned.kill_runner();
     let (stop, mut ask) = std::io::pipe().unwrap();
     ask.write_all(b"x").unwrap();
-    let found = recover(&orphaned.run_dir(), orphaned.attempt, orphaned.nonce, &here(), Some(stop.as_fd())).unwrap();
+    let found =
+        recover(&orphaned.run_dir(), orphaned.attempt, orphaned.nonce, &here(), None, Some(stop.as_fd())).unwrap();
     assert_eq!(found, Recovered::Living { pid: Some(i32::try_from(orphaned.supervisor()).unwrap()) });
     assert!(stop_orphan(&orphaned.run_dir()));
     match settled(&orphaned.run_dir(), orphaned.attempt, orphaned.nonce) {
@@ -216,6 +219,85 @@ fn a_record_of_another_nonce_or_boot_is_not_believed() {
     // Records are not synced: after a power loss their absence does not prove that nothing was started.
     let loss = lost(settled_since(&run_dir, unknown, stranger, &before));
     assert_eq!((loss.reason, loss.begun), (LostReason::Reboot, Begun::Unknown));
+}
+
+/// Its suite stopped it, and its runner is dead: nobody's limits run any more (RELIABILITY §5, held and silent).
+#[test]
+fn a_supervisor_that_is_stopped_without_a_runner_is_woken_or_killed() {
+    let (mut orphaned, mut words) = Orphaned::start("echo begun > words; exec sleep 300");
+    words.next();
+    orphaned.kill_runner();
+    let supervisor = orphaned.supervisor();
+    signal(supervisor, "STOP");
+    assert!(stop_orphan(&orphaned.run_dir()), "a request to stop wakes it");
+    match settled(&orphaned.run_dir(), orphaned.attempt, orphaned.nonce) {
+        Ending::Ended(record) => assert_eq!(record.exit, Exit::Cancelled { by: Canceller::Shutdown }),
+        Ending::Lost(loss) => panic!("{loss:?}"),
+    }
+
+    // Nobody asks; the attempt's limits are over. The suite goes on stopping it, so it never wakes for long.
+    let (mut orphaned, mut words) = Orphaned::start("echo begun > words; while :; do kill -STOP $PPID; done");
+    words.next();
+    orphaned.kill_runner();
+    let patience = Some(std::time::Duration::from_millis(50));
+    let found = recover(&orphaned.run_dir(), orphaned.attempt, orphaned.nonce, &here(), patience, None).unwrap();
+    let Recovered::Settled(ending) = found else { panic!("{found:?}") };
+    assert_eq!(lost(ending).reason, LostReason::SupervisorDied);
+    assert!(!lives(i32::try_from(orphaned.supervisor()).unwrap()));
+    assert_eq!(marked(&orphaned.attempt.to_string()), 0);
+}
+
+/// The pid went to somebody else within the same clock tick: only the pidfd's inode tells them apart.
+#[test]
+fn a_stranger_with_the_pid_and_the_start_of_a_supervisor_is_not_it() {
+    let lab = Lab::new();
+    let run_dir = lab.run_dir();
+    let card = run_dir.join("supervisor.json");
+    let mut told = identity(&run_dir);
+    assert!(orch::exec::living_supervisor(&run_dir).is_some());
+    told["pidfd"] = (told["pidfd"].as_u64().unwrap() + 1).into();
+    std::fs::write(&card, told.to_string()).unwrap();
+    assert_eq!(orch::exec::living_supervisor(&run_dir), None);
+    assert!(!stop_orphan(&run_dir), "the lock is held, and nobody is signalled");
+    assert!(lives(i32::try_from(lab.supervisor.pid()).unwrap()));
+    // Form 1 had no inode: pid and start have to do.
+    told["version"] = 1.into();
+    told.as_object_mut().unwrap().remove("pidfd");
+    std::fs::write(&card, told.to_string()).unwrap();
+    assert!(orch::exec::living_supervisor(&run_dir).is_some());
+    // A newer one is refused, and nothing is decided.
+    told["version"] = 3.into();
+    std::fs::write(&card, told.to_string()).unwrap();
+    let (attempt, nonce) = (AttemptId::new(uuid::Uuid::now_v7()), Nonce::new(uuid::Uuid::new_v4()));
+    let refused = recover(&run_dir, attempt, nonce, &here(), None, None).unwrap_err();
+    assert!(refused.to_string().contains("form 3"), "{refused}");
+}
+
+/// After a restart every number and mark is somebody else's (fault F5).
+#[test]
+fn nobody_is_signalled_for_an_attempt_of_an_earlier_boot() {
+    let mut lab = Lab::new();
+    let mut words = Words::open(&lab.fifo("words"));
+    let launch = lab.launch(&["sleep", "300"]);
+    lab.supervisor.launch(&launch).unwrap();
+    let (run_dir, supervisor) = (lab.run_dir(), lab.supervisor.pid());
+    // It says so when it has written it.
+    let mut kill = |progress| {
+        if matches!(progress, Progress::Began { .. }) {
+            signal(supervisor, "KILL");
+        }
+    };
+    lab.supervisor.wait(None, Canceller::Request, &mut kill).unwrap();
+    let mut stranger = crate::harness::marked_stranger(&launch.attempt.to_string(), &lab.work().join("words"));
+    let pid = words.pid();
+    let before = BootId::from_text("11111111-2222-3333-4444-555555555555");
+    let loss = lost(settled_since(&run_dir, launch.attempt, launch.nonce, &before));
+    assert_eq!((loss.reason, loss.begun), (LostReason::Reboot, Begun::Yes));
+    assert!(loss.swept.killed.is_empty() && lives(pid));
+    // In the boot that it began in, the same process is a leftover.
+    let loss = lost(settled(&run_dir, launch.attempt, launch.nonce));
+    assert_eq!(loss.swept.killed.iter().map(|killed| killed.pid).collect::<Vec<_>>(), [pid]);
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&stranger.wait().unwrap()), Some(9));
 }
 
 /// The store knows of an attempt whose run folder went with a power loss, or with somebody who tidied up.

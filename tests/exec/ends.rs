@@ -145,7 +145,8 @@ fn an_attempt_is_started_once_in_its_life() {
     }
     assert_eq!(std::fs::read(lab.work().join("ran")).unwrap(), b"\n");
     lab.supervisor.finish().unwrap();
-    let found = recover(&lab.dir.path().join("run"), launch.attempt, launch.nonce, &BootId::current().unwrap(), None);
+    let found =
+        recover(&lab.dir.path().join("run"), launch.attempt, launch.nonce, &BootId::current().unwrap(), None, None);
     assert_eq!(found.unwrap(), Recovered::Settled(Ending::Ended(Box::new(record))));
 }
 

@@ -128,8 +128,9 @@ impl Lab {
                 dir.path().join("orch").display(),
             ),
         );
-        // The build folder may lie where others cannot go.
-        fs::copy(ORCH, dir.path().join("orch")).unwrap();
+        // The build folder may lie where others cannot go. Another process copies it, for the reason that `script` gives.
+        let copied = Command::new("/bin/cp").arg(ORCH).arg(dir.path().join("orch")).status().unwrap();
+        assert!(copied.success());
         Self::within(dir, KillTier::Walk, &wrapper)
     }
 
@@ -209,9 +210,17 @@ impl Words {
     /// # Panics
     /// After twenty seconds without one.
     pub(crate) fn next(&mut self) -> String {
+        self.next_within(20)
+    }
+
+    /// The next line.
+    ///
+    /// # Panics
+    /// After so many seconds without one.
+    pub(crate) fn next_within(&mut self, seconds: i64) -> String {
         let mut line = String::new();
         let mut fds = [PollFd::from_borrowed_fd(self.0.get_ref().as_fd(), PollFlags::IN)];
-        let limit = Timespec { tv_sec: 20, tv_nsec: 0 };
+        let limit = Timespec { tv_sec: seconds, tv_nsec: 0 };
         if self.0.buffer().is_empty() {
             assert_eq!(poll(&mut fds, Some(&limit)), Ok(1), "nobody said anything");
         }

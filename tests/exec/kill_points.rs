@@ -85,6 +85,10 @@ fn check(lab: &mut Lab, launch: &Launch, ledger: &str, code: u8, point: &str) ->
     match ending {
         Ending::Ended(record) => {
             assert_eq!((record.exit, runs), (Exit::Exited { code }, 1), "point {point}");
+            // Whoever hears of an end may die: it stands in the file before it is told.
+            let written = std::fs::read_to_string(lab.run_dir().join("exits.jsonl")).unwrap();
+            let line = format!("\"ended\":{{\"version\":1,\"attempt\":\"{}\"", launch.attempt);
+            assert!(written.contains(&line), "point {point}: the end was told and not written");
             true
         }
         Ending::Lost(loss) => {

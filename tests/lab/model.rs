@@ -19,6 +19,9 @@ use crate::build;
 use crate::draw::Size;
 use crate::laws::lawful_step;
 
+#[path = "model/walk.rs"]
+mod walk;
+
 const PIPELINE: &str = "\
 version: 1
 name: table
@@ -94,6 +97,36 @@ struct World {
 }
 
 impl World {
+    /// Nothing has happened.
+    fn first() -> Self {
+        Self {
+            task: None,
+            processes: BTreeMap::new(),
+            runners: [Runner::Away; 2],
+            runs: 0,
+            attempts: 0,
+            deaths: 0,
+            released: 0,
+        }
+    }
+
+    /// An attempt comes to this.
+    fn become_of(&self, attempt: u32, process: Process) -> Self {
+        let mut world = self.clone();
+        world.processes.insert(attempt, process);
+        world
+    }
+
+    /// A person releases the task's hold, where it is held and nobody drives it.
+    fn released(&self, bounds: Bounds) -> Option<Self> {
+        let held = self.task.as_ref().is_some_and(|task| matches!(task.state, TaskState::Held { .. }));
+        let free = self.runners == [Runner::Away; 2];
+        (held && free && self.released < bounds.released).then(|| {
+            let released = self.commit(&[build::released(build::person())]);
+            Self { released: self.released + 1, ..released }
+        })
+    }
+
     /// A short name of it; two of the same name are the same.
     fn key(&self) -> Digest {
         let text = format!(
@@ -142,15 +175,7 @@ fn every_order_of_deaths() {
     let bounds = Size::wanted()
         .of(Bounds { deaths: 2, attempts: 5, released: 1 }, Bounds { deaths: 3, attempts: 6, released: 1 });
     let pipeline = build::pipeline(PIPELINE);
-    let first = World {
-        task: None,
-        processes: BTreeMap::new(),
-        runners: [Runner::Away; 2],
-        runs: 0,
-        attempts: 0,
-        deaths: 0,
-        released: 0,
-    };
+    let first = World::first();
     let mut seen = HashSet::from([first.key()]);
     let mut waiting = VecDeque::from([first]);
     let (mut edges, mut ends) = (0_u64, BTreeMap::<&str, u64>::new());
@@ -196,22 +221,13 @@ fn successors(world: &World, pipeline: &Pipeline, bounds: Bounds) -> Vec<World> 
         if *process != Process::Runs {
             continue;
         }
-        let become_of = |process| {
-            let mut world = world.clone();
-            world.processes.insert(*attempt, process);
-            world
-        };
+        let become_of = |process| world.become_of(*attempt, process);
         next.extend(TRUTHS.map(|truth| become_of(Process::Recorded(truth))));
         if world.deaths < bounds.deaths {
             next.push(World { deaths: world.deaths + 1, ..become_of(Process::Dead) });
         }
     }
-    let held = world.task.as_ref().is_some_and(|task| matches!(task.state, TaskState::Held { .. }));
-    let free = world.runners == [Runner::Away; 2];
-    if held && free && world.released < bounds.released {
-        let released = world.commit(&[build::released(build::person())]);
-        next.push(World { released: world.released + 1, ..released });
-    }
+    next.extend(world.released(bounds));
     next
 }
 

@@ -12,7 +12,11 @@ pub(crate) struct Scenario {
     pipeline: fn(&Stage) -> String,
     words: [(&'static str, Word); 2],
     /// Commands that nobody disturbs.
-    before: &'static [&'static str],
+    pub(crate) before: &'static [&'static str],
+    /// Whether other tasks have filled the store's log nearly up to where it is written back.
+    pub(crate) log_is_full: bool,
+    /// What is done to the place after them.
+    spoil: fn(&Yard),
     /// The command that is disturbed.
     pub(crate) disturbed: &'static str,
     /// What may become of its attempts where nothing is disturbed at all.
@@ -37,12 +41,14 @@ const PLAIN: Scenario = Scenario {
     pipeline: |_| PIPELINE.to_owned(),
     words: [("check", Word::Pass), ("testing", Word::Pass)],
     before: &[],
+    log_is_full: false,
+    spoil: |_| {},
     disturbed: RUN,
     allowed: Done::Runners,
 };
 
 /// All of them.
-pub(crate) const SCENARIOS: [Scenario; 14] = [
+pub(crate) const SCENARIOS: [Scenario; 15] = [
     PLAIN,
     Scenario { name: "fail-rollback", words: [("check", Word::Pass), ("testing", Word::Fail)], ..PLAIN },
     Scenario { name: "retry", words: [("check", Word::Net), ("testing", Word::Pass)], ..PLAIN },
@@ -110,7 +116,21 @@ pub(crate) const SCENARIOS: [Scenario; 14] = [
         },
         ..PLAIN
     },
+    Scenario {
+        name: "repair",
+        before: &[RUN],
+        spoil: |yard| std::fs::remove_dir_all(yard.shop.tree.join("docs")).unwrap(),
+        ..PLAIN
+    },
 ];
+
+/// A run during which the store's log is written back into the database and begun anew.
+pub(crate) const CHECKPOINT: Scenario = Scenario {
+    name: "checkpoint",
+    words: [("check", Word::Pass), ("testing", Word::Fail)],
+    log_is_full: true,
+    ..PLAIN
+};
 
 /// Mends what a scenario is about.
 pub(crate) fn mend(yard: &Yard) {
@@ -123,13 +143,28 @@ impl Scenario {
         Yard::with(&(self.pipeline)(stage))
     }
 
+    /// Brings a yard to where its first command begins.
+    pub(crate) fn set_out(&self, yard: &mut Yard) {
+        yard.anew();
+        std::fs::remove_file(yard.shop.scratch("tool")).ok();
+        yard.tell("t", &self.words);
+    }
+
     /// Brings a yard to where the disturbed command begins.
     pub(crate) fn set_up(&self, yard: &mut Yard) {
         yard.anew();
         std::fs::remove_file(yard.shop.scratch("tool")).ok();
-        yard.tell("t", &self.words);
+        if yard.take_up_kept() {
+            return;
+        }
+        self.set_out(yard);
         for words in self.before {
             yard.orch(words).run();
         }
+        (self.spoil)(yard);
+        // The first time is as every other.
+        yard.keep();
+        yard.anew();
+        yard.take_up_kept();
     }
 }

@@ -139,12 +139,45 @@ impl Yard {
         self.turn += 1;
     }
 
+    /// Keeps everything as it is now.
+    pub(crate) fn keep(&self) {
+        let kept = self.shop.scratch("kept");
+        fs::create_dir(&kept).unwrap();
+        for (name, place) in self.places() {
+            copy(&place, &kept.join(name));
+        }
+    }
+
+    /// Brings back what was kept. Whether anything was.
+    pub(crate) fn take_up_kept(&self) -> bool {
+        let kept = self.shop.scratch("kept");
+        if !kept.exists() {
+            return false;
+        }
+        for (name, place) in self.places() {
+            copy(&kept.join(name), &place);
+        }
+        true
+    }
+
+    /// What an experiment changes.
+    fn places(&self) -> [(&'static str, PathBuf); 5] {
+        [
+            ("state", self.state()),
+            ("docs", self.shop.tree.join("docs")),
+            ("ledger", self.shop.scratch("ledger")),
+            ("first", self.shop.scratch("first")),
+            ("words", self.shop.scratch("words")),
+        ]
+    }
+
     pub(crate) fn state(&self) -> PathBuf {
         self.shop.scratch(&format!("state-{}", self.turn))
     }
 
     pub(crate) fn orch(&self, words: &str) -> Orch {
-        self.shop.orch(words).env("ORCH_STATE_DIR", self.state()).env("USER", "lab")
+        // A small reserve: a disk is built anew for each state of a power loss.
+        self.shop.orch(words).env("ORCH_STATE_DIR", self.state()).env("USER", "lab").env("ORCH_STATE_RESERVE_MIB", "1")
     }
 
     /// Says what the first attempts of a task do.
@@ -194,6 +227,21 @@ impl Yard {
             said = ended.to_string();
         }
         Err(format!("the task does not come to rest; last: {said}"))
+    }
+}
+
+/// Copies a file or a folder, modes included; nothing where there is none.
+fn copy(from: &Path, to: &Path) {
+    let Ok(found) = fs::symlink_metadata(from) else { return };
+    if !found.is_dir() {
+        fs::copy(from, to).unwrap();
+        return;
+    }
+    fs::create_dir_all(to).unwrap();
+    fs::set_permissions(to, found.permissions()).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        copy(&entry.path(), &to.join(entry.file_name()));
     }
 }
 

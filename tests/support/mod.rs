@@ -10,6 +10,7 @@ mod service;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 pub(crate) use fifo::Fifo;
 pub(crate) use mount::{Mount, in_own_mounts};
@@ -104,11 +105,16 @@ stages:
     transitions: { pass: done, fail: { rollback: check, charge: retry } }
 ";
 
+/// What a small disk needs: nothing is asked for and nothing is kept.
+const NO_ROOM_NEEDED: [(&str, &str); 3] =
+    [("ORCH_STATE_FREE_MIN_MIB", "0"), ("ORCH_WORKTREE_FREE_MIN_MIB", "0"), ("ORCH_STATE_RESERVE_MIB", "0")];
+
 /// A repository with a pipeline in a scratch folder of its own.
 #[derive(Debug)]
 pub(crate) struct Shop {
     _scratch: tempfile::TempDir,
     pub(crate) tree: PathBuf,
+    on_a_small_disk: AtomicBool,
 }
 
 impl Shop {
@@ -134,11 +140,16 @@ impl Shop {
         let scratch = tempfile::tempdir().unwrap();
         let tree = scratch.path().canonicalize().unwrap().join("shop");
         fs::create_dir(&tree).unwrap();
-        let shop = Self { _scratch: scratch, tree };
+        let shop = Self { _scratch: scratch, tree, on_a_small_disk: AtomicBool::new(false) };
         shop.git(&["init", "-q", "-b", "main", "."]);
         shop.git(&["config", "user.email", "test@example.org"]);
         shop.git(&["config", "user.name", "test"]);
         shop
+    }
+
+    /// From now on orch asks for no free space and keeps no reserve: a test's disk may be smaller than both.
+    pub(crate) fn on_a_small_disk(&self) {
+        self.on_a_small_disk.store(true, Ordering::Relaxed);
     }
 
     /// A path in the scratch folder.
@@ -202,6 +213,9 @@ impl Shop {
             .env("LANG", "C.UTF-8")
             .env("ORCH_STATE_DIR", self.state())
             .stdin(std::process::Stdio::null());
+        if self.on_a_small_disk.load(Ordering::Relaxed) {
+            orch.envs(NO_ROOM_NEEDED);
+        }
         Orch::new(orch)
     }
 

@@ -29,6 +29,7 @@ pub(crate) fn in_own_mounts(test: &str, body: impl FnOnce()) {
     let output = unshare().arg(program).args(["--exact", test, "--nocapture"]).env(INNER, "1").output().unwrap();
     let said = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text).into_owned()).concat();
     assert!(output.status.success() && said.contains("test result: ok. 1 passed"), "{said}");
+    print!("{}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// A mount that is taken off when it is dropped.

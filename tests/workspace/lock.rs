@@ -194,3 +194,24 @@ fn a_worktree_has_one_task_at_a_time() {
     lock.release();
     assert_eq!(look(&state, Subject::Worktree(&worktree)).unwrap(), LockView::Free);
 }
+
+/// A child that ended and is not reaped answers to signal 0, and is dead all the same (fault F9, row F12).
+#[test]
+fn a_zombie_holds_nothing() {
+    let mut child = command("sleep").arg("300").spawn().unwrap();
+    let pid = i32::try_from(child.id()).unwrap();
+    let stat = || std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields = stat().rsplit_once(')').unwrap().1.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let holder = Holder { pid, start_ticks: fields[19].parse().unwrap(), pidfd: None, ..card() };
+    assert_eq!(holder.liveness(), Liveness::Alive);
+    let handle =
+        rustix::process::pidfd_open(rustix::process::Pid::from_raw(pid).unwrap(), rustix::process::PidfdFlags::empty())
+            .unwrap();
+    child.kill().unwrap();
+    // Readable when it has ended, and it is not reaped until `wait`.
+    let mut fds = [rustix::event::PollFd::new(&handle, rustix::event::PollFlags::IN)];
+    assert_eq!(rustix::event::poll(&mut fds, Some(&rustix::event::Timespec { tv_sec: 20, tv_nsec: 0 })), Ok(1));
+    assert!(stat().contains(") Z "), "{}", stat());
+    assert_eq!(holder.liveness(), Liveness::Gone);
+    child.wait().unwrap();
+}

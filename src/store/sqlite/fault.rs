@@ -53,6 +53,10 @@ fn name(path: &Path, doing: &'static str, error: rusqlite::Error) -> StoreError 
         rusqlite::Error::SqliteFailure(failure, text) => {
             let what = || text.clone().unwrap_or_else(|| failure.to_string());
             match failure.code {
+                // The index of the log could not grow: SQLite has no other word for a full disk there.
+                ErrorCode::SystemIoFailure if failure.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE => {
+                    StoreError::DiskFull { path }
+                }
                 ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => StoreError::Busy { waited: BUSY_TIMEOUT },
                 ErrorCode::DiskFull => StoreError::DiskFull { path },
                 ErrorCode::ReadOnly | ErrorCode::PermissionDenied => StoreError::ReadOnly { path },

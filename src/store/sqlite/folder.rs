@@ -99,6 +99,21 @@ pub(super) fn sync_folder(folder: &Path) -> Result<(), StoreError> {
     std::fs::File::open(folder).and_then(|opened| opened.sync_all()).map_err(|source| failed("sync", folder, source))
 }
 
+/// How many folders may have been made with a store: its own, and `.local/state/orch` above it.
+const MADE_ABOVE_MAX: usize = 5;
+
+/// Makes the name of a file and those of the folders above it durable, as far up as this user may look: what orch
+/// made itself it may.
+pub(super) fn sync_names_above(file: &Path) -> Result<(), StoreError> {
+    for above in file.ancestors().skip(1).take(MADE_ABOVE_MAX) {
+        match sync_folder(above) {
+            Err(StoreError::ReadOnly { .. }) => break,
+            result @ (Ok(()) | Err(_)) => result?,
+        }
+    }
+    Ok(())
+}
+
 /// An error of a file, with full disks and read-only ones by their own names.
 pub(super) fn failed(doing: &'static str, path: &Path, source: io::Error) -> StoreError {
     let path = path.to_owned();

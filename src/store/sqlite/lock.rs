@@ -105,6 +105,7 @@ impl Lock {
 
     /// Says how the last one out left the store; nothing where others have it open.
     pub(super) fn mark_clean(&self, database: &Path, position: u64) {
+        failpoint!("store.closing", return);
         if self.try_alone(database).unwrap_or(false)
             && let Some(shape) = shape_of(database)
         {

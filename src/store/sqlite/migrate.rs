@@ -66,6 +66,7 @@ pub(super) fn apply(conn: &mut Connection, path: &Path, migrations: &[Migration]
         tx.pragma_update(None, "user_version", migration.number).map_err(&fault)?;
         check_schema(&tx, path, migrations)?;
         tx.commit().map_err(&fault)?;
+        failpoint!("store.migrated", error => folder::failed("migrate", path, error));
     }
     conn.execute_batch("PRAGMA foreign_keys = ON").map_err(&fault)
 }

@@ -1,7 +1,7 @@
 //! The embedded engine: `SQLite`, one file in a private folder, write-ahead log, every commit synced.
 //!
 //! The folder holds `orch.db` with its `-wal` and `-shm`, `orch.db.lock` (who has it open, how it was closed),
-//! `blobs/sha256/` (large artifacts) and `backups/` (copies from before each migration). A file that is not ours,
+//! `orch.db.reserve` (space for a full disk), `blobs/sha256/` (large artifacts) and `backups/` (copies from before each migration). A file that is not ours,
 //! not private, newer, damaged or gone while its neighbours are there is refused with a reason; an empty store is
 //! never started in its place. Why it is built so: `docs/design/0004-store.md`.
 
@@ -16,6 +16,7 @@ mod migrate;
 mod open;
 mod project;
 mod read;
+mod reserve;
 mod verify;
 mod visits;
 mod write;
@@ -34,9 +35,16 @@ use crate::domain::id::{AttemptId, Digest, RunId, TaskName};
 use blob::Blobs;
 use folder::Identity;
 use lock::Lock;
+use reserve::Reserve;
 
 /// The database's name in its folder.
 pub const DATABASE: &str = "orch.db";
+
+/// Gives up the reserve of a folder's store, so that its next run can be recorded on a full disk. Whether there was
+/// any; the run after makes it again.
+pub fn give_up_reserve(folder: &Path) -> bool {
+    Reserve::of(&folder.join(DATABASE)).give_up()
+}
 
 /// A store in a folder on a local disk.
 pub struct SqliteStore {
@@ -47,6 +55,9 @@ pub struct SqliteStore {
     identity: Identity,
     /// Whether an earlier write left open what is on the disk.
     broken: bool,
+    reserve: Reserve,
+    /// Whether the reserve was given up, or there was no room for it.
+    short_of_room: bool,
     lock: Lock,
 }
 
@@ -65,6 +76,22 @@ impl SqliteStore {
     /// [`StoreError::Absent`], and as [`SqliteStore::open`].
     pub fn open_existing(folder: &Path) -> Result<Self, StoreError> {
         open::open(folder, open::IfAbsent::Refuse, migrate::MIGRATIONS)
+    }
+
+    /// Keeps so many bytes beside the database for what must be stored when the disk is full; 0 keeps none. `false`
+    /// where there is no room for them: then the store works, and says [`Store::is_short_of_room`].
+    ///
+    /// # Errors
+    /// The file cannot be made for another reason.
+    pub fn keep_reserve(&mut self, bytes: u64) -> Result<bool, StoreError> {
+        let kept = self.reserve.keep(bytes)?;
+        self.short_of_room = !kept;
+        Ok(kept)
+    }
+
+    /// How much the reserve holds now.
+    pub fn reserve_bytes(&self) -> u64 {
+        self.reserve.bytes()
     }
 
     /// The database file.
@@ -139,6 +166,10 @@ impl Store for SqliteStore {
         write::effect_done(self, id)
     }
 
+    fn is_short_of_room(&self) -> bool {
+        self.short_of_room
+    }
+
     fn task(&self, name: &TaskName) -> Result<Option<StoredTask>, StoreError> {
         read::task(&self.conn, &self.path, name)
     }
@@ -147,7 +178,7 @@ impl Store for SqliteStore {
         read::tasks(&self.conn, &self.path)
     }
 
-    fn live_tasks(&self) -> Result<Vec<StoredTask>, StoreError> {
+    fn live_tasks(&self) -> Result<Vec<Result<StoredTask, StoreError>>, StoreError> {
         read::live_tasks(&self.conn, &self.path)
     }
 

@@ -13,6 +13,7 @@ use super::fault::{BUSY_TIMEOUT, fault};
 use super::folder::{self, Identity, beside};
 use super::lock::Lock;
 use super::migrate::{self, Migration};
+use super::reserve::Reserve;
 use super::{DATABASE, SqliteStore};
 use crate::store::error::StoreError;
 
@@ -36,6 +37,18 @@ pub(super) enum IfAbsent {
 }
 
 pub(super) fn open(dir: &Path, absent: IfAbsent, schema: &[Migration]) -> Result<SqliteStore, StoreError> {
+    match open_once(dir, absent, schema) {
+        // What was left must be brought to its record, also where there is no room even for the index of the log.
+        Err(StoreError::DiskFull { .. }) if Reserve::of(&dir.join(DATABASE)).give_up() => {
+            let mut store = open_once(dir, absent, schema)?;
+            store.short_of_room = true;
+            Ok(store)
+        }
+        result => result,
+    }
+}
+
+fn open_once(dir: &Path, absent: IfAbsent, schema: &[Migration]) -> Result<SqliteStore, StoreError> {
     if rusqlite::version_number() < OLDEST_ENGINE.0 {
         return Err(StoreError::OldEngine { found: rusqlite::version(), needed: OLDEST_ENGINE.1 });
     }
@@ -53,11 +66,13 @@ pub(super) fn open(dir: &Path, absent: IfAbsent, schema: &[Migration]) -> Result
         }
         if let Some(conn) = open_locked(&dir, &path, alone.then_some(&lock), schema)? {
             let identity = Identity::of(&path)?;
+            failpoint!("store.opened", error => folder::failed("open", &path, error));
             if alone {
                 lock.mark_open(&path, position(&conn, &path)?)?;
                 lock.share(&path)?;
             }
-            return Ok(SqliteStore { conn, blobs: Blobs::of(&dir), identity, broken: false, lock, path });
+            let (blobs, reserve) = (Blobs::of(&dir), Reserve::of(&path));
+            return Ok(SqliteStore { conn, path, blobs, identity, broken: false, reserve, short_of_room: false, lock });
         }
         lock.release(&path)?;
     }
@@ -176,9 +191,11 @@ fn make(path: &Path, schema: &[Migration]) -> Result<(), StoreError> {
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(fault(&temp, "make the store"))?;
     conn.close().map_err(|(_, error)| fault(&temp, "make the store")(error))?;
     file.sync_all().map_err(failed("sync"))?;
-    // The name needs no sync of its own: SQLite syncs the folder when it first syncs the log it makes there, which
-    // is before anything is acknowledged.
-    std::fs::rename(&temp, path).map_err(failed("rename"))
+    failpoint!("store.made", error => folder::failed("rename", &temp, error));
+    std::fs::rename(&temp, path).map_err(failed("rename"))?;
+    // SQLite would sync the state folder with the first commit. That is too late for what is made in it before: a run's
+    // folder without a store is refused. The folders above may be as new as the store, and nobody else syncs them.
+    folder::sync_names_above(path)
 }
 
 /// Connects without following links, without trusting what the file's schema says.

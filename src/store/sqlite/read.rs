@@ -37,9 +37,9 @@ pub(super) fn tasks(conn: &Connection, path: &Path) -> Result<Vec<StoredTask>, S
     gather(conn, path, &format!("SELECT {TASK_COLUMNS} FROM task ORDER BY name"), [], |row| task_of(row, path))
 }
 
-pub(super) fn live_tasks(conn: &Connection, path: &Path) -> Result<Vec<StoredTask>, StoreError> {
+pub(super) fn live_tasks(conn: &Connection, path: &Path) -> Result<Vec<Result<StoredTask, StoreError>>, StoreError> {
     let sql = format!("SELECT {TASK_COLUMNS} FROM task WHERE run_id IS NOT NULL ORDER BY name");
-    gather(conn, path, &sql, [], |row| task_of(row, path))
+    gather(conn, path, &sql, [], |row| Ok(task_of(row, path)))
 }
 
 pub(super) fn run(conn: &Connection, path: &Path, id: RunId) -> Result<Option<RunRecord>, StoreError> {

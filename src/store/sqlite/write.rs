@@ -14,36 +14,57 @@ use crate::store::form;
 use crate::store::rows::{Position, StateColumns};
 
 pub(super) fn commit(store: &mut SqliteStore, change: &Change) -> Result<Version, StoreError> {
-    refuse_broken(store)?;
     change.check()?;
-    write_blobs(store, change)?;
-    in_transaction(store, |tx, store| apply(tx, store, change))
+    with_reserve(store, |store| {
+        write_blobs(store, change)?;
+        in_transaction(store, |tx, store| apply(tx, store, change))
+    })
+}
+
+/// Writes, and once more with the space of the reserve where the disk is full. Nothing of the first try is stored.
+fn with_reserve<T>(
+    store: &mut SqliteStore,
+    mut write: impl FnMut(&mut SqliteStore) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    refuse_broken(store)?;
+    match write(store) {
+        Err(StoreError::DiskFull { .. }) if !store.broken && store.reserve.give_up() => {
+            store.short_of_room = true;
+            tracing::warn!(store = %store.path.display(), "the disk is full: the reserve was given up");
+            write(store)
+        }
+        result => result,
+    }
 }
 
 pub(super) fn commit_all(
     store: &mut SqliteStore,
     changes: &[Change],
 ) -> Result<Vec<Result<Version, StoreError>>, StoreError> {
-    refuse_broken(store)?;
-    let mut checked = Vec::with_capacity(changes.len());
-    for change in changes {
-        checked.push(change.check().and_then(|()| write_blobs(store, change)));
-    }
-    in_transaction(store, |tx, store| {
-        let mut results = Vec::with_capacity(changes.len());
-        for (change, checked) in changes.iter().zip(checked) {
-            results.push(match checked {
-                Ok(()) => apply_alone(tx, store, change)?,
-                Err(error) => Err(error),
+    with_reserve(store, |store| {
+        let mut checked = Vec::with_capacity(changes.len());
+        for change in changes {
+            checked.push(match change.check().and_then(|()| write_blobs(store, change)) {
+                // Met by all of them alike.
+                Err(error @ StoreError::DiskFull { .. }) => return Err(error),
+                checked => checked,
             });
         }
-        Ok(results)
+        in_transaction(store, |tx, store| {
+            let mut results = Vec::with_capacity(changes.len());
+            for (change, checked) in changes.iter().zip(checked) {
+                results.push(match checked {
+                    Ok(()) => apply_alone(tx, store, change)?,
+                    Err(error) => Err(error),
+                });
+            }
+            Ok(results)
+        })
     })
 }
 
 pub(super) fn effect_done(store: &mut SqliteStore, id: &str) -> Result<(), StoreError> {
-    refuse_broken(store)?;
-    in_transaction(store, |tx, store| mark_done(tx, store, id))
+    with_reserve(store, |store| in_transaction(store, |tx, store| mark_done(tx, store, id)))
 }
 
 /// After a sync that failed nobody knows what is on the disk; the next to open the store looks.
@@ -57,7 +78,9 @@ fn in_transaction<T>(
     write: impl FnOnce(&Transaction<'_>, &SqliteStore) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
     let tx = begin(store)?;
+    failpoint!("store.begun", error => super::folder::failed("write", &store.path, error));
     let result = write(&tx, store)?;
+    failpoint!("store.written", error => super::folder::failed("write", &store.path, error));
     // What is written to a file without a name cannot be found again: look before, and before it is acknowledged.
     store.identity.check()?;
     if let Err(error) = tx.commit() {
@@ -66,6 +89,7 @@ fn in_transaction<T>(
         store.broken = doubt;
         return Err(error);
     }
+    failpoint!("store.committed");
     if let Err(error) = store.identity.check() {
         store.broken = true;
         return Err(error);
