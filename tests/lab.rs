@@ -49,10 +49,10 @@ mod simulation;
 mod sites;
 #[path = "lab/spawn_failures.rs"]
 mod spawn_failures;
-#[path = "lab/stopped.rs"]
-mod stopped;
 #[path = "lab/stale.rs"]
 mod stale;
+#[path = "lab/stopped.rs"]
+mod stopped;
 #[expect(dead_code, unused_imports, reason = "tests/cli.rs uses the rest")]
 mod support;
 #[path = "lab/syscall_walk.rs"]

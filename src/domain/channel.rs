@@ -9,7 +9,36 @@ use serde::{Deserialize, Serialize};
 
 use super::evidence::{Exit, Limit, LostReason};
 use super::id::AttemptId;
-use super::pipeline::Argv;
+use super::pipeline::{Argv, Suite};
+
+/// A suite on another host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Staging {
+    /// Host, possibly `user@host`, possibly with `${NAME}` from the environment.
+    pub host: String,
+    /// Port; ssh's own where `None`.
+    pub port: Option<u16>,
+    /// User there, where `host` names none; possibly `${NAME}`.
+    pub user: Option<String>,
+    /// Private key file, absolute, below `~/`, or `${NAME}`.
+    pub identity: Option<String>,
+    /// File of the pinned host keys, in the same form.
+    pub known_hosts: Option<String>,
+    /// Host to go through, `[user@]host[:port]`, possibly `${NAME}`.
+    pub jump: Option<String>,
+    /// Folder there.
+    pub cwd: Option<String>,
+    /// Longest time until a connection stands.
+    pub connect: Duration,
+    /// How often the host is asked for a sign of life.
+    pub alive: Duration,
+    /// How long the command outlives its last connection.
+    pub ttl: Duration,
+    /// How the version that is tested is learnt; its `expect` may be `${NAME}`.
+    pub version: Option<VersionCheck>,
+    /// What runs there.
+    pub suite: Suite,
+}
 
 /// How a host is reached. Every text in it has passed its grammar.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::channel::VersionCheck;
+pub use super::channel::Staging;
 use super::id::{BudgetName, Digest, PipelineName, RelPath, SerialGroup, StageName, SwitchName};
 
 /// What the variables of a switch have behind its name.
@@ -231,35 +231,6 @@ pub struct Suite {
     pub smoke: Vec<Smoke>,
     /// May be started again after it began.
     pub idempotent: bool,
-}
-
-/// A suite on another host.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Staging {
-    /// Host, possibly `user@host`, possibly with `${NAME}` from the environment.
-    pub host: String,
-    /// Port; ssh's own where `None`.
-    pub port: Option<u16>,
-    /// User there, where `host` names none; possibly `${NAME}`.
-    pub user: Option<String>,
-    /// Private key file, absolute, below `~/`, or `${NAME}`.
-    pub identity: Option<String>,
-    /// File of the pinned host keys, in the same form.
-    pub known_hosts: Option<String>,
-    /// Host to go through, `[user@]host[:port]`, possibly `${NAME}`.
-    pub jump: Option<String>,
-    /// Folder there.
-    pub cwd: Option<String>,
-    /// Longest time until a connection stands.
-    pub connect: Duration,
-    /// How often the host is asked for a sign of life.
-    pub alive: Duration,
-    /// How long the command outlives its last connection.
-    pub ttl: Duration,
-    /// How the version that is tested is learnt; its `expect` may be `${NAME}`.
-    pub version: Option<VersionCheck>,
-    /// What runs there.
-    pub suite: Suite,
 }
 
 /// Program and arguments: at least the program, no NUL byte in any word.

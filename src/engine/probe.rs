@@ -9,9 +9,10 @@ pub fn probe(reason: &HoldReason, seen: Option<&Evidence>) -> Probe {
         HoldReason::Approval => Probe::Answer,
         HoldReason::SwitchedOff { switch, .. } => Probe::Switch(switch.clone()),
         HoldReason::LowSpace { .. } => Probe::Space,
-        HoldReason::PermanentEnv(_) | HoldReason::TransientInfra(_) => {
+        HoldReason::PermanentEnv(_) => {
             seen.and_then(|seen| missing(seen).or_else(|| channel(seen))).unwrap_or(Probe::Person)
         }
+        HoldReason::TransientInfra(_) => seen.and_then(channel).unwrap_or(Probe::Person),
         HoldReason::Failed | HoldReason::BudgetSpent { .. } | HoldReason::Unreadable(_) | HoldReason::TimedOut(..) => {
             Probe::Person
         }

@@ -26,20 +26,7 @@ fn an_invalid_pipeline_starts_nothing() {
 fn producers_that_are_not_built_are_refused_before_an_earlier_stage_starts() {
     let shop = Shop::new(include_str!("../../pipelines/delivery.yaml"), &[("prompts/development.md", "do it\n")]);
     shop.run().refused(3, "agent").talks("development").talks("nothing was started");
-    let check = |producer: &str, rest: &str, word: &str| {
-        let pipeline = format!(
-            "version: 1\nname: shop\nartifacts: docs/{{task}}\nstages:\n  testing:\n    producer:\n      test-runner: {{ command: [sh, suite.sh] }}\n    \
-             artifact: 13-test-report.md\n    gate: tests-passed\n    transitions: {{ pass: next, fail: hold }}\n  \
-             next:\n    producer:\n      {producer}\n    {rest}\n    transitions: {{ pass: done, fail: hold }}\n"
-        );
-        let shop = Shop::new(&pipeline, &[("suite.sh", &noting())]);
-        shop.run().refused(3, word);
-        assert!(shop.ledger().is_empty(), "{word}");
-        // The part before it can be run.
-        shop.orch("pipeline run --until testing").run().exits(0);
-    };
-    let staging = "staging-runner: { host: staging, command: [check], evidence: closing-line, closing-line: '(?P<failed>\\d+) failed' }";
-    check(staging, "artifact: 15-staging-log.md\n    gate: staging-status", "staging-runner");
+    assert!(shop.ledger().is_empty());
 }
 
 #[test]

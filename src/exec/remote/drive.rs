@@ -253,7 +253,7 @@ impl<'a> Drive<'a> {
                             }
                         }
                     }
-                    Ok(Told::Over) => return self.over(session, link, here),
+                    Ok(Told::Over) => return self.over(session, link, here).await,
                     Err(error) => return Turn::Broken(ChannelFault::OwnSide(format!("a session cannot be read: {error}"))),
                 },
                 () = sleep_until(next_beat) => {
@@ -345,11 +345,12 @@ impl<'a> Drive<'a> {
     }
 
     /// The session is over without everything having come.
-    fn over(&mut self, session: &Session, link: &Link, here: bool) -> Turn {
-        let said = link.said();
+    async fn over(&mut self, session: &Session, link: &Link, here: bool) -> Turn {
         let preamble = session.preamble();
-        if !here && said.is_empty() {
-            // ssh has nothing to say: the connection stands, and what answered is no shell that did what it was told.
+        let stands = link.stands().await;
+        let said = link.said();
+        if !here && stands && said.is_empty() {
+            // ssh has nothing to say and the connection stands, and what answered is no shell that did what it was told.
             self.facts.may_have_begun &= self.job.earlier.is_some();
             self.facts.fault = Some(ChannelFault::NoShell(preamble));
             return Turn::Over;

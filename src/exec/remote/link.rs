@@ -129,13 +129,21 @@ impl Link {
         String::from_utf8_lossy(text.get(from..).unwrap_or_default()).replace('\r', "").trim().to_owned()
     }
 
+    /// Whether the connection stands.
+    pub(super) async fn stands(&self) -> bool {
+        matches!(self.tell("check").await, Some(status) if status.success())
+    }
+
     /// Closes the connection; one that is gone already is closed.
     pub(super) async fn close(self) {
+        self.tell("exit").await;
+    }
+
+    /// Says something to the process that holds the connection; `None` where it did not answer in time.
+    async fn tell(&self, word: &str) -> Option<std::process::ExitStatus> {
         let mut ssh = self.ssh();
-        ssh.args(["-O", "exit", "--"]).arg(ALIAS).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        ssh.kill_on_drop(true);
-        if let Ok(mut child) = ssh.spawn() {
-            tokio::time::timeout(CLOSE, child.wait()).await.ok();
-        }
+        ssh.args(["-O", word, "--"]).arg(ALIAS).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = ssh.kill_on_drop(true).spawn().ok()?;
+        tokio::time::timeout(CLOSE, child.wait()).await.ok()?.ok()
     }
 }
