@@ -400,8 +400,9 @@ fn the_example_sets_nothing_and_every_line_of_it_is_a_good_value() {
     Settings::read(&Variables::new(pairs), &Flags::default(), None).unwrap();
 }
 
-/// Names that only tests read, and the one that a shell sets when it asks for completions.
-const OF_OTHERS: [&str; 3] = ["ORCH_BLESS", "ORCH_TIMES", "ORCH_COMPLETE"];
+/// Names that only tests read, those of a build with failpoints, and the one that a shell sets when it asks for
+/// completions.
+const OF_OTHERS: [&str; 5] = ["ORCH_BLESS", "ORCH_TIMES", "ORCH_FAILPOINT", "ORCH_FAILPOINT_LOG", "ORCH_COMPLETE"];
 
 #[test]
 fn every_variable_that_the_code_names_is_in_a_list() {

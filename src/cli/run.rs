@@ -113,7 +113,7 @@ pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
         }
     };
     if let Driven::Ran { run, .. } = &driven
-        && store.attempts(*run).is_ok_and(|attempts| attempts.iter().any(|attempt| attempt.intent.dirty))
+        && store.last_attempt(*run, None).is_ok_and(|last| last.is_some_and(|last| last.intent.dirty))
     {
         output::talk("orch: the worktree differs from its commit: what is said here holds for the files as they are");
     }

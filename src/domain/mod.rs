@@ -17,3 +17,4 @@ pub mod smoke;
 pub mod stamp;
 pub mod task;
 pub mod verdict;
+pub mod visits;

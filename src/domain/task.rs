@@ -3,7 +3,6 @@
 //! Events are facts with everything in them that a decision needs, time included. `engine::step` is the one
 //! function that says which event is lawful in which state.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use super::id::{AttemptId, Digest, Nonce, PipelineName, RelPath, RunId, StageNam
 use super::outcome::Outcome;
 use super::pipeline::{Ordinal, ProducerKind};
 use super::stamp::Stamp;
+use super::visits::Visits;
 
 /// Where a task stands: the fold of its events.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,7 +30,7 @@ pub struct Task {
     /// What it has used up.
     pub spent: Spent,
     /// How often it entered each stage.
-    pub visits: BTreeMap<StageName, u32>,
+    pub visits: Visits,
     /// Attempts of the current visit so far.
     pub launches: u32,
 }

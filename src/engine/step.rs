@@ -1,6 +1,5 @@
 //! Which event is lawful in which state, and what follows. The store's log is a list of these events.
 
-use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 use crate::domain::decision::{Decision, HoldReason, Settlement, Spent};
@@ -10,6 +9,7 @@ use crate::domain::pipeline::{Advance, Ordinal};
 use crate::domain::task::{
     AttemptPhase, Decided, Deferral, Effect, Event, Intent, Releaser, RunEnd, RunStart, Task, TaskState,
 };
+use crate::domain::visits::Visits;
 
 /// What follows from an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub fn step(task: Option<&Task>, event: &Event) -> Result<Step, Refused> {
                     worktree: worktree.clone(),
                     state: TaskState::Queued { stage: None },
                     spent: Spent::default(),
-                    visits: BTreeMap::new(),
+                    visits: Visits::default(),
                     launches: 0,
                 },
                 effects: Vec::new(),
@@ -148,7 +148,7 @@ fn run_started(task: &mut Task, start: &RunStart) -> Result<(), &'static str> {
         }
     };
     if resumes {
-        let visit = ordinal(task.visits.get(&start.stage).copied().unwrap_or(1));
+        let visit = ordinal(task.visits.of(&start.stage).unwrap_or(1));
         let (run, number) = (start.run, ordinal(task.launches.saturating_add(1)));
         let stage = start.stage.clone();
         task.state = match task.state.deferral().cloned() {
@@ -163,12 +163,11 @@ fn run_started(task: &mut Task, start: &RunStart) -> Result<(), &'static str> {
 
 /// Enters a stage anew: a new visit, whose first attempt is next.
 fn enter(task: &mut Task, run: RunId, stage: &StageName) -> TaskState {
-    let visits = task.visits.entry(stage.clone()).or_insert(0);
-    *visits = visits.saturating_add(1);
+    let visits = task.visits.enter(stage);
     task.spent.rewrites = 0;
     task.spent.retries = 0;
     task.launches = 0;
-    TaskState::Ready { run, stage: stage.clone(), visit: ordinal(*visits), number: ordinal(1) }
+    TaskState::Ready { run, stage: stage.clone(), visit: ordinal(visits), number: ordinal(1) }
 }
 
 fn ordinal(n: u32) -> Ordinal {

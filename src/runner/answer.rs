@@ -46,7 +46,7 @@ impl Runner<'_> {
         let pipeline = self.pipeline;
         let stage = find(pipeline, held.as_str())?;
         let tree = self.snapshot(pipeline, None)?;
-        let commit = self.world.head(self.worktree)?.commit.to_string();
+        let commit = tree.head().commit.to_string();
         // A person's word stands for no test: what comes before must have passed on this very tree.
         let inputs = Inputs { pipeline: pipeline.digest(), commit: &commit, tree: tree.digest() };
         if let Some(unproven) = self.unproven(stage, inputs)? {
@@ -54,7 +54,7 @@ impl Runner<'_> {
         }
         let (run, attempt) = (RunId::new(self.clock.id()), AttemptId::new(self.clock.id()));
         ledger.pin(PinnedPipeline::of(self.pipeline_text.to_vec()));
-        let start = self.run_start(run, stage, commit)?;
+        let start = self.run_start(run, stage, tree.head())?;
         ledger.apply(Event::RunStarted(start))?;
         let Some(TaskState::Ready { visit, number, .. }) = ledger.task().map(|task| task.state.clone()) else {
             return Err(RunError::Pinned("the task is not ready for its answer".to_owned()));

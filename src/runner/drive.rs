@@ -20,7 +20,7 @@ use crate::workspace::artifact::{Taken, take_away};
 use crate::workspace::state_dir::StateDir;
 use crate::workspace::tree::{Less, Snapshot, compare};
 use crate::workspace::tree_cache;
-use crate::workspace::worktree::Worktree;
+use crate::workspace::worktree::{Head, Worktree};
 
 use super::attempt::Bench;
 use super::channel::began;
@@ -224,11 +224,10 @@ impl Runner<'_> {
         if let Some(stays) = self.take_up(&mut ledger, wanted)? {
             return Ok(whole(stays));
         }
-        let head = self.world.head(self.worktree)?;
-        let commit = head.commit.to_string();
         let cache = self.state.tree_cache(self.worktree);
         let known = tree_cache::load(self.worktree, &cache);
         let tree = self.snapshot(self.pipeline, known.as_ref())?;
+        let commit = tree.head().commit.to_string();
         let start = self.start_stage(&ledger, wanted, &commit, &tree)?;
         let Some(stage) = start else {
             let Some(TaskState::Done { run, .. }) = ledger.task().map(|task| task.state.clone()) else {
@@ -254,7 +253,7 @@ impl Runner<'_> {
             ledger.apply(Event::TaskAdded { task: self.task.clone(), worktree, at: self.clock.now() })?;
         }
         ledger.pin(PinnedPipeline::of(self.pipeline_text.to_vec()));
-        let started = self.run_start(run, &stage, commit)?;
+        let started = self.run_start(run, &stage, tree.head())?;
         let base_commit = started.base_commit.clone();
         ledger.apply(Event::RunStarted(started))?;
         (self.notify)(Notice::RunStarted { task: &self.task, run, stage: &stage.name });
@@ -283,13 +282,13 @@ impl Runner<'_> {
     }
 
     /// What a run that starts now is bound to.
-    pub(super) fn run_start(&self, run: RunId, stage: &Stage, commit: String) -> Result<RunStart, RunError> {
+    pub(super) fn run_start(&self, run: RunId, stage: &Stage, head: &Head) -> Result<RunStart, RunError> {
         Ok(RunStart {
             run,
             pipeline: self.pipeline.name().clone(),
             pipeline_digest: self.pipeline.digest(),
-            commit,
-            base_commit: self.world.base(self.worktree)?.commit.to_string(),
+            commit: head.commit.to_string(),
+            base_commit: self.world.base(self.worktree, head)?.commit.to_string(),
             stage: stage.name.clone(),
             boot: BootId::current().map_err(|error| RunError::Supervisor(error.to_string()))?.to_string(),
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
@@ -430,7 +429,7 @@ impl Runner<'_> {
                 .map_err(|source| RunError::Prepare { stage: stage.name.clone(), source })?;
         self.tell_taken(&taken);
         failpoint!("attempt.prepared");
-        let before = self.snapshot(self.pipeline, Some(&course.tree))?;
+        let before = self.look_again(&course.tree)?;
         if (before.digest(), &before.head().commit) != (course.tree.digest(), &course.tree.head().commit) {
             return Ok(None);
         }
@@ -461,6 +460,8 @@ impl Runner<'_> {
         ledger.apply(Event::AttemptIntended(Box::new(intent.clone())))?;
         self.commit(ledger, artifact.as_ref())?;
         failpoint!("attempt.intended");
+        // What is launched cannot be called back: a runner that lost its lock in between leaves it to the new owner.
+        self.fence()?;
         (self.notify)(Notice::AttemptStarted {
             stage: &stage.name,
             attempt,
@@ -483,7 +484,7 @@ impl Runner<'_> {
         failpoint!("attempt.ended");
         // Before the artifact is written: without the lock the record stays for whoever has it now.
         self.fence()?;
-        let after = self.snapshot(self.pipeline, Some(&before))?;
+        let after = self.look_again(&before)?;
         let mut tree = compare(&before, &after);
         if before.head() != after.head() {
             // A verdict is bound to the commit the suite started from; it says nothing of another one.
@@ -615,6 +616,11 @@ impl Runner<'_> {
         Ok(self.world.snapshot(self.worktree, &less, known)?)
     }
 
+    /// Looks at it once more, less what was left out before.
+    fn look_again(&self, known: &Snapshot) -> Result<Snapshot, RunError> {
+        Ok(self.world.snapshot(self.worktree, known.less(), Some(known))?)
+    }
+
     pub(super) fn artifacts_folder(&self, pipeline: &Pipeline) -> RelPath {
         let text = pipeline.artifacts().as_str().replace("{task}", self.task.as_str());
         RelPath::new(text).unwrap_or_else(|_| pipeline.artifacts().clone())
@@ -625,14 +631,21 @@ impl Runner<'_> {
         RelPath::new(format!("{}/{name}", self.artifacts_folder(pipeline))).ok()
     }
 
+    /// Whether the pipeline has a place in the worktree where something that orch published may stand.
+    pub(super) fn has_artifacts(&self) -> bool {
+        self.pipeline.stages().iter().any(|stage| stage.artifact.is_some())
+    }
+
     /// Hashes of what orch last published for this task, by path.
     fn published(&self) -> Result<BTreeMap<RelPath, Digest>, RunError> {
-        let filter = RunFilter { task: Some(self.task.clone()), limit: Some(RUNS_LOOKED_AT) };
         let mut published = BTreeMap::new();
+        if !self.has_artifacts() {
+            return Ok(published);
+        }
+        let filter = RunFilter { task: Some(self.task.clone()), limit: Some(RUNS_LOOKED_AT) };
         for run in self.store.runs(&filter)?.into_iter().rev() {
-            for attempt in self.store.attempts(run.start.run)? {
-                published.extend(attempt.decided.and_then(|decided| decided.artifact).map(|a| (a.path, a.digest)));
-            }
+            let of_run = self.store.published(run.start.run)?;
+            published.extend(of_run.into_iter().filter_map(|one| one.artifact).map(|one| (one.path, one.digest)));
         }
         Ok(published)
     }
@@ -657,7 +670,7 @@ impl Runner<'_> {
 }
 
 pub(super) fn find<'p>(pipeline: &'p Pipeline, wanted: &str) -> Result<&'p Stage, RunError> {
-    pipeline.stages().iter().find(|stage| stage.name.as_str() == wanted).ok_or_else(|| RunError::UnknownStage {
+    StageName::new(wanted).ok().and_then(|name| pipeline.stage(&name)).ok_or_else(|| RunError::UnknownStage {
         wanted: wanted.to_owned(),
         known: pipeline.stages().iter().map(|stage| format!("`{}`", stage.name)).collect::<Vec<_>>().join(", "),
     })

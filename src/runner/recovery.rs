@@ -10,7 +10,7 @@ use crate::domain::plan::{AttemptKey, AttemptPlan};
 use crate::domain::task::{AttemptPhase, Effect, Event, RunEnd, TaskState};
 use crate::exec::{BootId, Ending, Recovered, longest};
 use crate::spec;
-use crate::store::{AttemptRecord, RunFilter};
+use crate::store::{AttemptRecord, Published, RunFilter};
 
 use super::attempt::lost;
 use super::drive::{Course, Driven, RUNS_LOOKED_AT, Runner, find};
@@ -103,18 +103,20 @@ impl Runner<'_> {
 
     /// Brings the worktree's copies of this task's artifacts back to what the store has (invariant I11).
     fn repair(&mut self) -> Result<(), RunError> {
+        if !self.has_artifacts() {
+            return Ok(());
+        }
         let filter = RunFilter { task: Some(self.task.clone()), limit: Some(RUNS_LOOKED_AT) };
         let mut standing: BTreeMap<StageName, Effect> = BTreeMap::new();
         for run in self.store.runs(&filter)?.into_iter().rev() {
             // A run takes away the artifacts of the stages it may come to; only those before its start stay.
             let start = self.pipeline.position(&run.start.stage);
             standing.retain(|stage, _| self.pipeline.position(stage).zip(start).is_some_and(|(at, start)| at < start));
-            for record in self.store.attempts(run.start.run)? {
+            for Published { attempt, stage, artifact } in self.store.published(run.start.run)? {
                 // A later attempt took the artifact away before it began; what it did not write must not come back.
-                standing.remove(&record.intent.stage);
-                if let Some(artifact) = record.decided.and_then(|decided| decided.artifact) {
-                    let effect = Effect::PublishArtifact { attempt: record.intent.attempt, artifact };
-                    standing.insert(record.intent.stage, effect);
+                standing.remove(&stage);
+                if let Some(artifact) = artifact {
+                    standing.insert(stage, Effect::PublishArtifact { attempt, artifact });
                 }
             }
         }

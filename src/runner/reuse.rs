@@ -15,23 +15,21 @@ pub(super) struct Inputs<'a> {
     pub(super) tree: Digest,
 }
 
-/// The last attempt of each stage that passed under a pipeline and a commit: the tree it started from and the one
-/// it left.
-pub(super) type Passes = BTreeMap<StageName, (Digest, Digest)>;
+/// What the newest attempt of each stage under a pipeline and a commit came to: for a pass the tree it started from
+/// and the one it left, else `None`.
+pub(super) type Verdicts = BTreeMap<StageName, Option<(Digest, Digest)>>;
 
-/// Notes a decided attempt: a pass stands until a later attempt of the same stage says otherwise.
-pub(super) fn note(passes: &mut Passes, attempt: &AttemptRecord) {
+/// Notes a decided attempt, the newest first: a pass stands unless a later attempt of the same stage said otherwise.
+pub(super) fn note(verdicts: &mut Verdicts, attempt: &AttemptRecord) {
     let Some(decided) = &attempt.decided else { return };
     let left = decided.evidence.tree.as_ref().map(|tree| tree.left);
-    match (&decided.settlement, left) {
-        (Settlement::Passed, Some(left)) => {
-            passes.insert(attempt.intent.stage.clone(), (attempt.intent.tree, left));
-        }
-        (Settlement::Cancelled(_), _) => {}
-        _ => {
-            passes.remove(&attempt.intent.stage);
-        }
-    }
+    let verdict = match (&decided.settlement, left) {
+        (Settlement::Passed, Some(left)) => Some((attempt.intent.tree, left)),
+        // It says nothing.
+        (Settlement::Cancelled(_), _) => return,
+        _ => None,
+    };
+    verdicts.entry(attempt.intent.stage.clone()).or_insert(verdict);
 }
 
 /// The stages from the first along the passes up to `to`, without it; `None` where passes do not lead there.
@@ -61,14 +59,14 @@ pub(super) fn passes_lead(pipeline: &Pipeline, from: &Stage, to: &StageName) -> 
 ///
 /// A chain stands when each stage started from the tree that the one before it left, and the last left the tree
 /// that is there now.
-pub(super) fn first_unproven<'p>(way: &[&'p Stage], passes: &Passes, inputs: Inputs<'_>) -> Option<&'p Stage> {
+pub(super) fn first_unproven<'p>(way: &[&'p Stage], verdicts: &Verdicts, inputs: Inputs<'_>) -> Option<&'p Stage> {
     let first = way.first()?;
     let mut before: Option<Digest> = None;
     for stage in way {
-        match (passes.get(&stage.name), before) {
+        match (verdicts.get(&stage.name).copied().flatten(), before) {
             (None, _) => return Some(stage),
-            (Some((started, _)), Some(left)) if *started != left => return Some(stage),
-            (Some((_, left)), _) => before = Some(*left),
+            (Some((started, _)), Some(left)) if started != left => return Some(stage),
+            (Some((_, left)), _) => before = Some(left),
         }
     }
     (before != Some(inputs.tree)).then_some(*first)
@@ -76,13 +74,13 @@ pub(super) fn first_unproven<'p>(way: &[&'p Stage], passes: &Passes, inputs: Inp
 
 /// Every stage that a run from one stage may come to, `until` being the last that is passed.
 pub(super) fn reachable<'p>(pipeline: &'p Pipeline, from: &'p Stage, until: Option<&StageName>) -> Vec<&'p Stage> {
-    let mut seen: Vec<&Stage> = Vec::new();
+    let mut seen = BTreeMap::new();
     let mut waiting = vec![from];
     while let Some(stage) = waiting.pop() {
-        if seen.iter().any(|known| known.name == stage.name) {
+        // In the order of the file.
+        if seen.insert(pipeline.position(&stage.name), stage).is_some() {
             continue;
         }
-        seen.push(stage);
         let next = match &stage.pass {
             Advance::To(next) if until != Some(&stage.name) => Some(next),
             Advance::To(_) | Advance::Done => None,
@@ -93,6 +91,5 @@ pub(super) fn reachable<'p>(pipeline: &'p Pipeline, from: &'p Stage, until: Opti
         };
         waiting.extend(next.into_iter().chain(back).filter_map(|name| pipeline.stage(name)));
     }
-    seen.sort_by_key(|stage| pipeline.position(&stage.name));
-    seen
+    seen.into_values().collect()
 }

@@ -15,7 +15,7 @@ use super::drive::{Course, RUNS_LOOKED_AT, Runner, Wanted, find};
 use super::error::RunError;
 use super::ledger::Ledger;
 use super::notice::Notice;
-use super::reuse::{self, Inputs, Passes};
+use super::reuse::{self, Inputs, Verdicts};
 
 /// A stage that a run may come to, and what it would do there.
 #[derive(Debug)]
@@ -75,9 +75,7 @@ impl Runner<'_> {
                 let start = self.store.run(*run)?.map(|record| record.start);
                 let same =
                     start.is_some_and(|start| start.pipeline_digest == inputs.pipeline && start.commit == commit);
-                let last = self.store.attempts(*run)?.into_iter().next_back();
-                let left =
-                    last.and_then(|last| last.decided).and_then(|decided| decided.evidence.tree.map(|tree| tree.left));
+                let left = self.store.last_attempt(*run, None)?.and_then(|last| last.decided).and_then(|decided| decided.evidence.tree.map(|tree| tree.left));
                 if same && left == Some(inputs.tree) {
                     return Ok(None);
                 }
@@ -117,24 +115,25 @@ impl Runner<'_> {
         Self: 'p,
     {
         let way = reuse::way_to(self.pipeline, &stage.name).unwrap_or_default();
-        let passes = self.passes(inputs)?;
-        Ok(reuse::first_unproven(&way, &passes, inputs))
+        let verdicts = self.verdicts(&way, inputs)?;
+        Ok(reuse::first_unproven(&way, &verdicts, inputs))
     }
 
-    /// The passes that stand for a commit and a pipeline, oldest runs first.
-    fn passes(&self, inputs: Inputs<'_>) -> Result<Passes, RunError> {
+    /// The newest verdict of each stage of a way, as far as its runs were bound to a commit and a pipeline. Looks
+    /// no further back than to the first run that was not, and than it must.
+    fn verdicts(&self, way: &[&Stage], inputs: Inputs<'_>) -> Result<Verdicts, RunError> {
         let filter = RunFilter { task: Some(self.task.clone()), limit: Some(RUNS_LOOKED_AT) };
-        let mut passes = Passes::new();
-        for run in self.store.runs(&filter)?.into_iter().rev() {
-            if run.start.pipeline_digest != inputs.pipeline || run.start.commit != inputs.commit {
-                passes.clear();
-                continue;
+        let mut verdicts = Verdicts::new();
+        for run in self.store.runs(&filter)? {
+            let bound = run.start.pipeline_digest == inputs.pipeline && run.start.commit == inputs.commit;
+            if !bound || way.iter().all(|stage| verdicts.contains_key(&stage.name)) {
+                break;
             }
-            for attempt in self.store.attempts(run.start.run)? {
-                reuse::note(&mut passes, &attempt);
+            for attempt in self.store.attempts(run.start.run)?.iter().rev() {
+                reuse::note(&mut verdicts, attempt);
             }
         }
-        Ok(passes)
+        Ok(verdicts)
     }
 
     /// Refuses, before anything starts, a way that leads through a producer which is not built.
@@ -163,15 +162,14 @@ impl Runner<'_> {
     /// As [`Runner::drive`].
     pub fn dry_run(&mut self, wanted: &Wanted) -> Result<Vec<Planned>, RunError> {
         let ledger = Ledger::open(self.store, &self.task, self.holder.clone())?;
-        let head = self.world.head(self.worktree)?;
-        let commit = head.commit.to_string();
         let tree = self.snapshot(self.pipeline, None)?;
+        let commit = tree.head().commit.to_string();
         let Some(start) = self.start_stage(&ledger, wanted, &commit, &tree)? else { return Ok(Vec::new()) };
         let run = RunId::new(self.clock.id());
         let course = Course {
             run,
             run_dir: self.state.run_dir(run),
-            base_commit: self.world.base(self.worktree)?.commit.to_string(),
+            base_commit: self.world.base(self.worktree, tree.head())?.commit.to_string(),
             artifacts: self.worktree.toplevel().join(self.artifacts_folder(self.pipeline).as_str()),
             tree,
             published: BTreeMap::new(),

@@ -16,17 +16,11 @@ use crate::workspace::worktree::{Base, Head, Worktree};
 
 /// The world of a run.
 pub trait World {
-    /// The commit that is checked out now.
-    ///
-    /// # Errors
-    /// As [`Worktree::read_head`].
-    fn head(&self, worktree: &Worktree) -> Result<Head, GitError>;
-
-    /// Where the task's work began.
+    /// Where the task's work began, with HEAD as the tree has it.
     ///
     /// # Errors
     /// As [`Worktree::base`].
-    fn base(&self, worktree: &Worktree) -> Result<Base, GitError>;
+    fn base(&self, worktree: &Worktree, head: &Head) -> Result<Base, GitError>;
 
     /// The tree as it is now.
     ///
@@ -121,12 +115,8 @@ pub struct Machine<'a> {
 }
 
 impl World for Machine<'_> {
-    fn head(&self, worktree: &Worktree) -> Result<Head, GitError> {
-        worktree.read_head(self.git)
-    }
-
-    fn base(&self, worktree: &Worktree) -> Result<Base, GitError> {
-        worktree.base(self.git)
+    fn base(&self, worktree: &Worktree, head: &Head) -> Result<Base, GitError> {
+        worktree.base(self.git, head)
     }
 
     fn snapshot(&self, worktree: &Worktree, less: &Less, known: Option<&Snapshot>) -> Result<Snapshot, TreeError> {

@@ -1,6 +1,5 @@
 //! The stored form of a task: all of it but its visits, which are rows of their own.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -8,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::codec;
 use super::error::StoreError;
 use crate::domain::decision::Spent;
-use crate::domain::id::{StageName, TaskName};
+use crate::domain::id::TaskName;
 use crate::domain::task::{Task, TaskState};
+use crate::domain::visits::Visits;
 
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -39,7 +39,7 @@ pub(super) fn encode_task(row: &str, task: &Task) -> Result<String, StoreError> 
 }
 
 /// Reads a task and gives it its visits.
-pub(super) fn decode_task(row: &str, text: &str, visits: BTreeMap<StageName, u32>) -> Result<Task, StoreError> {
+pub(super) fn decode_task(row: &str, text: &str, visits: Visits) -> Result<Task, StoreError> {
     let Read { name, worktree, state, spent, launches } = codec::decode(row, text)?;
     Ok(Task { name, worktree, state, spent, visits, launches })
 }

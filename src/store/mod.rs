@@ -22,7 +22,9 @@ pub mod sqlite;
 pub use audit::{Audit, Finding};
 pub use change::{ArtifactBytes, Change, Holder, PinnedPipeline, Version};
 pub use error::{Insecurity, StoreError};
-pub use record::{AttemptRecord, EventRecord, Finished, PendingEffect, RunClosing, RunFilter, RunRecord, StoredTask};
+pub use record::{
+    AttemptRecord, EventRecord, Finished, PendingEffect, Published, RunClosing, RunFilter, RunRecord, StoredTask,
+};
 
 use crate::domain::id::{AttemptId, Digest, RunId, StageName, TaskName};
 
@@ -43,7 +45,7 @@ const RUNS_LOOKED_THROUGH: u32 = 50;
 /// The last attempt of a stage, over the newest runs of a task.
 ///
 /// # Errors
-/// As [`Store::runs`] and [`Store::attempts`].
+/// As [`Store::runs`] and [`Store::last_attempt`].
 pub fn last_attempt(
     store: &dyn Store,
     task: &TaskName,
@@ -51,7 +53,7 @@ pub fn last_attempt(
 ) -> Result<Option<AttemptRecord>, StoreError> {
     let filter = RunFilter { task: Some(task.clone()), limit: Some(RUNS_LOOKED_THROUGH) };
     for run in store.runs(&filter)? {
-        let found = store.attempts(run.start.run)?.into_iter().rfind(|attempt| attempt.intent.stage == *stage);
+        let found = store.last_attempt(run.start.run, Some(stage))?;
         if found.is_some() {
             return Ok(found);
         }
@@ -129,6 +131,19 @@ pub trait Store: std::fmt::Debug + Send {
     /// # Errors
     /// As [`Store::attempt`].
     fn attempts(&self, run: RunId) -> Result<Vec<AttemptRecord>, StoreError>;
+
+    /// The attempt of a run that was intended last: of one stage, or of all. Costs the same however many there are.
+    ///
+    /// # Errors
+    /// As [`Store::attempt`].
+    fn last_attempt(&self, run: RunId, stage: Option<&StageName>) -> Result<Option<AttemptRecord>, StoreError>;
+
+    /// What the attempts of a run published, in the order they were intended. Reads the events of those alone that
+    /// published something.
+    ///
+    /// # Errors
+    /// As [`Store::attempt`].
+    fn published(&self, run: RunId) -> Result<Vec<Published>, StoreError>;
 
     /// The one run whose id begins so, with or without hyphens.
     ///

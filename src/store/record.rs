@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 
 use crate::domain::evidence::ExitRecord;
-use crate::domain::id::{Digest, TaskName};
-use crate::domain::task::{Decided, Effect, Event, Intent, RunEnd, RunStart, Task};
+use crate::domain::id::{AttemptId, Digest, StageName, TaskName};
+use crate::domain::task::{ArtifactRef, Decided, Effect, Event, Intent, RunEnd, RunStart, Task};
 
 use super::change::{Holder, Version};
 
@@ -48,6 +48,17 @@ pub struct RunFilter {
     pub task: Option<TaskName>,
     /// At most so many, newest first.
     pub limit: Option<u32>,
+}
+
+/// An attempt as far as the worktree's artifacts go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// It.
+    pub attempt: AttemptId,
+    /// Its stage.
+    pub stage: StageName,
+    /// What it published; `None` where it published nothing, or is not decided yet.
+    pub artifact: Option<ArtifactRef>,
 }
 
 /// An attempt.

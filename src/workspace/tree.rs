@@ -171,6 +171,11 @@ impl Snapshot {
         self.0.head_tree.files.binary_search_by(|file| (*file.path).cmp(path.as_str().as_bytes())).is_ok()
     }
 
+    /// What does not belong to it.
+    pub fn less(&self) -> &Less {
+        &self.0.less
+    }
+
     /// Hash of every path, kind and content.
     pub fn digest(&self) -> Digest {
         self.0.digest

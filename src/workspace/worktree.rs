@@ -256,13 +256,13 @@ impl Worktree {
         read_head(git, &self.toplevel, &self.place())
     }
 
-    /// The commit that the change in the worktree starts from.
+    /// The commit that the change in the worktree starts from, with HEAD where it was read.
     ///
     /// # Errors
     /// [`GitError`] when git cannot answer.
-    pub fn base(&self, git: &Git<'_>) -> Result<Base, GitError> {
+    pub fn base(&self, git: &Git<'_>, head: &Head) -> Result<Base, GitError> {
         let what = "find the default branch";
-        let head = self.read_head(git)?;
+        self.check()?;
         let mut args = vec![OsStr::new("for-each-ref"), OsStr::new("--format=%(refname) %(objectname)")];
         args.extend(DEFAULT_BRANCHES.map(OsStr::new));
         let known = git.must(what, &self.toplevel, &self.place(), &args)?;
@@ -273,8 +273,11 @@ impl Worktree {
             })
         };
         let Some((reference, tip)) = DEFAULT_BRANCHES.iter().find_map(|name| Some((*name, commit_of(name)?))) else {
-            return Ok(Base { commit: head.commit, from: BaseFrom::NoDefaultBranch });
+            return Ok(Base { commit: head.commit.clone(), from: BaseFrom::NoDefaultBranch });
         };
+        if tip == head.commit {
+            return Ok(Base { commit: tip, from: BaseFrom::DefaultBranch(reference) });
+        }
         let what = "find the merge base";
         let args = ["merge-base", tip.as_str(), head.commit.as_str()].map(OsStr::new);
         let answer = git.ask(what, &self.toplevel, &self.place(), &args)?;
@@ -283,7 +286,7 @@ impl Worktree {
                 commit: commit_in(what, answer.stdout.trim_ascii_end())?,
                 from: BaseFrom::DefaultBranch(reference),
             }),
-            1 => Ok(Base { commit: head.commit, from: BaseFrom::Unrelated(reference) }),
+            1 => Ok(Base { commit: head.commit.clone(), from: BaseFrom::Unrelated(reference) }),
             _ => Err(refused(what, &answer)),
         }
     }

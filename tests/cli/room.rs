@@ -4,7 +4,10 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use crate::support::{CHECK_THEN_TESTING, Ended, Mount, NOTES, PASSES, Shop, WAITS, command, in_own_mounts, tool};
+use crate::support::{
+    CHECK_THEN_TESTING, Ended, Mount, NOTES, PASSES, Shop, WAITS, await_end, command, in_own_mounts, supervisor_of,
+    tool,
+};
 
 /// Everything that is left of a disk.
 fn fill(file: &Path) {
@@ -91,10 +94,13 @@ fn a_full_disk_does_not_keep_recovery_from_its_work() {
         let (mut said, mut go) = shop.said_and_go();
         let going = run().start();
         said.next();
+        let supervisor = supervisor_of(going.pid());
         going.kill();
         let filled = shop.state().join("fill");
         fill(&filled);
         go.say("go");
+        // The next run gives the reserve up, and the output must not find room in it.
+        await_end(supervisor);
         // The suite passed, and its output could not be kept: that is known, and stored.
         run().run().held(78, "output-incomplete").talks("was left by its runner");
         fs::remove_file(filled).unwrap();

@@ -280,7 +280,7 @@ mod forged {
             } else if let Event::AttemptIntended(intent) = &mut event {
                 attempt = AttemptId::new(uuid::Uuid::now_v7());
                 (intent.run, intent.attempt) = (run, attempt);
-                intent.visit = task.visits[&intent.stage].try_into().unwrap();
+                intent.visit = task.visits.of(&intent.stage).unwrap().try_into().unwrap();
             } else if let Event::AttemptFinished { record, .. } = &mut event {
                 record.attempt = attempt;
             } else if let Event::AttemptDecided(decided) = &mut event {

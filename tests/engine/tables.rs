@@ -297,7 +297,7 @@ fn states() -> Vec<(&'static str, Option<Task>)> {
         let mut task = step(None, &task_added()).unwrap().task;
         let new = [TaskState::Queued { stage: None }, aside(TaskState::Queued { stage: None })].contains(&state);
         if !new {
-            task.visits = BTreeMap::from([(stage("development"), 1), (stage("testing"), 1)]);
+            task.visits = [(stage("development"), 1), (stage("testing"), 1)].into_iter().collect();
             task.spent = Spent { budgets: BTreeMap::from([(budget("retry"), 1)]), rewrites: 1, retries: 1 };
         }
         task.launches = u32::from(!new && !matches!(state, TaskState::Ready { .. }));

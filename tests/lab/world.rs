@@ -15,7 +15,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use orch::config::{Flags, Settings, Variables};
 use orch::domain::evidence::{Canceller, Exit, ExitRecord, LogSpan, LostReason};
-use orch::domain::id::{AttemptId, Digest, Nonce, RelPath, RunId, TaskName};
+use orch::domain::id::{AttemptId, Digest, Nonce, RelPath, RunId, StageName, TaskName};
 use orch::domain::pipeline::Pipeline;
 use orch::exec::{
     Begun, BootId, Ending, ExecError, Launch, Loss, NotStarted, Progress, RecordError, Recovered, STDERR_FILE,
@@ -24,8 +24,8 @@ use orch::exec::{
 use orch::runner::{Clock, Desk, Notice, RunError, Runner, Supervises, Wanted, World};
 use orch::store::sqlite::SqliteStore;
 use orch::store::{
-    AttemptRecord, Audit, Change, EventRecord, Holder, PendingEffect, RunFilter, RunRecord, Store, StoreError,
-    StoredTask, Version,
+    AttemptRecord, Audit, Change, EventRecord, Holder, PendingEffect, Published, RunFilter, RunRecord, Store,
+    StoreError, StoredTask, Version,
 };
 use orch::workspace::git::{Git, GitAnswer, GitCall, GitError};
 use orch::workspace::lock::{Lock, Subject};
@@ -173,7 +173,6 @@ fn append(path: &Path, text: &str) -> LogSpan {
 pub(crate) struct Ground {
     shop: Shop,
     worktree: Worktree,
-    head: Head,
     base: Base,
     tree: Snapshot,
     text: String,
@@ -200,11 +199,11 @@ impl Ground {
         let worktree = Worktree::open(&git, &shop.tree).unwrap();
         let less = Less::new(RelPath::new("docs/work-items/t").unwrap(), []);
         let tree = Snapshot::take(&git, &worktree, &less, None).unwrap();
-        let (head, base) = (worktree.read_head(&git).unwrap(), worktree.base(&git).unwrap());
+        let base = worktree.base(&git, worktree.head()).unwrap();
         let pipeline = orch::spec::load(text.as_bytes()).unwrap();
         let nothing: [(&str, &str); 0] = [];
         let settings = Settings::read(&Variables::new(nothing), &Flags::default(), Some(&pipeline)).unwrap();
-        Self { shop, worktree, head, base, tree, text, pipeline, settings }
+        Self { shop, worktree, base, tree, text, pipeline, settings }
     }
 
     /// A folder in memory, where the machine has one.
@@ -416,11 +415,7 @@ struct MadeUp<'a> {
 }
 
 impl World for MadeUp<'_> {
-    fn head(&self, _: &Worktree) -> Result<Head, GitError> {
-        Ok(self.ground.head.clone())
-    }
-
-    fn base(&self, _: &Worktree) -> Result<Base, GitError> {
+    fn base(&self, _: &Worktree, _: &Head) -> Result<Base, GitError> {
         Ok(self.ground.base.clone())
     }
 
@@ -623,6 +618,14 @@ impl Store for Disturbed<'_> {
 
     fn attempts(&self, run: RunId) -> Result<Vec<AttemptRecord>, StoreError> {
         self.inner.attempts(run)
+    }
+
+    fn last_attempt(&self, run: RunId, stage: Option<&StageName>) -> Result<Option<AttemptRecord>, StoreError> {
+        self.inner.last_attempt(run, stage)
+    }
+
+    fn published(&self, run: RunId) -> Result<Vec<Published>, StoreError> {
+        self.inner.published(run)
     }
 
     fn find_run(&self, prefix: &str) -> Result<RunId, StoreError> {

@@ -1,7 +1,6 @@
 //! Makes tasks, events and changes for the store's tests. What a task comes to is said here by hand: the store
 //! must not need the engine to be tested.
 
-use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,6 +18,7 @@ use orch::domain::stamp::Stamp;
 use orch::domain::task::{
     ArtifactRef, AttemptPhase, Decided, Deferral, Effect, Event, Intent, Releaser, RunEnd, RunStart, Task, TaskState,
 };
+use orch::domain::visits::Visits;
 use orch::store::{ArtifactBytes, Change, PinnedPipeline, Version};
 
 /// The pipeline every run here is bound to.
@@ -76,7 +76,7 @@ impl Life {
             worktree: PathBuf::from("/work/trees").join(task),
             state: TaskState::Queued { stage: None },
             spent: Spent::default(),
-            visits: BTreeMap::new(),
+            visits: Visits::default(),
             launches: 0,
         };
         Self { task, version: Version::NONE, run: first, attempt: first, clock: 0 }
@@ -122,14 +122,13 @@ impl Life {
 
     pub(crate) fn intended_event(&mut self, at_stage: &str) -> Event {
         self.attempt += 1;
-        let visits = self.task.visits.entry(stage(at_stage)).or_default();
-        *visits += 1;
+        let visits = self.task.visits.enter(&stage(at_stage));
         self.task.launches = 1;
         Event::AttemptIntended(Box::new(Intent {
             run: run_id(self.run),
             attempt: attempt_id(self.attempt),
             stage: stage(at_stage),
-            visit: NonZeroU32::new(*visits).unwrap(),
+            visit: NonZeroU32::new(visits).unwrap(),
             number: one(),
             producer: ProducerKind::TestRunner,
             chosen: "declared".to_owned(),
@@ -204,7 +203,7 @@ impl Life {
         TaskState::Running {
             run: run_id(self.run),
             stage: stage(at_stage),
-            visit: NonZeroU32::new(self.task.visits.get(&stage(at_stage)).copied().unwrap_or(1)).unwrap(),
+            visit: NonZeroU32::new(self.task.visits.of(&stage(at_stage)).unwrap_or(1)).unwrap(),
             attempt: attempt_id(self.attempt),
             number: one(),
             phase,
@@ -358,7 +357,7 @@ impl Life {
 
     /// A run comes to a stage that a person decides: held before anything of it was started.
     pub(crate) fn asked(&mut self, at_stage: &str) -> Change {
-        *self.task.visits.entry(stage(at_stage)).or_default() += 1;
+        self.task.visits.enter(&stage(at_stage));
         let start = self.started_event(at_stage);
         let (run, since) = (run_id(self.run), self.tick());
         let held = Event::StageHeld { run, stage: stage(at_stage), reason: HoldReason::Approval, at: since };

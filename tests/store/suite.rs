@@ -5,8 +5,9 @@ use orch::domain::evidence::Exit;
 use orch::domain::id::{Digest, RunId};
 use orch::domain::pipeline::{Advance, ProducerKind};
 use orch::domain::task::{AttemptPhase, Effect, Event, RunEnd, TaskState};
+use orch::domain::visits::Visits;
 use orch::store::{
-    ArtifactBytes, Change, Holder, PinnedPipeline, ROW_ARTIFACT_BYTES, RunFilter, Store, StoreError, Version,
+    ArtifactBytes, Change, Holder, PinnedPipeline, Published, ROW_ARTIFACT_BYTES, RunFilter, Store, StoreError, Version,
 };
 
 use crate::build::{Life, PIPELINE, artifact_ref, at, attempt_id, name, run_id, stage};
@@ -65,6 +66,16 @@ pub(crate) fn a_life_reads_back(engine: &dyn Engine) {
     assert_eq!(attempts[2].finished.as_ref().unwrap().record.attempt, attempt_id(3));
     assert!(attempts[2].decided.is_none());
     assert_eq!(store.attempt(attempt_id(2)).unwrap().as_ref(), attempts.get(1));
+    assert_eq!(store.last_attempt(run_id(1), None).unwrap().as_ref(), attempts.last());
+    assert_eq!(store.last_attempt(run_id(1), Some(&stage("testing"))).unwrap().as_ref(), attempts.get(1));
+    assert_eq!(store.last_attempt(run_id(1), Some(&stage("deploy"))).unwrap(), None);
+    let published = store.published(run_id(1)).unwrap();
+    let seen = attempts.iter().map(|found| Published {
+        attempt: found.intent.attempt,
+        stage: found.intent.stage.clone(),
+        artifact: found.decided.as_ref().and_then(|decided| decided.artifact.clone()),
+    });
+    assert_eq!(published, seen.collect::<Vec<_>>());
     assert_eq!(store.run(run_id(1)).unwrap().unwrap().closing, None);
 
     let events = vec![
@@ -141,13 +152,13 @@ pub(crate) fn visits_are_those_of_the_events(engine: &dyn Engine) {
     let mut life = Life::new("x");
     keep(&mut *store, &life.added());
     let mut stray = life.clone().started("testing");
-    stray.next.visits.insert(stage("elsewhere"), 1);
+    stray.next.visits.enter(&stage("elsewhere"));
     refused(store.commit(&stray), "visits of 2 stages");
     keep(&mut *store, &life.started("testing"));
     keep(&mut *store, &life.rolled_back("development"));
     keep(&mut *store, &life.advanced("testing", b"report"));
     let found = store.task(&name("x")).unwrap().unwrap().task.visits;
-    assert_eq!(found.into_iter().collect::<Vec<_>>(), [(stage("development"), 1), (stage("testing"), 2)]);
+    assert_eq!(found, Visits::from_iter([(stage("development"), 1), (stage("testing"), 2)]));
 }
 
 /// What is refused leaves nothing: no event, no row, no artifact, no effect.
@@ -355,7 +366,7 @@ pub(crate) fn a_visit_outlives_its_change(engine: &dyn Engine) {
     let onward = Decision::Advance(Advance::To(stage("deploy")));
     let mut events = vec![life.finished_event(), life.decided_event(Settlement::Passed, onward, None)];
     events.push(life.closed_event(RunEnd::Interrupted));
-    life.task.visits.insert(stage("deploy"), 1);
+    life.task.visits.enter(&stage("deploy"));
     let Change { events: last, .. } = life.clone().cancelled();
     events.extend(last);
     let end = at(life.clock + 1);

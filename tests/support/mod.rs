@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 pub(crate) use fifo::Fifo;
 pub(crate) use mount::{Mount, in_own_mounts};
-pub(crate) use process::{Ended, Orch, command, lives, supervisor_of};
+pub(crate) use process::{Ended, Orch, await_end, command, lives, supervisor_of};
 pub(crate) use service::{Answer, Service};
 
 /// A suite that runs one test and passes.

@@ -231,6 +231,16 @@ pub(crate) fn supervisor_of(orch: i32) -> i32 {
     children.split_whitespace().map(|pid| pid.parse().unwrap()).find(is_supervisor).expect("orch has a supervisor")
 }
 
+/// Waits until a process has ended, at most a minute; it need not be a child.
+pub(crate) fn await_end(pid: i32) {
+    let Some(pid) = rustix::process::Pid::from_raw(pid) else { return };
+    // One that is gone cannot be opened.
+    let Ok(alive) = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()) else { return };
+    let mut fds = [rustix::event::PollFd::new(&alive, rustix::event::PollFlags::IN)];
+    let minute = rustix::event::Timespec { tv_sec: 60, tv_nsec: 0 };
+    assert_eq!(rustix::event::poll(&mut fds, Some(&minute)), Ok(1), "the process does not end");
+}
+
 /// Whether a process is there and no zombie.
 pub(crate) fn lives(pid: i32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(

@@ -3,9 +3,13 @@
 use std::os::unix::fs::symlink;
 
 use orch::workspace::git::{Git, GitError};
-use orch::workspace::worktree::{BaseFrom, Worktree};
+use orch::workspace::worktree::{Base, BaseFrom, Worktree};
 
 use crate::support::{Repo, env, git, git_in, run_git};
+
+fn base_of(worktree: &Worktree, git: &Git<'_>) -> Result<Base, GitError> {
+    worktree.base(git, worktree.head())
+}
 
 fn open_error(path: &std::path::Path) -> GitError {
     Worktree::open(&git(path), path).expect_err("it must be refused")
@@ -119,23 +123,23 @@ fn the_base_commit_is_known_or_said_to_be_unknown() {
     repo.write("a", "changed\n");
     repo.git("commit -qam second");
     let git = git(&repo.path);
-    let base = repo.open().base(&git).unwrap();
+    let base = base_of(&repo.open(), &git).unwrap();
     assert_eq!((base.commit.as_str(), base.from), (first.as_str(), BaseFrom::DefaultBranch("refs/heads/main")));
 
     repo.git("update-ref refs/remotes/origin/trunk HEAD");
     repo.git("symbolic-ref refs/remotes/origin/HEAD refs/remotes/origin/trunk");
-    let base = repo.open().base(&git).unwrap();
+    let base = base_of(&repo.open(), &git).unwrap();
     let head = repo.git("rev-parse HEAD");
     assert_eq!((base.commit.as_str(), base.from), (head.as_str(), BaseFrom::DefaultBranch("refs/remotes/origin/HEAD")));
 
     repo.git("symbolic-ref -d refs/remotes/origin/HEAD");
     repo.git("branch -q -D main");
-    assert_eq!(repo.open().base(&git).unwrap().from, BaseFrom::NoDefaultBranch);
+    assert_eq!(base_of(&repo.open(), &git).unwrap().from, BaseFrom::NoDefaultBranch);
 
     repo.git("checkout -q --orphan main");
     repo.git("commit -qm other");
     repo.git("checkout -q feature");
-    let base = repo.open().base(&git).unwrap();
+    let base = base_of(&repo.open(), &git).unwrap();
     assert_eq!((base.commit.as_str(), base.from), (head.as_str(), BaseFrom::Unrelated("refs/heads/main")));
 }
 
@@ -149,7 +153,7 @@ fn a_hostile_branch_name_is_only_a_name() {
         std::fs::write(repo.path.join(".git/HEAD"), reference).unwrap();
         // git may refuse such a name; it never becomes an option.
         if let Ok(worktree) = Worktree::open(&git(&repo.path), &repo.path) {
-            worktree.base(&git(&repo.path)).unwrap();
+            base_of(&worktree, &git(&repo.path)).unwrap();
         }
         assert!(!repo.path.join("pwned").exists());
         std::fs::write(repo.path.join(".git/HEAD"), "ref: refs/heads/main\n").unwrap();

@@ -259,7 +259,7 @@ fn nothing_an_agent_configured_runs() {
     repo.write("a", "again\n");
     let after = Snapshot::take(&git, &worktree, &less(), Some(&before)).unwrap();
     assert_eq!(compare(&before, &after).changed, ["a"]);
-    worktree.base(&git).unwrap();
+    worktree.base(&git, worktree.head()).unwrap();
     worktree.repository(&git, None).unwrap();
     worktree.read_head(&git).unwrap();
     assert!(!pwned.exists());

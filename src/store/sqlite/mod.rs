@@ -29,8 +29,8 @@ use super::Store;
 use super::audit::Audit;
 use super::change::{Change, Version};
 use super::error::StoreError;
-use super::record::{AttemptRecord, EventRecord, PendingEffect, RunFilter, RunRecord, StoredTask};
-use crate::domain::id::{AttemptId, Digest, RunId, TaskName};
+use super::record::{AttemptRecord, EventRecord, PendingEffect, Published, RunFilter, RunRecord, StoredTask};
+use crate::domain::id::{AttemptId, Digest, RunId, StageName, TaskName};
 
 use blob::Blobs;
 use folder::Identity;
@@ -196,6 +196,14 @@ impl Store for SqliteStore {
 
     fn attempts(&self, run: RunId) -> Result<Vec<AttemptRecord>, StoreError> {
         read::attempts(&self.conn, &self.path, run)
+    }
+
+    fn last_attempt(&self, run: RunId, stage: Option<&StageName>) -> Result<Option<AttemptRecord>, StoreError> {
+        read::last_attempt(&self.conn, &self.path, run, stage)
+    }
+
+    fn published(&self, run: RunId) -> Result<Vec<Published>, StoreError> {
+        read::published(&self.conn, &self.path, run)
     }
 
     fn find_run(&self, prefix: &str) -> Result<RunId, StoreError> {

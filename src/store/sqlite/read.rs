@@ -1,6 +1,5 @@
 //! Reading: every record is made from its events and compared with its row.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::str::FromStr;
 
@@ -9,12 +8,15 @@ use rusqlite::{Connection, Params, Row};
 use super::fault::fault;
 use super::visits::{self, Tally};
 use crate::domain::id::{AttemptId, Digest, RunId, StageName, TaskName};
-use crate::domain::task::Event;
+use crate::domain::task::{ArtifactRef, Event};
+use crate::domain::visits::Visits;
 use crate::store::change::{Holder, Version};
 use crate::store::codec;
 use crate::store::error::StoreError;
 use crate::store::form;
-use crate::store::record::{AttemptRecord, Finished, PendingEffect, RunClosing, RunFilter, RunRecord, StoredTask};
+use crate::store::record::{
+    AttemptRecord, Finished, PendingEffect, Published, RunClosing, RunFilter, RunRecord, StoredTask,
+};
 use crate::store::rows::{self, AttemptRow, ClosingColumns, DecidedColumns, FinishedColumns, RunRow, StateColumns};
 
 /// Columns of `run`, in the order [`run_row`] takes them.
@@ -65,6 +67,52 @@ pub(super) fn attempt(conn: &Connection, path: &Path, id: AttemptId) -> Result<O
 pub(super) fn attempts(conn: &Connection, path: &Path, run: RunId) -> Result<Vec<AttemptRecord>, StoreError> {
     let sql = attempt_query("WHERE a.run_id = ?1 ORDER BY a.intended");
     gather(conn, path, &sql, [run.to_string()], |row| attempt_of(row, path))
+}
+
+pub(super) fn last_attempt(
+    conn: &Connection,
+    path: &Path,
+    run: RunId,
+    stage: Option<&StageName>,
+) -> Result<Option<AttemptRecord>, StoreError> {
+    let last = "ORDER BY a.intended DESC LIMIT 1";
+    let run = run.to_string();
+    let mut found = match stage {
+        Some(stage) => {
+            let sql = attempt_query(&format!("WHERE a.run_id = ?1 AND a.stage = ?2 {last}"));
+            gather(conn, path, &sql, (run, stage.as_str()), |row| attempt_of(row, path))?
+        }
+        None => {
+            let sql = attempt_query(&format!("WHERE a.run_id = ?1 {last}"));
+            gather(conn, path, &sql, [run], |row| attempt_of(row, path))?
+        }
+    };
+    Ok(found.pop())
+}
+
+pub(super) fn published(conn: &Connection, path: &Path, run: RunId) -> Result<Vec<Published>, StoreError> {
+    let sql = "SELECT a.id, a.stage, a.artifact, e.task, e.body FROM attempt a \
+               LEFT JOIN event e ON e.position = a.decided AND a.artifact IS NOT NULL \
+               WHERE a.run_id = ?1 ORDER BY a.intended";
+    gather(conn, path, sql, [run.to_string()], |row| {
+        let fault = fault(path, "read an attempt");
+        let (id, stage): (String, String) = (row.get(0).map_err(&fault)?, row.get(1).map_err(&fault)?);
+        let name = format!("attempt {id}");
+        let stored: Option<String> = row.get(2).map_err(&fault)?;
+        let artifact = match stored {
+            None => None,
+            Some(digest) => {
+                let (_, event) = event_of(row, 3, &name, path)?.ok_or_else(|| lost(&name, "attempt-decided"))?;
+                let Event::AttemptDecided(decided) = event else {
+                    return Err(wrong(&name, "attempt-decided", &event));
+                };
+                let same =
+                    |found: &ArtifactRef| decided.attempt.to_string() == id && found.digest.to_string() == digest;
+                Some(decided.artifact.clone().filter(same).ok_or_else(|| lost(&name, "attempt-decided"))?)
+            }
+        };
+        Ok(Published { attempt: named(&name, "id", &id)?, stage: named(&name, "stage", &stage)?, artifact })
+    })
 }
 
 pub(super) fn pending_effects(
@@ -248,7 +296,7 @@ fn event_of(row: &Row<'_>, at: usize, name: &str, path: &Path) -> Result<Option<
 }
 
 /// Reads a task's visits and checks them against what its row says of them.
-fn visited(row: &str, text: &str, (stages, entries): (u32, u32)) -> Result<BTreeMap<StageName, u32>, StoreError> {
+fn visited(row: &str, text: &str, (stages, entries): (u32, u32)) -> Result<Visits, StoreError> {
     let visits = visits::parse(text);
     let tally = Tally { stages: stages.into(), entries: entries.into() };
     visits.filter(|visits| Tally::of(visits) == tally).ok_or_else(|| StoreError::Disagrees {

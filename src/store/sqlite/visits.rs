@@ -1,7 +1,7 @@
 //! How often a task entered each stage: a row a stage, so that a change of a task with ten thousand stages writes
 //! the ones it entered and not all of them (PERFORMANCE b3).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use rusqlite::{OptionalExtension as _, Transaction, params};
 
@@ -11,6 +11,7 @@ use crate::domain::decision::Decision;
 use crate::domain::id::StageName;
 use crate::domain::pipeline::Advance;
 use crate::domain::task::Event;
+use crate::domain::visits::Visits;
 use crate::store::change::Change;
 use crate::store::error::StoreError;
 
@@ -25,8 +26,8 @@ pub(super) struct Tally {
 
 impl Tally {
     /// Counts visits.
-    pub(super) fn of(visits: &BTreeMap<StageName, u32>) -> Self {
-        Self { stages: visits.len() as u64, entries: visits.values().map(|count| u64::from(*count)).sum() }
+    pub(super) fn of(visits: &Visits) -> Self {
+        Self { stages: visits.len() as u64, entries: visits.iter().map(|(_, count)| u64::from(count)).sum() }
     }
 }
 
@@ -40,7 +41,7 @@ pub(super) fn write(
 ) -> Result<Tally, StoreError> {
     let refused = refusal(&store.path, &change.task, "store visits");
     for stage in touched(change) {
-        let Some(&count) = change.next.visits.get(stage) else { continue };
+        let Some(count) = change.next.visits.of(stage) else { continue };
         let before: Option<u32> = tx
             .prepare_cached("SELECT count FROM visit WHERE task = ?1 AND stage = ?2")
             .and_then(|mut query| query.query_row([change.task.as_str(), stage.as_str()], |row| row.get(0)).optional())
@@ -102,7 +103,7 @@ const fn entered(decision: &Decision) -> Option<&StageName> {
 }
 
 /// Reads visits as a query gathers them: `stage count,stage count`.
-pub(super) fn parse(text: &str) -> Option<BTreeMap<StageName, u32>> {
+pub(super) fn parse(text: &str) -> Option<Visits> {
     text.split(',')
         .filter(|pair| !pair.is_empty())
         .map(|pair| {
@@ -119,7 +120,7 @@ mod tests {
     #[test]
     fn visits_read_back() {
         let check = |text, expected: Option<&[(&str, u32)]>| {
-            let expected: Option<BTreeMap<StageName, u32>> =
+            let expected: Option<Visits> =
                 expected.map(|all| all.iter().map(|(name, count)| (StageName::new(*name).unwrap(), *count)).collect());
             assert_eq!(parse(text), expected, "{text}");
         };
