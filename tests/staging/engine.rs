@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use super::host::{GREEN, Host, LOG, RED, Stage};
+use super::sshd::until_some;
 
 /// How often a starting engine is asked, a tenth of a second apart.
 const ASKED_MAX: usize = 300;
@@ -139,9 +140,10 @@ fn a_suite_in_a_container_of_the_host() {
     let missing = Stage::words(&missing).key(&format!("env: {{ set: {{ DOCKER_HOST: \"{}\" }} }}", engine.socket()));
     run(&missing).held(78, "the environment is at fault");
     // The container is killed under the suite.
-    host.declare(&exec(&engine, "app", "echo begun; sleep 1000"));
+    host.declare(&exec(&engine, "app", "sleep 77123"));
     let going = host.orch("pipeline run --no-wait --from staging --accept-pipeline").start();
-    host.shop.until("logs", "begun");
+    // Processes of a container are seen from outside as well.
+    until_some("sleep 77123");
     assert!(engine.docker(&["kill", "app"]).0);
     going.end().held(75, "killed");
     // And the engine is not there at all.

@@ -43,12 +43,12 @@ fn a_cut_link_is_taken_up_again_and_the_suite_runs_once() {
 }
 
 #[test]
-fn a_link_that_is_reset_again_and_again_loses_no_byte() {
+fn a_link_that_breaks_again_and_again_loses_no_byte() {
     let host = Host::new(&Stage::sh(GREEN));
     let script = format!(
         "i=0; while [ $i -lt 3000 ]; do echo \"line $i of the suite\"; i=$((i+1)); [ $((i % 100)) = 0 ] && sleep 0.05; done; {GREEN}"
     );
-    let proxy = Proxy::new(host.sshd.port, Trick::ResetAfter(30_000));
+    let proxy = Proxy::new(host.sshd.port, Trick::CloseAfter(30_000));
     let known = fs::read_to_string(host.sshd.path("known")).unwrap();
     fs::write(host.sshd.path("known"), known.replace(&format!(":{} ", host.sshd.port), &format!(":{} ", proxy.port)))
         .unwrap();

@@ -24,6 +24,8 @@ pub(crate) enum Trick {
     Says(&'static str),
     /// Resets once the server has sent so many bytes.
     ResetAfter(usize),
+    /// Closes once the server has sent so many bytes; all of them arrive, which a reset does not promise.
+    CloseAfter(usize),
     /// Passes nothing more on once the server has sent so many bytes.
     StallAfter(usize),
 }
@@ -77,9 +79,10 @@ fn serve(client: &TcpStream, to: u16, trick: Trick) {
             let mut client = client;
             client.write_all(text.as_bytes()).ok();
         }
-        Trick::Pass => both_ways(client, to, usize::MAX, false),
-        Trick::ResetAfter(bytes) => both_ways(client, to, bytes, true),
-        Trick::StallAfter(bytes) => both_ways(client, to, bytes, false),
+        Trick::Pass => both_ways(client, to, usize::MAX, trick),
+        Trick::ResetAfter(bytes) | Trick::CloseAfter(bytes) | Trick::StallAfter(bytes) => {
+            both_ways(client, to, bytes, trick);
+        }
     }
 }
 
@@ -87,7 +90,7 @@ fn reset(stream: &TcpStream) {
     set_socket_linger(stream, Some(Duration::ZERO)).ok();
 }
 
-fn both_ways(client: &TcpStream, to: u16, limit: usize, resets: bool) {
+fn both_ways(client: &TcpStream, to: u16, limit: usize, trick: Trick) {
     let Ok(server) = TcpStream::connect(("127.0.0.1", to)) else { return };
     let (mut from_client, mut to_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
     thread::spawn(move || {
@@ -107,9 +110,11 @@ fn both_ways(client: &TcpStream, to: u16, limit: usize, resets: bool) {
         }
         passed += count.min(room);
         if passed == limit {
-            if resets {
-                reset(client);
-                reset(&server);
+            if trick != Trick::StallAfter(limit) {
+                if trick == Trick::ResetAfter(limit) {
+                    reset(client);
+                    reset(&server);
+                }
                 client.shutdown(Shutdown::Both).ok();
                 server.shutdown(Shutdown::Both).ok();
                 return;

@@ -168,6 +168,22 @@ pub(crate) fn until_none(part: &str) {
     assert!(gone, "{part} is still there");
 }
 
+/// Waits until a process of its own, and not one that only starts it, has this command line.
+///
+/// # Panics
+/// None comes.
+pub(crate) fn until_some(line: &str) {
+    const LOOKS_MAX: usize = 600;
+    let pause = rustix::event::Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+    let is_it = |pid: i32| {
+        fs::read(format!("/proc/{pid}/cmdline"))
+            .is_ok_and(|found| String::from_utf8_lossy(&found).replace('\0', " ").trim() == line)
+    };
+    let came =
+        (0..LOOKS_MAX).any(|_| !processes(is_it).is_empty() || rustix::event::poll(&mut [], Some(&pause)).is_err());
+    assert!(came, "{line} never came");
+}
+
 fn processes(fits: impl Fn(i32) -> bool) -> Vec<i32> {
     let entries = fs::read_dir("/proc").unwrap().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
