@@ -46,9 +46,10 @@ fn a_cut_link_is_taken_up_again_and_the_suite_runs_once() {
 fn a_link_that_breaks_again_and_again_loses_no_byte() {
     let host = Host::new(&Stage::sh(GREEN));
     let script = format!(
-        "i=0; while [ $i -lt 3000 ]; do echo \"line $i of the suite\"; i=$((i+1)); [ $((i % 100)) = 0 ] && sleep 0.05; done; {GREEN}"
+        "i=0; while [ $i -lt 9000 ]; do echo \"line $i of the suite\"; i=$((i+1)); [ $((i % 100)) = 0 ] && sleep 0.05; done; {GREEN}"
     );
-    let proxy = Proxy::new(host.sshd.port, Trick::CloseAfter(30_000));
+    // More than the largest packet of ssh, or no connection would ever get on.
+    let proxy = Proxy::new(host.sshd.port, Trick::CloseAfter(90_000));
     let known = fs::read_to_string(host.sshd.path("known")).unwrap();
     fs::write(host.sshd.path("known"), known.replace(&format!(":{} ", host.sshd.port), &format!(":{} ", proxy.port)))
         .unwrap();
@@ -58,9 +59,9 @@ fn a_link_that_breaks_again_and_again_loses_no_byte() {
     let out = host.orch("logs --raw").run();
     let lines: Vec<String> =
         out.stdout().lines().filter(|line| line.contains("of the suite")).map(str::to_owned).collect();
-    let expected: Vec<String> = (0..3000).map(|n| format!("line {n} of the suite")).collect();
+    let expected: Vec<String> = (0..9000).map(|n| format!("line {n} of the suite")).collect();
     assert!(
-        lines.iter().zip(&expected).all(|(line, wanted)| line.ends_with(wanted.as_str())) && lines.len() == 3000,
+        lines.iter().zip(&expected).all(|(line, wanted)| line.ends_with(wanted.as_str())) && lines.len() == 9000,
         "{} lines",
         lines.len()
     );
