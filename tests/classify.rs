@@ -91,6 +91,7 @@ impl Case {
             tree: None,
             smoke: Vec::new(),
             agent: None,
+            channel: None,
         }
     }
 

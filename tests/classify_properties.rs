@@ -118,6 +118,7 @@ fn judged(exit: Exit, kind: EvidenceKind, output: OutputFacts) -> Outcome {
         tree: None,
         smoke: Vec::new(),
         agent: None,
+        channel: None,
     };
     let first = classify(&evidence).expect("not cancelled");
     assert_eq!(classify(&evidence), Some(first.clone()), "the same input has the same answer");

@@ -15,6 +15,7 @@
 
 mod adapters;
 mod agent;
+mod channel;
 mod code_fault;
 mod crash;
 mod errno;
@@ -29,6 +30,7 @@ mod tally;
 
 pub use adapters::closing_line::{ClosingLineError, check_closing_line};
 pub use agent::AgentReader;
+pub use channel::{channel_in_words, passes_by_waiting};
 pub use errno::{errno_name, signal_name, signal_number};
 pub use proof::shown_duration;
 pub use reader::Reader;

@@ -11,6 +11,7 @@ use crate::domain::outcome::{Conclusion, Outcome, Proof, Reason, Rule, Ruling};
 use crate::domain::pipeline::{EvidenceKind, ExitMap, OnTimeout};
 
 use super::agent;
+use super::channel;
 use super::errno::{errno_name, may_pass, signal_name};
 use super::proof::{outcome, plain, seen, shown_duration, source_name, told};
 use super::reader::SUITE_KILLED;
@@ -47,6 +48,7 @@ pub fn classify_suite(evidence: &Evidence) -> Option<Outcome> {
         .or_else(|| case.red_evidence())
         .or_else(|| case.code_fault())
         .or_else(|| case.test_crash())
+        .or_else(|| evidence.channel.as_ref().and_then(channel::classify))
         .or_else(|| case.channel_broke())
         .or_else(|| case.killed())
         .or_else(|| case.green_evidence())
@@ -137,6 +139,11 @@ impl<'a> Case<'a> {
     /// Whether a complete green suite and exit 0 were delivered.
     fn passed(&self) -> bool {
         self.code() == Some(0) && self.green().is_some()
+    }
+
+    /// Whether the command began, where it ran on another host; here its own limits count from there.
+    fn began(&self) -> bool {
+        self.evidence.channel.as_ref().is_none_or(|facts| facts.began.is_some())
     }
 
     fn last_summary(&self) -> Option<&'a Summary> {
@@ -272,7 +279,8 @@ impl<'a> Case<'a> {
 
     // 5 ------------------------------------------------------------------------------------------------------
     fn channel_broke(&self) -> Option<Outcome> {
-        if self.code() != Some(255) {
+        // With an end record from the other host the code is the command's own.
+        if self.code() != Some(255) || self.evidence.channel.is_some() {
             return None;
         }
         let output = &self.evidence.output;
@@ -304,7 +312,9 @@ impl<'a> Case<'a> {
             Some(outcome(Conclusion::TransientInfra, reason, Rule::Killed, proof))
         };
         match &self.evidence.exit {
-            Exit::TimedOut { limit: Limit::Total, after } if self.evidence.declared.on_timeout == OnTimeout::Fail => {
+            Exit::TimedOut { limit: Limit::Total, after }
+                if self.evidence.declared.on_timeout == OnTimeout::Fail && self.began() =>
+            {
                 let detail = format!(
                     "the total limit of {} ended it, which this stage declares as a fail",
                     shown_duration(*after)
@@ -464,7 +474,9 @@ impl<'a> Case<'a> {
                 (Conclusion::PermanentEnv, Reason::CommandNotFound, "as a shell says of a command that is not found")
             }
             75 => (Conclusion::TransientInfra, Reason::TryAgainCode, "EX_TEMPFAIL of sysexits.h: try again"),
-            255 => (Conclusion::TransientInfra, Reason::ChannelBroke, "as ssh says of a broken link"),
+            255 if self.evidence.channel.is_none() => {
+                (Conclusion::TransientInfra, Reason::ChannelBroke, "as ssh says of a broken link")
+            }
             _ => return None,
         };
         let detail = format!("exit code {code}, {meaning}, and no verdict");

@@ -167,6 +167,7 @@ fn recorded(options: &ClassifyArgs, declared: Declared, reports: &[PathBuf]) -> 
         tree: None,
         smoke: Vec::new(),
         agent: None,
+        channel: None,
     })
 }
 

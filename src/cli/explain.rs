@@ -97,7 +97,10 @@ pub(super) fn in_words(attempt: &AttemptRecord) -> String {
             let record = &finished.record;
             lines.push(format!(
                 "ended: {}, after {:.3} s; stdout {} bytes, stderr {} bytes",
-                view::exit_in_words(record),
+                attempt
+                    .decided
+                    .as_ref()
+                    .map_or_else(|| view::exit_in_words(record), |decided| view::end_in_words(&decided.evidence.exit)),
                 record.elapsed.as_secs_f64(),
                 record.stdout.bytes,
                 record.stderr.bytes

@@ -15,6 +15,7 @@ use crate::runner::{Clock as _, Driven, Machine, Notice, PipelineFile, Runner, S
 use crate::store::{Holder, Store};
 use crate::workspace::holder;
 use crate::workspace::worktree::Worktree;
+use crate::workspace::{logs, preflight};
 
 use super::args::RunArgs;
 use super::driver::{Asking, Driving};
@@ -58,6 +59,9 @@ pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
     let mut store = store::open(&place.state, settings.state_reserve_bytes())?;
     let host_env = store::host_env();
     warn(&pipeline, (&settings, &repository), &place.worktree, &host_env);
+    if !options.dry_run {
+        look_ahead(&pipeline, (&settings, &repository), &place, &host_env);
+    }
 
     failpoint!("run.locked");
     let begun = Cell::new(None);
@@ -158,6 +162,32 @@ fn warn(
             missing.program, missing.stage
         ));
     }
+}
+
+/// Looks at the hosts of staging stages while the run goes on; it blocks nothing, and what it sees holds nothing up.
+fn look_ahead(
+    pipeline: &Pipeline,
+    (settings, repository): (&Settings, &str),
+    place: &super::store::Place,
+    host_env: &[(String, String)],
+) {
+    let looks = doctor::staging_looks(pipeline, (settings, repository), &place.worktree, host_env);
+    let (state, at) = (place.state.path().to_owned(), SystemClock.now());
+    if looks.is_empty() {
+        return;
+    }
+    std::thread::spawn(move || {
+        for look in looks {
+            let seen = look.make(at);
+            if !seen.passed {
+                let text =
+                    format!("orch: warning: the preflight of stage `{}` does not pass: {}", seen.stage, seen.seen);
+                output::talk(&logs::escape(text.as_bytes()));
+            }
+            // A hint for `orch status`.
+            preflight::keep(&state, &seen).ok();
+        }
+    });
 }
 
 /// Tells how the run came out, to people and to the CI around; gives the exit code.

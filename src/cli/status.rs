@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::domain::id::{RunId, TaskName};
 use crate::store::{RunFilter, Store, Version};
 use crate::workspace::lock::{self, LockView, Subject};
-use crate::workspace::logs;
+use crate::workspace::{logs, preflight};
 
 use super::args::{RunListArgs, RunShowArgs, StateArgs};
 use super::output::{self, Problem};
@@ -40,6 +40,7 @@ pub(super) fn status(options: &StateArgs) -> Result<ExitCode, Problem> {
             None => Stillborn::default(),
         });
     }
+    let preflights = preflight::kept(place.state.path());
     if options.json {
         let tasks: Vec<Value> = tasks
             .iter()
@@ -58,6 +59,9 @@ pub(super) fn status(options: &StateArgs) -> Result<ExitCode, Problem> {
             "state_dir": place.state.path().display().to_string(),
             "state_dir_origin": place.state.source().as_str(),
             "tasks": tasks,
+            "preflights": preflights.iter().map(|look| json!({
+                "stage": look.stage, "at": look.at, "passed": look.passed, "seen": look.seen,
+            })).collect::<Vec<_>>(),
         }));
         return Ok(ExitCode::Success);
     }
@@ -79,6 +83,11 @@ pub(super) fn status(options: &StateArgs) -> Result<ExitCode, Problem> {
         let holder = holder(lock).map(|holder| format!(" [{holder}]")).unwrap_or_default();
         let line = format!("{}: {}{stage}{why}{holder}", task.name, task.state.status());
         // Why it waits may be what a suite printed.
+        output::data(&logs::escape(line.as_bytes()));
+    }
+    for look in preflights {
+        let word = if look.passed { "passed" } else { "failed" };
+        let line = format!("preflight of {}: {word} at {}: {}", look.stage, look.at, look.seen);
         output::data(&logs::escape(line.as_bytes()));
     }
     Ok(ExitCode::Success)

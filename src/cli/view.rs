@@ -128,7 +128,12 @@ fn exit(exit: &Exit) -> Value {
 
 /// How a process ended, in words.
 pub(super) fn exit_in_words(record: &ExitRecord) -> String {
-    match &record.exit {
+    end_in_words(&record.exit)
+}
+
+/// How a command ended, in words; on another host it is the far end, and not that of the helper here.
+pub(super) fn end_in_words(exit: &Exit) -> String {
+    match exit {
         Exit::Exited { code } => format!("exit code {code}"),
         Exit::Signalled { signal, .. } => format!("ended by {}", crate::classify::signal_name(*signal)),
         Exit::TimedOut { limit, .. } => format!("stopped by orch's {} limit", limit.as_str()),

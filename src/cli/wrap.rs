@@ -76,6 +76,7 @@ pub(super) fn run(options: &ClassifyArgs, declared: Declared, reports: &[PathBuf
         tree: None,
         smoke: Vec::new(),
         agent: None,
+        channel: None,
     };
     Ok(Wrapped { evidence, open_line, stopped: signals.exit_code() })
 }

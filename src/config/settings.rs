@@ -212,6 +212,11 @@ impl Settings {
         self.read.get(super::table::SKIP_PERMISSIONS).and_then(Value::switch).unwrap_or(false)
     }
 
+    /// Whether a staging command is started on its host.
+    pub fn exec_host_side(&self) -> bool {
+        self.read.get(super::table::EXEC_HOST_SIDE).and_then(Value::switch).unwrap_or(true)
+    }
+
     /// Least free space of the state folder's file system, in bytes.
     pub fn state_free_min_bytes(&self) -> u64 {
         self.bytes(table::STATE_FREE_MIN, table::STATE_FREE_MIN_MIB)

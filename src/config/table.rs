@@ -151,7 +151,7 @@ impl Part {
 }
 
 /// Variables that orch sets for what it starts; an orch that a producer starts finds them.
-pub const OWN: [&str; 10] = [
+pub const OWN: [&str; 11] = [
     "ORCH_TASK",
     "ORCH_RUN",
     "ORCH_STAGE",
@@ -161,11 +161,15 @@ pub const OWN: [&str; 10] = [
     "ORCH_ARTIFACTS",
     "ORCH_ATTEMPT_DIR",
     "ORCH_PROMPT_FILE",
+    "ORCH_FAR_ATTEMPT",
     "ORCH_ALERT",
 ];
 
 /// Whether control runs are made.
 pub(super) const CONTROL_RUN: &str = "ORCH_CONTROL_RUN_ENABLED";
+
+/// Where a staging command is started.
+pub(super) const EXEC_HOST_SIDE: &str = "ORCH_STAGING_RUNNER_EXEC_HOST_SIDE";
 
 /// The program that is told of holds.
 pub(super) const ALERT_COMMAND: &str = "ORCH_ALERT_COMMAND";
@@ -204,10 +208,10 @@ pub const TABLE: [Setting; 20] = [
     repos("ORCH_STAGING_RUNNER_REPOS"),
     timeout_s("ORCH_STAGING_RUNNER_TIMEOUT_S"),
     infra_retries("ORCH_STAGING_RUNNER_INFRA_RETRIES"),
-    not_yet(enabled(
-        "ORCH_STAGING_RUNNER_EXEC_HOST_SIDE",
-        "whether the staging suite is started on the host, and not inside the container",
-    )),
+    enabled(
+        EXEC_HOST_SIDE,
+        "when off, a `staging-runner` starts the very same command here, in the worktree, and not on its host",
+    ),
     enabled(
         CONTROL_RUN,
         "whether a test-runner's end that says nothing is tried again at the base commit, to tell the change from the environment",

@@ -131,11 +131,15 @@ fn stray_variable(name: &str, known: &BTreeSet<String>, with_pipeline: bool) -> 
 fn named_by(pipeline: Option<&Pipeline>) -> BTreeSet<&str> {
     let stages = pipeline.map(Pipeline::stages).unwrap_or_default();
     let producers = stages.iter().flat_map(|stage| [Some(&stage.producer), stage.fallback.as_ref()]).flatten();
-    let hosts = producers.filter_map(|producer| match producer {
-        Producer::StagingRunner(staging) => Some(staging.host.as_str()),
-        Producer::Agent(_) | Producer::TestRunner(_) | Producer::Command(_) | Producer::Approval => None,
+    let texts = producers.flat_map(|producer| match producer {
+        Producer::StagingRunner(staging) => {
+            let expect = staging.version.as_ref().and_then(|version| version.expect.as_ref());
+            let keys = [&staging.user, &staging.identity, &staging.known_hosts, &staging.jump];
+            std::iter::once(&staging.host).chain(keys.into_iter().flatten()).chain(expect).collect()
+        }
+        Producer::Agent(_) | Producer::TestRunner(_) | Producer::Command(_) | Producer::Approval => Vec::new(),
     });
-    hosts.filter_map(|host| Some(host.split_once("${")?.1.split_once('}')?.0)).collect()
+    texts.filter_map(|text: &String| Some(text.split_once("${")?.1.split_once('}')?.0)).collect()
 }
 
 /// How far two words are from each other, where one may be meant for the other.

@@ -7,6 +7,7 @@
 mod examine;
 mod finding;
 mod ground;
+mod hosts;
 mod machine;
 mod others;
 mod paper;
@@ -16,5 +17,6 @@ pub mod verify;
 
 pub use examine::{Choose, Told, Visit, examine};
 pub use finding::{Finding, Status};
+pub use hosts::{StagingLook, staging_looks};
 pub use paper::paper_trail;
 pub use programs::{Missing, missing_programs};

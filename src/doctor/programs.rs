@@ -5,11 +5,12 @@ use std::path::Path;
 
 use super::examine::{Notes, Visit};
 use super::finding::Finding;
+use super::hosts;
 use crate::config::{Choice, Settings};
 use crate::domain::id::{AttemptId, Nonce, RunId, TaskName};
 use crate::domain::pipeline::{Ordinal, Pipeline, Producer, Stage};
 use crate::domain::plan::{AttemptKey, AttemptPlan};
-use crate::engine::{HostEnv, PlanError, Site, plan};
+use crate::engine::{HostEnv, PlanError, Site, StagingSite, plan};
 use crate::exec;
 use crate::spec;
 use crate::workspace::worktree::Worktree;
@@ -36,7 +37,7 @@ pub fn missing_programs(
 ) -> Vec<Missing> {
     let missing = |stage: &Stage| {
         let Choice::Run { producer, .. } = settings.choice(stage, repository) else { return None };
-        let plan = resolve(stage, producer, worktree, host)?.ok()?;
+        let plan = resolve(stage, producer, worktree, host)?.ok().filter(|plan| plan.remote.is_none())?;
         let program = plan.argv.program();
         let elsewhere = !program.contains('/') || Path::new(program).is_absolute();
         let found = exec::find(program, plan.env.get("PATH"), &plan.cwd).is_ok();
@@ -47,15 +48,15 @@ pub fn missing_programs(
 }
 
 /// The plan an attempt of this stage would have; `None` for producers without a command of their own.
-fn resolve(
+pub(super) fn resolve(
     stage: &Stage,
     producer: &Producer,
     worktree: &Worktree,
     host: &HostEnv,
 ) -> Option<Result<AttemptPlan, PlanError>> {
     match producer {
-        Producer::TestRunner(_) | Producer::Command(_) | Producer::Agent(_) => {}
-        Producer::StagingRunner(_) | Producer::Approval => return None,
+        Producer::TestRunner(_) | Producer::Command(_) | Producer::StagingRunner(_) | Producer::Agent(_) => {}
+        Producer::Approval => return None,
     }
     let nil = uuid::Uuid::nil();
     let key = AttemptKey {
@@ -71,6 +72,7 @@ fn resolve(
         base_commit: worktree.head().commit.as_str(),
         artifacts: worktree.toplevel(),
         attempt_dir: worktree.toplevel(),
+        staging: StagingSite::HostSide,
     };
     Some(plan(stage, producer, stage.limits, key, Nonce::new(nil), &site, host))
 }
@@ -146,6 +148,9 @@ fn of_stage(stage: &Stage, worktree: &Worktree, host: &HostEnv) -> Finding {
             );
         }
     };
+    if let Some(remote) = &plan.remote {
+        return hosts::of_stage(name.as_str(), &plan, remote);
+    }
     let word = plan.shown.program();
     if !plan.cwd.is_dir() {
         let seen = format!("{name}: its folder {} is not there", plan.cwd.display());

@@ -268,6 +268,8 @@ pub enum Probe {
     Switch(SwitchName),
     /// A time has come: the end of a provider's limit.
     Time(Timestamp),
+    /// The stage's command could run on its host: reached, let in, and everything that it needs there.
+    Channel(String),
     /// There is as much free space as is asked for.
     Space,
 }
@@ -282,7 +284,22 @@ impl Probe {
             Self::Folder(path) => format!("the folder `{path}` is there"),
             Self::Switch(name) => format!("the switch `{name}` lets something run"),
             Self::Time(at) => format!("{at:.0}"),
+            Self::Channel(host) => format!("the preflight of {host} passes"),
             Self::Space => "there is enough free space".to_owned(),
+        }
+    }
+
+    /// Whether it can pass without anybody doing something here, so that a run waits for it.
+    pub const fn is_waited_for(&self) -> bool {
+        match self {
+            Self::Channel(_) => true,
+            Self::Person
+            | Self::Answer
+            | Self::Program(_)
+            | Self::Folder(_)
+            | Self::Switch(_)
+            | Self::Time(_)
+            | Self::Space => false,
         }
     }
 
@@ -290,7 +307,9 @@ impl Probe {
     pub const fn can_be_tried(&self) -> bool {
         match self {
             Self::Person | Self::Answer => false,
-            Self::Program(_) | Self::Folder(_) | Self::Switch(_) | Self::Time(_) | Self::Space => true,
+            Self::Program(_) | Self::Folder(_) | Self::Switch(_) | Self::Time(_) | Self::Space | Self::Channel(_) => {
+                true
+            }
         }
     }
 }

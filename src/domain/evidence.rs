@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::agent::AgentFacts;
+use super::channel::ChannelFacts;
 use super::control::Control;
 use super::id::{AttemptId, Digest, Nonce};
 use super::pipeline::{Adapter, EvidenceKind, OnTimeout, ReportKind};
@@ -353,6 +354,9 @@ pub struct Evidence {
     /// What was seen of an agent beside its process; `None` for every other producer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<Box<AgentFacts>>,
+    /// What was seen of the way to another host, where the command ran there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<ChannelFacts>,
 }
 
 /// What a stage declares about its own end.

@@ -6,6 +6,7 @@
 
 pub mod agent;
 pub mod artifact;
+pub mod channel;
 pub mod checkout;
 pub mod control;
 pub mod decision;

@@ -87,6 +87,8 @@ pub enum Rule {
     TestCrash,
     /// 5: the channel to the command broke.
     ChannelBroke,
+    /// 5: what was looked at on another host before the command began.
+    Preflight,
     /// 6: killed or timed out without a summary.
     Killed,
     /// 7: a complete green summary and exit 0.
@@ -115,13 +117,14 @@ pub enum Rule {
 
 impl Rule {
     /// Every rule, in order.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Answer,
         Self::SpawnErrno,
         Self::RedEvidence,
         Self::CodeFault,
         Self::TestCrash,
         Self::ChannelBroke,
+        Self::Preflight,
         Self::Killed,
         Self::GreenEvidence,
         Self::SuiteExit,
@@ -145,6 +148,7 @@ impl Rule {
             Self::CodeFault => "3-code-fault",
             Self::TestCrash => "4-test-crash",
             Self::ChannelBroke => "5-channel-broke",
+            Self::Preflight => "5-preflight",
             Self::Killed => "6-killed",
             Self::GreenEvidence => "7-green-evidence",
             Self::SuiteExit => "7b-suite-exit",
@@ -191,6 +195,12 @@ pub enum Reason {
     SpawnResources,
     /// The channel to the command broke.
     ChannelBroke,
+    /// The channel to the command cannot be opened as things stand: key, host key, account, configuration.
+    ChannelRefused,
+    /// A container that the command enters cannot be entered.
+    ContainerDown,
+    /// Another version stands on the host than the one that was to be tested.
+    VersionMismatch,
     /// A signal ended it before a verdict.
     Killed,
     /// One of our limits ended it.
@@ -251,7 +261,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 44] = [
         Self::TestsPassed,
         Self::TestsFailed,
         Self::CodeFault,
@@ -265,6 +275,9 @@ impl Reason {
         Self::SpawnFailed,
         Self::SpawnResources,
         Self::ChannelBroke,
+        Self::ChannelRefused,
+        Self::ContainerDown,
+        Self::VersionMismatch,
         Self::Killed,
         Self::Timeout,
         Self::Stalled,
@@ -311,6 +324,9 @@ impl Reason {
             Self::SpawnFailed => "spawn-failed",
             Self::SpawnResources => "spawn-resources",
             Self::ChannelBroke => "channel-broke",
+            Self::ChannelRefused => "channel-refused",
+            Self::ContainerDown => "container-down",
+            Self::VersionMismatch => "version-mismatch",
             Self::Killed => "killed",
             Self::Timeout => "timeout",
             Self::Stalled => "stalled",

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use super::agent::{Agent, AgentProfile};
+pub use super::channel::Staging;
 use super::id::{BudgetName, Digest, PipelineName, RelPath, SerialGroup, StageName, SwitchName};
 
 /// What the variables of a switch have behind its name.
@@ -106,7 +107,7 @@ pub enum Producer {
     /// A test suite in the worktree.
     TestRunner(Suite),
     /// A suite on another host, over ssh.
-    StagingRunner(Staging),
+    StagingRunner(Box<Staging>),
     /// Any other deterministic command with declared evidence.
     Command(Suite),
     /// A person's word; no process.
@@ -210,15 +211,6 @@ pub struct Suite {
     pub smoke: Vec<Smoke>,
     /// May be started again after it began.
     pub idempotent: bool,
-}
-
-/// A suite on another host.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Staging {
-    /// Host, possibly `user@host`, possibly with `${NAME}` from the environment.
-    pub host: String,
-    /// What runs there.
-    pub suite: Suite,
 }
 
 /// Program and arguments: at least the program, no NUL byte in any word.

@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::agent::{AgentProfile, Require};
+use super::channel::{Container, Target, VersionCheck};
 use super::evidence::Declared;
 use super::id::{AttemptId, Nonce, RunId, StageName, TaskName};
 use super::pipeline::{Argv, Limits, Ordinal, ProducerKind, Report};
@@ -33,10 +35,12 @@ pub struct AttemptPlan {
     pub declared: Declared,
     /// Report files to move away before the start and to read after the end.
     pub reports: Vec<Report>,
-    /// Folder of this attempt alone; made only where a report stands in it, or an agent works.
+    /// Folder of this attempt alone; made only where a report stands in it, an agent works, or a helper has an errand.
     pub attempt_dir: Option<PathBuf>,
     /// What an agent's start needs besides; `None` for every other producer.
     pub agent: Option<AgentPlan>,
+    /// What runs on another host; `argv` is the helper's then.
+    pub remote: Option<Box<Remote>>,
 }
 
 /// What the start of an agent needs besides.
@@ -68,6 +72,31 @@ pub struct Cage {
     pub hidden: Vec<PathBuf>,
     /// Why it is not asked for, where it is not.
     pub off: Option<String>,
+}
+
+/// A command on another host, resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remote {
+    /// How the host is reached.
+    pub target: Target,
+    /// Program and arguments there.
+    pub argv: Argv,
+    /// Working folder there; the user's home where `None`.
+    pub cwd: Option<String>,
+    /// What is added to the environment there.
+    pub env: Environment,
+    /// A container that must run.
+    pub container: Option<Container>,
+    /// How the version that stands there is learnt.
+    pub version: Option<VersionCheck>,
+    /// How long it outlives its last connection.
+    pub ttl: Duration,
+    /// Its limits: the helper counts them from the begin mark there.
+    pub limits: Limits,
+    /// An earlier attempt whose work may still be under way there, with its nonce.
+    pub earlier: Option<(AttemptId, Nonce)>,
+    /// Whether it may be started again after it began.
+    pub idempotent: bool,
 }
 
 impl fmt::Debug for AttemptPlan {

@@ -125,6 +125,7 @@ mod tests {
             tree: None,
             smoke: Vec::new(),
             agent: None,
+            channel: None,
         };
         let mut older = serde_json::to_value(&evidence).unwrap();
         assert!(older.as_object_mut().unwrap().remove("smoke").is_some());

@@ -65,6 +65,7 @@ pub(super) fn plan(
             tells_first_event: row.format.has_events(),
             cage: Cage { require: agent.require, ..Cage::default() },
         }),
+        remote: None,
     })
 }
 

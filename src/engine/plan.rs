@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use crate::domain::evidence::Declared;
-use crate::domain::id::Nonce;
+use crate::domain::id::{AttemptId, Nonce};
 use crate::domain::pipeline::{Argv, ArgvError, EnvSpec, Limits, Producer, Stage, Suite};
-use crate::domain::plan::{AttemptKey, AttemptPlan, Environment};
+use crate::domain::plan::{AttemptKey, AttemptPlan, Environment, Remote};
+
+use super::staging;
 
 /// Names that every producer finds from orch's own environment, where they are set; a `*` at the end stands for
 /// any rest. Everything else is passed only where `env: { pass: […] }` names it.
@@ -52,7 +54,27 @@ pub struct Site<'a> {
     pub artifacts: &'a Path,
     /// Folder of this attempt alone, absolute; made by the caller where the plan names it.
     pub attempt_dir: &'a Path,
+    /// Where a staging command is started, and what it takes up again.
+    pub staging: StagingSite,
 }
+
+/// Where a staging command is started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum StagingSite {
+    /// On its host.
+    #[default]
+    HostSide,
+    /// On its host, where the work of an earlier attempt may still be under way.
+    Earlier(AttemptId, Nonce),
+    /// Here: `ORCH_STAGING_RUNNER_EXEC_HOST_SIDE` is off.
+    Here,
+}
+
+/// How the helper of a staging attempt is started; told by the caller, because only `exec` knows it.
+pub const HELPER: [&str; 2] = ["/proc/self/exe", "__remote"];
+
+/// Name of the helper's errand in the attempt's folder.
+pub const HELPER_JOB: &str = "remote.json";
 
 /// A stage that cannot be resolved on this site.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -63,6 +85,14 @@ pub enum PlanError {
     /// A word of the command names a variable that is not set.
     #[error("the command names `${{{0}}}`, which is not set")]
     Unset(String),
+    /// A value that says how the host is reached, or what runs there, is outside its grammar.
+    #[error("`{key}` is {value:?}, which is outside its grammar")]
+    Target {
+        /// The key of the producer.
+        key: &'static str,
+        /// What it came to, cut.
+        value: String,
+    },
     /// What is left after the expansion is no command.
     #[error("{0}")]
     Argv(#[from] ArgvError),
@@ -84,7 +114,8 @@ pub fn plan(
     let suite = match producer {
         Producer::TestRunner(suite) | Producer::Command(suite) => suite,
         Producer::Agent(agent) => return super::agent::plan(agent, limits, key, nonce, site, host),
-        Producer::StagingRunner(_) | Producer::Approval => {
+        Producer::StagingRunner(staging) => &staging.suite,
+        Producer::Approval => {
             return Err(PlanError::NotBuilt(producer.kind().as_str()));
         }
     };
@@ -92,7 +123,7 @@ pub fn plan(
     let env = environment(&suite.env, &key, site, attempt_dir.as_deref(), host);
     let argv = expand(&suite.command, &env)?;
     let cwd = suite.cwd.as_ref().map_or_else(|| site.worktree.to_owned(), |cwd| site.worktree.join(cwd.as_str()));
-    Ok(AttemptPlan {
+    let local = AttemptPlan {
         key,
         nonce,
         producer: producer.kind(),
@@ -105,6 +136,25 @@ pub fn plan(
         reports: suite.reports.clone(),
         attempt_dir,
         agent: None,
+        remote: None,
+    };
+    let Producer::StagingRunner(far) = producer else { return Ok(local) };
+    let earlier = match site.staging {
+        StagingSite::Here => return Ok(local),
+        StagingSite::HostSide => None,
+        StagingSite::Earlier(attempt, nonce) => Some((attempt, nonce)),
+    };
+    let declares = |name: &str| {
+        far.suite.env.set.contains_key(name) || far.suite.env.pass.iter().any(|pattern| fits(pattern, name))
+    };
+    let remote = staging::remote(far, local.argv, limits, (&local.env, declares), host)?;
+    Ok(AttemptPlan {
+        argv: staging::helper(HELPER, &site.attempt_dir.join(HELPER_JOB))?,
+        env: staging::helper_env(host),
+        limits: staging::helper_limits(limits),
+        attempt_dir: Some(site.attempt_dir.to_owned()),
+        remote: Some(Box::new(Remote { earlier, ..remote })),
+        ..local
     })
 }
 
@@ -132,9 +182,8 @@ pub(super) fn environment(
     host: &HostEnv,
 ) -> Environment {
     let listed = |name: &str| {
-        let fits = |pattern: &str| pattern.strip_suffix('*').map_or(pattern == name, |prefix| name.starts_with(prefix));
-        !name.starts_with("ORCH_")
-            && (PASSED_NAMES.into_iter().any(fits) || spec.pass.iter().any(|pattern| fits(pattern)))
+        let known = PASSED_NAMES.into_iter().any(|pattern| fits(pattern, name));
+        !name.starts_with("ORCH_") && (known || spec.pass.iter().any(|pattern| fits(pattern, name)))
     };
     let text = |path: &Path| path.to_string_lossy().into_owned();
     let own = [
@@ -150,6 +199,11 @@ pub(super) fn environment(
     let passed = host.iter().filter(|(name, _)| listed(name)).cloned();
     let set = spec.set.iter().map(|(name, value)| (name.clone(), value.clone()));
     Environment::new(passed.chain(set).chain(own.map(|(name, value)| (name.to_owned(), value))))
+}
+
+/// Whether a name is listed: by itself, or by a prefix that ends in `*`.
+fn fits(pattern: &str, name: &str) -> bool {
+    pattern.strip_suffix('*').map_or(pattern == name, |prefix| name.starts_with(prefix))
 }
 
 /// Replaces `${NAME}` in each word by the producer's own variable; `$${` is a literal `${`. A word stays one word.

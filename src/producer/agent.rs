@@ -170,6 +170,7 @@ pub fn gather_agent(
         tree,
         smoke: Vec::new(),
         agent: Some(Box::new(facts)),
+        channel: None,
     })
 }
 

@@ -49,7 +49,7 @@ pub fn compose(
         reason: outcome.proof.detail.clone(),
         work: Work::Command {
             argv: plan.shown.words().to_vec(),
-            ended: ended(&record.exit),
+            ended: ended(&evidence.exit),
             counts: outcome.proof.counts,
             elapsed: record.elapsed,
         },

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::path::Path;
 
+use super::remote;
 use crate::classify::{Reader, junit};
 use crate::domain::artifact::{EXCERPT_LINES_MAX, Excerpt};
 use crate::domain::evidence::{Evidence, ExitRecord, LogSpan, ReportFacts, ReportFound, Stream, TreeFacts};
@@ -42,15 +43,19 @@ pub fn gather(
         tails.extend(tail.excerpt(stream));
     }
     let reports = plan.reports.iter().map(|declared| read_declared(declared, plan, record, root)).collect();
+    let channel = remote::facts(plan, record);
+    let mut output = reader.finish();
+    output.incomplete |= channel.as_ref().is_some_and(remote::was_cut);
     let evidence = Evidence {
-        exit: record.exit.clone(),
+        exit: channel.as_ref().map_or_else(|| record.exit.clone(), |facts| facts.exit(&record.exit)),
         declared: plan.declared.clone(),
-        output: reader.finish(),
+        output,
         reports,
         control: None,
         tree,
         smoke: Vec::new(),
         agent: None,
+        channel,
     };
     Ok(Gathered { evidence, tails })
 }

@@ -14,6 +14,7 @@ mod agent;
 mod compose;
 mod gather;
 mod prepare;
+mod remote;
 mod smoke;
 
 pub use agent::{Before, copy_logs, gather_agent, ready, scope_facts};

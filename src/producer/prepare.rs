@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::domain::id::{Digest, RelPath};
 use crate::domain::pipeline::ReportPlace;
 use crate::domain::plan::AttemptPlan;
+use crate::exec::hand_over;
 use crate::workspace::artifact::{ArtifactError, Taken, take_away};
 use crate::workspace::report::{ClearError, clear_report};
 use crate::workspace::root::Root;
@@ -50,6 +51,10 @@ pub fn prepare(
     if let Some(folder) = &plan.attempt_dir {
         std::fs::create_dir_all(folder)
             .map_err(|source| PrepareError::Folder { path: folder.display().to_string(), source })?;
+        if let Some(remote) = &plan.remote {
+            hand_over(plan, remote, folder)
+                .map_err(|source| PrepareError::Folder { path: folder.display().to_string(), source })?;
+        }
     }
     Ok(taken)
 }

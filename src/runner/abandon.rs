@@ -54,6 +54,7 @@ impl Desk<'_> {
                 agent: None,
                 control: None,
                 tree: None,
+                channel: None,
             };
             let stamp = Stamp::of(&stored.intent, &record, &evidence, None, None);
             ledger.apply(Event::AttemptDecided(Box::new(Decided {

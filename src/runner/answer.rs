@@ -91,6 +91,7 @@ impl Runner<'_> {
             agent: None,
             control: None,
             tree: Some(unchanged),
+            channel: None,
         };
         let outcome = classify(&evidence);
         let (settlement, artifact) = self.publish_answer(stage, &intent, &evidence, outcome.as_ref())?;

@@ -21,7 +21,7 @@ use crate::domain::id::{AttemptId, Digest, Nonce};
 use crate::domain::outcome::{Conclusion, Outcome, Rule};
 use crate::domain::pipeline::{Producer, Stage, Suite};
 use crate::domain::plan::{AttemptKey, AttemptPlan};
-use crate::engine::{Site, ambiguous, plan, search_path};
+use crate::engine::{Site, StagingSite, ambiguous, plan, search_path};
 use crate::exec::{self, BootId, longest};
 use crate::producer::{gather, prepare};
 use crate::workspace::controls::{Answers, Found, UnderWay};
@@ -348,6 +348,7 @@ impl Runner<'_> {
             base_commit: &course.base_commit,
             artifacts: &artifacts,
             attempt_dir: &attempt_dir,
+            staging: StagingSite::Here,
         };
         let limits = suspect.plan.limits;
         let plan = plan(suspect.stage, suspect.producer, limits, key, note.nonce, &site, &self.host_env)
@@ -427,6 +428,7 @@ fn answer_of(ran: &Ran) -> Result<bool, NoAnswer> {
         | Rule::CodeFault
         | Rule::TestCrash
         | Rule::ChannelBroke
+        | Rule::Preflight
         | Rule::Killed
         | Rule::NothingRan
         | Rule::Signature

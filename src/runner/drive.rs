@@ -26,6 +26,7 @@ use crate::workspace::worktree::{Head, Worktree};
 
 use super::agent::{Prompts, used_by};
 use super::attempt::Bench;
+use super::channel::began;
 use super::checkout::artifacts_of;
 use super::choice::{Chosen, Next};
 use super::clock::Clock;
@@ -106,7 +107,12 @@ enum Closed {
 /// What one try at driving a task came to.
 enum Once {
     /// This.
-    Driven(Driven),
+    Driven {
+        /// How it came out.
+        driven: Driven,
+        /// What is left of the time that may be waited.
+        may_wait: Duration,
+    },
     /// The tree changed under it.
     Moved {
         /// What is left of the time that may be waited.
@@ -196,10 +202,18 @@ impl Runner<'_> {
     /// from there.
     pub fn drive(&mut self, wanted: &Wanted) -> Result<Driven, RunError> {
         let mut wanted = wanted.clone();
-        for _ in 0..MOVES_MAX {
-            match self.drive_once(&wanted)? {
-                Once::Driven(driven) => return Ok(driven),
+        let mut moves = 0;
+        while moves < MOVES_MAX {
+            let once = self.drive_once(&wanted)?;
+            match once {
+                Once::Driven { driven, mut may_wait } => {
+                    if !self.wait_for_host(&driven, &mut may_wait)? {
+                        return Ok(driven);
+                    }
+                    wanted = Wanted { from: None, max_wait: may_wait, ..wanted };
+                }
                 Once::Moved { may_wait } => {
+                    moves += 1;
                     (self.notify)(Notice::Warning(
                         "the worktree changed while the run was under way; starting where its verdicts still stand"
                             .to_owned(),
@@ -212,6 +226,7 @@ impl Runner<'_> {
     }
 
     fn drive_once(&mut self, wanted: &Wanted) -> Result<Once, RunError> {
+        let whole = |driven| Once::Driven { driven, may_wait: wanted.max_wait };
         for name in wanted.from.iter().chain(&wanted.until) {
             find(self.pipeline, name.as_str())?;
         }
@@ -219,10 +234,10 @@ impl Runner<'_> {
         if let Some(driven) = self.recover(&mut ledger)?
             && wanted.from.is_none()
         {
-            return Ok(Once::Driven(driven));
+            return Ok(whole(driven));
         }
         if let Some(stays) = self.take_up(&mut ledger, wanted)? {
-            return Ok(Once::Driven(stays));
+            return Ok(whole(stays));
         }
         let cache = self.state.tree_cache(self.worktree);
         let known = tree_cache::load(self.worktree, &cache);
@@ -233,14 +248,14 @@ impl Runner<'_> {
             let Some(TaskState::Done { run, .. }) = ledger.task().map(|task| task.state.clone()) else {
                 return Err(RunError::Pinned("a done task without its run".to_owned()));
             };
-            return Ok(Once::Driven(Driven::DoneAlready { run }));
+            return Ok(whole(Driven::DoneAlready { run }));
         };
         if let (None, Some(until), Some(task)) = (&wanted.from, &wanted.until, ledger.task())
             && reuse::way_to(self.pipeline, &stage.name)
                 .is_some_and(|way| way.iter().any(|passed| passed.name == *until))
             && let Some(run) = self.last_run(&task.name.clone())?
         {
-            return Ok(Once::Driven(Driven::PassedAlready { until: until.clone(), run }));
+            return Ok(whole(Driven::PassedAlready { until: until.clone(), run }));
         }
         self.check_way(&stage, wanted, &tree)?;
         let masker = self.remember_secrets()?;
@@ -299,7 +314,7 @@ impl Runner<'_> {
         };
         let state = ledger.task().map(|task| task.state.clone());
         let Some(state) = state else { return Err(RunError::Pinned("the task is gone".to_owned())) };
-        Ok(Once::Driven(Driven::Ran { run, end, state }))
+        Ok(Once::Driven { driven: Driven::Ran { run, end, state }, may_wait: course.may_wait })
     }
 
     /// What a run that starts now is bound to.
@@ -472,7 +487,14 @@ impl Runner<'_> {
             nonce: plan.nonce,
             argv: plan.shown.words().to_vec(),
             cwd: plan.cwd.clone(),
-            env_names: plan.env.names().into_iter().map(str::to_owned).collect(),
+            env_names: plan
+                .remote
+                .as_ref()
+                .map_or(&plan.env, |remote| &remote.env)
+                .names()
+                .into_iter()
+                .map(str::to_owned)
+                .collect(),
             tree: before.digest(),
             dirty: before.is_dirty(),
             at: self.clock.now(),
@@ -559,7 +581,8 @@ impl Runner<'_> {
         let infra = self.infra(stage);
         let resets_at = judged.evidence.agent.as_ref().and_then(|facts| facts.fault.as_ref()?.resets_at);
         let resets_in = resets_at.map(|at| Duration::try_from(at.duration_since(self.clock.now())).unwrap_or_default());
-        let launched = Launched { producer: scene.producer, began: record.began, infra: &infra, resets_in };
+        let began = began(record, &judged.evidence);
+        let launched = Launched { producer: scene.producer, began, infra: &infra, resets_in };
         let decision = decide(pipeline, stage, &spent, launched, &judged.settlement);
         if let Some(tree) = &judged.evidence.tree
             && !tree.added.is_empty()
@@ -632,6 +655,7 @@ impl Runner<'_> {
             base_commit: &course.base_commit,
             artifacts: &course.artifacts,
             attempt_dir: &attempt_dir,
+            staging: self.staging_site(stage, producer, course)?,
         };
         let nonce = Nonce::new(self.clock.secret());
         // Of a cap only what is left is given to the tool.

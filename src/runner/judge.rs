@@ -77,6 +77,7 @@ pub(super) fn judge(scene: Scene<'_>, tree: Option<TreeFacts>) -> Judged {
         tree,
         smoke: Vec::new(),
         agent: None,
+        channel: None,
     };
     let outcome = match evidence.exit {
         Exit::Cancelled { .. } => None,
@@ -103,6 +104,7 @@ pub(super) fn never_launched(scene: Scene<'_>, tree: TreeFacts) -> Judged {
         agent: None,
         control: None,
         tree: Some(tree),
+        channel: None,
     };
     let settlement = Settlement::Cancelled(Canceller::Shutdown);
     Judged { evidence, outcome: None, settlement, artifact: None, moved: Taken::Nothing }

@@ -46,6 +46,7 @@ impl Runner<'_> {
             Probe::Folder(path) => Found::Failed(format!("the folder `{path}` is still not there")),
             Probe::Time(at) if self.clock.now() >= *at => Found::Passed(format!("{at:.0} has come")),
             Probe::Time(at) => Found::Failed(format!("{at:.0} has not come yet")),
+            Probe::Channel(_) => self.preflight(stage),
             Probe::Space => {
                 let room = self.room();
                 room.short.map_or_else(|| Found::Passed(room.seen.join(", ")), |short| Found::Failed(short.text()))

@@ -245,10 +245,7 @@ impl Runner<'_> {
                 Some(RunError::Danger { stage: stage.name.clone() })
             }
             Producer::Agent(agent) => self.prompt(stage, agent).err(),
-            Producer::StagingRunner(_) => Some(RunError::NotBuilt {
-                stage: stage.name.clone(),
-                what: format!("the producer `{}`", chosen.producer.kind().as_str()),
-            }),
+            Producer::StagingRunner(staging) => self.target_refusal(stage, staging),
         }
     }
 }

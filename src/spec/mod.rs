@@ -26,6 +26,7 @@ mod read;
 mod render;
 mod scalar;
 pub mod schema;
+mod staging;
 mod suggest;
 mod text;
 mod tree;

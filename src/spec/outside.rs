@@ -12,6 +12,7 @@ use super::raw;
 use super::read::List;
 use super::scalar::shown;
 use super::values::Text;
+use crate::domain::channel::is_host_word;
 use crate::domain::id::RelPath;
 use crate::domain::pipeline::{EnvSpec, Report, ReportKind, ReportPlace, Smoke};
 
@@ -53,11 +54,6 @@ pub(super) fn host(text: &Spanned<Text>, sink: &mut Sink) {
                     address stands in brackets; one `${NAME}` may stand for a part";
         sink.push(Draft::new(Code::Host, text.span, message).help(help));
     }
-}
-
-fn is_host_word(word: &str) -> bool {
-    let first = word.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
-    first && word.len() <= 255 && word.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
 }
 
 /// The folder of the artifacts: inside the worktree, `{task}` at most.

@@ -6,9 +6,10 @@ use super::outside;
 use super::problem::{Draft, Sink};
 use super::proof::{self, Said};
 use super::raw;
+use super::staging;
 use super::words;
 use crate::domain::agent::{Permissions, Require};
-use crate::domain::pipeline::{Agent, AgentProfile, Producer, ProducerKind, ReportPlace, Staging, Suite};
+use crate::domain::pipeline::{Agent, AgentProfile, Producer, ProducerKind, ReportPlace, Suite};
 
 /// Variable with the prompt's path.
 const PROMPT_FILE: &str = "ORCH_PROMPT_FILE";
@@ -21,19 +22,13 @@ pub(super) fn producer(raw: words::Producer, sink: &mut Sink) -> Option<Producer
     match raw {
         words::Producer::Agent(raw) => agent_of(*raw, sink).map(Producer::Agent),
         words::Producer::Approval => Some(Producer::Approval),
-        words::Producer::Suite(kind, mut raw) => {
-            let host = raw.host.take();
-            if let (Some(host), ProducerKind::StagingRunner) = (&host, kind) {
-                outside::host(host, sink);
-            }
-            let suite = suite(kind, *raw, sink)?;
-            match kind {
-                ProducerKind::TestRunner => Some(Producer::TestRunner(suite)),
-                ProducerKind::StagingRunner => Some(Producer::StagingRunner(Staging { host: host?.value.0, suite })),
-                ProducerKind::Command => Some(Producer::Command(suite)),
-                ProducerKind::Agent | ProducerKind::Approval => None,
-            }
-        }
+        words::Producer::Suite(kind, mut raw) => match kind {
+            ProducerKind::TestRunner => suite(kind, *raw, sink).map(Producer::TestRunner),
+            ProducerKind::StagingRunner => staging::staging(&mut raw, sink, |raw, sink| suite(kind, raw, sink))
+                .map(|staging| Producer::StagingRunner(Box::new(staging))),
+            ProducerKind::Command => suite(kind, *raw, sink).map(Producer::Command),
+            ProducerKind::Agent | ProducerKind::Approval => None,
+        },
     }
 }
 

@@ -157,6 +157,26 @@ mapping! {
     Suite "a suite" {
         /// Host to run on, `[user@]host`; one `${NAME}` reads the environment.
         "host" host: Text;
+        /// Port of the host, 22 where it is left out.
+        "port" port: Count<1, 65535>;
+        /// User on the host, where `host` names none; `${NAME}` reads the environment.
+        "user" user: Text;
+        /// Private key: an absolute path, one below `~/`, or `${NAME}`.
+        "identity" identity: Text;
+        /// Pinned host keys: an absolute path, one below `~/`, or `${NAME}`.
+        "known-hosts" known_hosts: Text;
+        /// Host to go through, `[user@]host[:port]`; `${NAME}` reads the environment.
+        "jump" jump: Text;
+        /// Folder on the host: absolute, or below the user's home.
+        "remote-cwd" remote_cwd: Text;
+        /// Longest time until a connection stands.
+        "connect-timeout" connect_timeout: Span<true>;
+        /// How often the host is asked for a sign of life; three without an answer are a lost link.
+        "alive-interval" alive_interval: Span<true>;
+        /// How long the command outlives its last connection.
+        "ttl" ttl: Span<true>;
+        /// What tells the version that is tested.
+        "version" version: RemoteVersion;
         /// Program and arguments, one word an item; started directly, never through a shell.
         "command" command: Command, required;
         /// Folder it starts in, below the worktree.
@@ -177,6 +197,16 @@ mapping! {
         "smoke" smoke: List<Smoke>;
         /// Whether it may be started again after it began.
         "idempotent" idempotent: Flag;
+    }
+}
+
+mapping! {
+    /// What tells the version that stands on a host.
+    RemoteVersion "a version" {
+        /// Program and arguments; its output is the version.
+        "command" command: Command, required;
+        /// The version that must stand there; `${NAME}` reads the environment.
+        "expect" expect: Text;
     }
 }
 
@@ -292,6 +322,21 @@ pub(super) fn push_infra(message: String, span: Place, sink: &mut Sink) {
     sink.push(Draft::new(Code::InfraTransition, span, message).help(help));
 }
 
+/// Keys that only a suite on another host has.
+const REMOTE_KEYS: [&str; 11] = [
+    "host",
+    "port",
+    "user",
+    "identity",
+    "known-hosts",
+    "jump",
+    "remote-cwd",
+    "connect-timeout",
+    "alive-interval",
+    "ttl",
+    "version",
+];
+
 impl Suite {
     /// Reads the suite of a kind of producer: only a `staging-runner` has a host, and it must.
     pub(super) fn read(kind: ProducerKind, node: NodeRef<'_>, sink: &mut Sink) -> Option<Self> {
@@ -305,14 +350,21 @@ impl Suite {
         }
         let suite = <Self as FromNode>::read(node, sink)?;
         let remote = kind == ProducerKind::StagingRunner;
-        match node.entries().find(|(key, _)| key.text == "host") {
-            Some((key, _)) if !remote => {
-                let message = format!("`host` is no key of `{}`", kind.as_str());
-                let draft = Draft::new(Code::UnknownKey, key.span, message);
-                sink.push(draft.help("only a `staging-runner` runs on another host"));
-            }
-            None if remote => missing_key(Self::WHAT, "host", node, sink),
-            Some(_) | None => {}
+        for (key, _) in node.entries().filter(|(key, _)| REMOTE_KEYS.contains(&key.text) && !remote) {
+            let message = format!("`{}` is no key of `{}`", key.text, kind.as_str());
+            let draft = Draft::new(Code::UnknownKey, key.span, message);
+            sink.push(draft.help("only a `staging-runner` runs on another host"));
+        }
+        if let Some((key, _)) = node.entries().find(|(key, _)| key.text == "cwd" && remote) {
+            let draft = Draft::new(
+                Code::UnknownKey,
+                key.span,
+                "`cwd` is a folder of the worktree, and no key of `staging-runner`",
+            );
+            sink.push(draft.help("write `remote-cwd` for a folder on the host"));
+        }
+        if remote && !node.has("host") {
+            missing_key(Self::WHAT, "host", node, sink);
         }
         if kind == ProducerKind::Command && !node.has("evidence") {
             let draft = Draft::new(Code::EvidenceMissing, node.label(), "`command` does not say what its evidence is");
@@ -327,10 +379,14 @@ impl Suite {
     /// The schema of the suite of a kind of producer.
     pub(super) fn schema(kind: ProducerKind, generator: &mut SchemaGenerator) -> Schema {
         let mut schema = <Self as schemars::JsonSchema>::json_schema(generator);
-        if let Some(properties) = schema.get_mut("properties").and_then(serde_json::Value::as_object_mut)
-            && kind != ProducerKind::StagingRunner
-        {
-            properties.remove("host");
+        if let Some(properties) = schema.get_mut("properties").and_then(serde_json::Value::as_object_mut) {
+            if kind == ProducerKind::StagingRunner {
+                properties.remove("cwd");
+            } else {
+                for key in REMOTE_KEYS {
+                    properties.remove(key);
+                }
+            }
         }
         if let Some(required) = schema.get_mut("required").and_then(serde_json::Value::as_array_mut) {
             match kind {

@@ -22,6 +22,7 @@ mod listing;
 pub mod lock;
 pub mod lock_log;
 pub mod logs;
+pub mod preflight;
 pub mod report;
 pub mod repository;
 pub mod root;

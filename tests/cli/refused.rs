@@ -23,24 +23,6 @@ fn an_invalid_pipeline_starts_nothing() {
 }
 
 #[test]
-fn producers_that_are_not_built_are_refused_before_an_earlier_stage_starts() {
-    let check = |producer: &str, rest: &str, word: &str| {
-        let pipeline = format!(
-            "version: 1\nname: shop\nartifacts: docs/{{task}}\nstages:\n  testing:\n    producer:\n      test-runner: {{ command: [sh, suite.sh] }}\n    \
-             artifact: 13-test-report.md\n    gate: tests-passed\n    transitions: {{ pass: next, fail: hold }}\n  \
-             next:\n    producer:\n      {producer}\n    {rest}\n    transitions: {{ pass: done, fail: hold }}\n"
-        );
-        let shop = Shop::new(&pipeline, &[("suite.sh", &noting())]);
-        shop.run().refused(3, word);
-        assert!(shop.ledger().is_empty(), "{word}");
-        // The part before it can be run.
-        shop.orch("pipeline run --until testing").run().exits(0);
-    };
-    let staging = "staging-runner: { host: staging, command: [check], evidence: closing-line, closing-line: '(?P<failed>\\d+) failed' }";
-    check(staging, "artifact: 15-staging-log.md\n    gate: staging-status", "staging-runner");
-}
-
-#[test]
 fn a_pipeline_is_found_or_asked_for() {
     let shop = Shop::running(PASSES);
     shop.write("sub/keep", "");

@@ -59,16 +59,12 @@ fn every_switch_does_what_it_says() {
         for fallback in [false, true] {
             for set in &on {
                 let shop = shop(switch, fallback);
-                if switch == "ORCH_STAGING_RUNNER" {
-                    // It is chosen, and this version does not have it: never quietly the fallback.
-                    run(&shop, set).run().refused(3, "staging-runner");
-                    assert_eq!(who(&shop), "", "{switch} {set:?}");
-                    continue;
-                }
-                run(&shop, set).run().exits(0).never("fallback");
+                // The declared producer runs, and never quietly the fallback; its host is this machine here.
+                run(&shop, set).env("ORCH_STAGING_RUNNER_EXEC_HOST_SIDE", "false").run().exits(0).never("fallback");
                 assert_eq!(who(&shop), "declared", "{switch} {set:?}");
                 let attempt = attempt(&shop);
-                assert_eq!((&attempt["producer"], &attempt["fallback"]), (&"test-runner".into(), &false.into()));
+                let kind = if switch == "ORCH_STAGING_RUNNER" { "staging-runner" } else { "test-runner" };
+                assert_eq!((&attempt["producer"], &attempt["fallback"]), (&kind.into(), &false.into()));
             }
             for set in &off {
                 let shop = shop(switch, fallback);

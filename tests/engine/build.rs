@@ -250,6 +250,7 @@ pub(crate) fn evidence_of(exit: Exit) -> Evidence {
         smoke: Vec::new(),
         agent: None,
         tree: None,
+        channel: None,
     }
 }
 

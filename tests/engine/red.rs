@@ -184,6 +184,7 @@ fn green_evidence() -> impl Strategy<Value = Evidence> {
         tree: None,
         smoke,
         agent: None,
+        channel: None,
     })
 }
 
@@ -222,7 +223,7 @@ prop_compose! {
         tree in tree(),
         smoke in prop_oneof![Just(Vec::new()), smoke()],
     ) -> Evidence {
-        Evidence { exit, declared, output, reports, control, tree, smoke, agent: None }
+        Evidence { exit, declared, output, reports, control, tree, smoke, agent: None, channel: None }
     }
 }
 

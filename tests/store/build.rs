@@ -453,6 +453,7 @@ fn evidence() -> Evidence {
         tree: None,
         smoke: Vec::new(),
         agent: None,
+        channel: None,
     }
 }
 

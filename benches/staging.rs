@@ -1,0 +1,130 @@
+//! What a staged command costs beside a bare `ssh`, over a real server on loopback: `cargo bench --bench staging`.
+//!
+//! Prints the median of several runs, for a command that does nothing and one that takes a second. Needs openssh-server.
+
+#![expect(clippy::unwrap_used, reason = "a bench ends at the first surprise")]
+#![expect(clippy::print_stdout, reason = "a bench tells its figures")]
+#![expect(clippy::disallowed_methods, reason = "a bench starts programs and measures time")]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+const ROUNDS: usize = 15;
+
+fn main() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    fs::create_dir_all("/run/sshd").ok();
+    for key in ["host", "client"] {
+        run(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f", &at(key)]));
+    }
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    fs::copy(at("client.pub"), at("authorized")).unwrap();
+    let public = fs::read_to_string(at("host.pub")).unwrap();
+    fs::write(at("known"), format!("[127.0.0.1]:{port} {public}")).unwrap();
+    let text = format!(
+        "Port {port}\nListenAddress 127.0.0.1\nHostKey {}\nAuthorizedKeysFile {}\nPidFile {}\nStrictModes no\nUsePAM no\n\
+         PermitRootLogin yes\n",
+        at("host"),
+        at("authorized"),
+        at("pid")
+    );
+    fs::write(at("sshd_config"), text).unwrap();
+    run(Command::new("/usr/sbin/sshd").args(["-f", &at("sshd_config"), "-E", &at("log")]));
+    let options = format!(
+        "Host target\n HostName 127.0.0.1\n Port {port}\n IdentityFile {}\n UserKnownHostsFile {}\n BatchMode yes\n",
+        at("client"),
+        at("known")
+    );
+    fs::write(at("config"), options).unwrap();
+    while !Path::new(&at("pid")).exists() {
+        std::thread::yield_now();
+    }
+    run(Command::new("ssh").args([
+        "-F",
+        &at("config"),
+        "-M",
+        "-S",
+        &at("master"),
+        "-f",
+        "-N",
+        "-o",
+        "ControlPersist=300",
+        "target",
+    ]));
+    println!(
+        "{:<22} {:>12} {:>12} {:>12} {:>8} {:>8}",
+        "command", "warm ssh", "cold ssh", "staged", "/ warm", "/ cold"
+    );
+    for (name, words) in [("true", vec!["true"]), ("sleep 1", vec!["sleep", "1"]), ("sleep 3", vec!["sleep", "3"])] {
+        let rounds = if name == "true" { ROUNDS } else { ROUNDS / 3 };
+        let bare = |warm: bool| {
+            let mut ssh = Command::new("ssh");
+            ssh.args(["-F", &at("config")]);
+            if warm {
+                ssh.args(["-S", &at("master")]);
+            }
+            ssh.arg("target").args(&words);
+            ssh
+        };
+        let warm = median(rounds, || run(&mut bare(true)));
+        let cold = median(rounds, || run(&mut bare(false)));
+        let staged = median(rounds, || staged(folder.path(), port, &words));
+        println!(
+            "{name:<22} {:>9.1} ms {:>9.1} ms {:>9.1} ms {:>8.2} {:>8.2}",
+            ms(warm),
+            ms(cold),
+            ms(staged),
+            staged.as_secs_f64() / warm.as_secs_f64(),
+            staged.as_secs_f64() / cold.as_secs_f64()
+        );
+    }
+    run(Command::new("ssh")
+        .args(["-F", &at("config"), "-S", &at("master"), "-O", "exit", "target"])
+        .stderr(Stdio::null()));
+    let server = fs::read_to_string(at("pid")).unwrap();
+    let server = rustix::process::Pid::from_raw(server.trim().parse().unwrap()).unwrap();
+    rustix::process::kill_process(server, rustix::process::Signal::TERM).unwrap();
+}
+
+/// One command through the helper, as a supervisor would start it.
+fn staged(folder: &Path, port: u16, words: &[&str]) {
+    let second = serde_json::json!({ "secs": 60, "nanos": 0 });
+    let job = serde_json::json!({
+        "errand": "run",
+        "target": {
+            "host": "127.0.0.1", "user": null, "port": port, "identity": folder.join("client"),
+            "known-hosts": folder.join("known"), "jump": null, "connect": second, "alive": second,
+        },
+        "argv": words, "cwd": null, "env": [], "container": null, "version": null, "ttl": second,
+        "limits": { "total": second, "idle": second, "start": second, "grace": second },
+        "output-max-bytes": 1_u64 << 30,
+        "own": { "attempt": uuid::Uuid::now_v7(), "nonce": uuid::Uuid::new_v4() }, "earlier": null, "idempotent": false,
+    });
+    fs::write(folder.join("remote.json"), job.to_string()).unwrap();
+    run(Command::new(env!("CARGO_BIN_EXE_orch")).arg("__remote").arg(folder.join("remote.json")));
+    let facts = fs::read_to_string(folder.join("channel.json")).unwrap();
+    assert!(facts.contains("\"exited\":0"), "{facts}");
+}
+
+fn run(command: &mut Command) {
+    assert!(command.stdin(Stdio::null()).stdout(Stdio::null()).status().unwrap().success(), "{command:?}");
+}
+
+fn median(rounds: usize, mut work: impl FnMut()) -> Duration {
+    let mut times: Vec<Duration> = (0..rounds)
+        .map(|_| {
+            let begun = Instant::now();
+            work();
+            begun.elapsed()
+        })
+        .collect();
+    times.sort_unstable();
+    times[rounds / 2]
+}
+
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
+}

@@ -1,0 +1,27 @@
+//! The staging-runner: `orch pipeline run` with a real OpenSSH server of the test's own on the other side.
+//!
+//! `ORCH_STAGING=long` asks for the full size of the experiments, which print what they counted.
+
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+#![expect(clippy::print_stderr, reason = "an experiment says what it has counted")]
+
+#[path = "staging/ends.rs"]
+mod ends;
+#[path = "staging/engine.rs"]
+mod engine;
+#[path = "staging/faults.rs"]
+mod faults;
+#[path = "staging/host.rs"]
+mod host;
+#[path = "staging/hostile.rs"]
+mod hostile;
+#[path = "staging/links.rs"]
+mod links;
+#[path = "staging/proxy.rs"]
+mod proxy;
+#[path = "staging/sshd.rs"]
+mod sshd;
+#[expect(dead_code, unused_imports, reason = "tests/cli.rs uses the rest")]
+mod support;
+#[path = "staging/waits.rs"]
+mod waits;
