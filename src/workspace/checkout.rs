@@ -6,8 +6,11 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, OFlags};
 
 use super::git::{Git, GitAnswer, GitError, Place, refused};
 use super::listing;
@@ -198,6 +201,7 @@ impl How {
 /// [`GitError`] when git cannot answer.
 pub fn list(git: &Git<'_>, from: &Worktree) -> Result<Vec<Listed>, GitError> {
     let what = "list the worktrees";
+    let _alone = alone(what, from)?;
     let answer =
         git.must(what, from.toplevel(), &from.place(), &["worktree", "list", "--porcelain"].map(OsStr::new))?;
     let mut found: Vec<Listed> = Vec::new();
@@ -274,6 +278,16 @@ pub fn make(git: &Git<'_>, from: &Worktree, wish: &Wish<'_>) -> Result<(Worktree
     Ok((worktree, if matches!(start, Start::Branch(_)) { How::OnBranch } else { How::New }))
 }
 
+/// Keeps other runners of orch from changing the list of worktrees meanwhile: git reads the entry of a worktree that
+/// another git is just making, and fails. The kernel's lock on the shared git folder, gone when it is dropped.
+fn alone(what: &'static str, from: &Worktree) -> Result<OwnedFd, GitError> {
+    let failed = |errno: rustix::io::Errno| GitError::Run { what, source: errno.into() };
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let folder = rustix::fs::open(from.common_dir(), flags, rustix::fs::Mode::empty()).map_err(failed)?;
+    rustix::io::retry_on_intr(|| rustix::fs::flock(&folder, FlockOperation::LockExclusive)).map_err(failed)?;
+    Ok(folder)
+}
+
 /// Where a new worktree stands.
 #[derive(Debug)]
 pub(super) enum Start<'a> {
@@ -301,6 +315,7 @@ pub(super) fn add(git: &Git<'_>, from: &Worktree, path: &Path, start: &Start<'_>
     };
     words.extend([OsStr::new("--"), path.as_os_str(), OsStr::new(at)]);
     let what = "make a worktree";
+    let _alone = alone(what, from)?;
     let answer = git.ask_with(what, from.toplevel(), &from.place(), &words, &no_filters(git, from)?)?;
     done(what, &answer)
 }
@@ -388,6 +403,7 @@ pub fn remove(git: &Git<'_>, from: &Worktree, path: &Path) -> Result<(), GitErro
 
 fn forget(git: &Git<'_>, from: &Worktree, path: &Path) -> Result<(), GitError> {
     let what = "remove a worktree";
+    let _alone = alone(what, from)?;
     // From the shared folder: the worktree that is asked from may be the very one.
     let place = Place::Exactly { git_dir: from.common_dir(), toplevel: from.toplevel() };
     let words = ["worktree", "remove", "--force", "--force", "--"].map(OsStr::new);
@@ -400,6 +416,7 @@ fn lock(git: &Git<'_>, from: &Worktree, known: &Listed, reason: &str) -> Result<
         return Ok(());
     }
     let what = "lock the worktree";
+    let _alone = alone(what, from)?;
     let words = ["worktree", "lock", "--reason", reason, "--"].map(OsStr::new);
     let words: Vec<&OsStr> = words.into_iter().chain([known.path.as_os_str()]).collect();
     done(what, &git.ask(what, from.toplevel(), &from.place(), &words)?)

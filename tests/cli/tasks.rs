@@ -243,7 +243,8 @@ fn a_worktree_that_was_replaced_is_refused() {
     fs::write(&entry, right.replace("login", "pay")).unwrap();
     shop.orch("pipeline run --task login").run().refused(3, "");
     // A whole repository in the place of the pointer.
-    fs::remove_file(&entry).unwrap();
+    // Kept, so that no new file gets its inode.
+    fs::rename(&entry, shop.scratch("kept")).unwrap();
     git_in(&tree_of(&shop, "login"), &["init", "-q", "."]);
     shop.orch("pipeline run --task login").run().refused(3, "");
     assert_eq!(shop.ledger(), [""; 0]);
