@@ -21,7 +21,6 @@ pub(super) fn locked(error: &LockError, as_json: bool) -> Problem {
 pub(super) fn of_run(error: &RunError) -> Problem {
     let help = match error {
         RunError::UnknownStage { .. } => "name one of those with --from or --until".to_owned(),
-        RunError::NotBuilt { .. } => "nothing was started; run a part without it, with --from and --until".to_owned(),
         RunError::ReportCommitted { .. } => {
             "name a file that only the suite writes, and that git ignores; or take this one out of the commit"
                 .to_owned()
@@ -98,7 +97,6 @@ pub(super) fn of_run(error: &RunError) -> Problem {
         | RunError::Prompt { .. }
         | RunError::Danger { .. }
         | RunError::Prepare { .. }
-        | RunError::NotBuilt { .. }
         | RunError::Elsewhere { .. }
         | RunError::Moving
         | RunError::Unproven { .. }

@@ -79,9 +79,9 @@ pub const HELPER_JOB: &str = "remote.json";
 /// A stage that cannot be resolved on this site.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
-    /// The producer is known and not built yet.
-    #[error("producer `{0}` is not built yet")]
-    NotBuilt(&'static str),
+    /// The producer has no process.
+    #[error("producer `{0}` starts nothing")]
+    NoProcess(&'static str),
     /// A word of the command names a variable that is not set.
     #[error("the command names `${{{0}}}`, which is not set")]
     Unset(String),
@@ -116,7 +116,7 @@ pub fn plan(
         Producer::Agent(agent) => return super::agent::plan(agent, limits, key, nonce, site, host),
         Producer::StagingRunner(staging) => &staging.suite,
         Producer::Approval => {
-            return Err(PlanError::NotBuilt(producer.kind().as_str()));
+            return Err(PlanError::NoProcess(producer.kind().as_str()));
         }
     };
     let attempt_dir: Option<PathBuf> = (!suite.reports.is_empty()).then(|| site.attempt_dir.to_owned());

@@ -1,5 +1,5 @@
 //! The control run: whether the change or the environment is at fault for an end that says nothing (DESIGN D16,
-//! docs/design/0011).
+//! docs/design/0014).
 //!
 //! ```text
 //! the end proves nothing ─▶ the same command at the base commit, in a sibling worktree

@@ -622,18 +622,6 @@ impl Runner<'_> {
         Ok(decision)
     }
 
-    /// Writes the stamp into the attempt's folder, where there is one. The store has it in any case.
-    fn keep_stamp(&mut self, plan: &AttemptPlan, stamp: &Stamp) {
-        failpoint!("stamp.writing", return);
-        let Some(folder) = &plan.attempt_dir else { return };
-        let written = serde_json::to_vec_pretty(stamp)
-            .map_err(std::io::Error::other)
-            .and_then(|bytes| std::fs::write(folder.join("stamp.json"), bytes));
-        if let Err(error) = written {
-            (self.notify)(Notice::Warning(format!("stamp.json was not written to {}: {error}", folder.display())));
-        }
-    }
-
     pub(super) fn close(&mut self, ledger: &mut Ledger, course: &Course, end: RunEnd) -> Result<RunEnd, RunError> {
         ledger.apply(Event::RunClosed { run: course.run, end, at: self.clock.now() })?;
         failpoint!("run.closing");

@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use crate::domain::decision::HoldReason;
 use crate::domain::id::{AttemptId, Digest, RelPath, RunId, StageName};
 use crate::domain::pipeline::Argv;
-use crate::domain::plan::Environment;
+use crate::domain::plan::{AttemptPlan, Environment};
+use crate::domain::stamp::Stamp;
 use crate::domain::task::{ArtifactRef, Effect};
 use crate::exec::{self, Quick, QuickEnd};
 use crate::workspace::artifact::{ARTIFACT_BYTES_MAX, Durability, Taken, publish, read_back, take_away};
@@ -26,6 +27,18 @@ const ALERT_OUTPUT_BYTES_MAX: usize = 64 * 1024;
 const ALERT_NAMES: [&str; 5] = ["PATH", "HOME", "USER", "LANG", "TZ"];
 
 impl Runner<'_> {
+    /// Writes the stamp into the attempt's folder, where there is one. The store has it in any case.
+    pub(super) fn keep_stamp(&mut self, plan: &AttemptPlan, stamp: &Stamp) {
+        failpoint!("stamp.writing", return);
+        let Some(folder) = &plan.attempt_dir else { return };
+        let written = serde_json::to_vec_pretty(stamp)
+            .map_err(std::io::Error::other)
+            .and_then(|bytes| std::fs::write(folder.join("stamp.json"), bytes));
+        if let Err(error) = written {
+            (self.notify)(Notice::Warning(format!("stamp.json was not written to {}: {error}", folder.display())));
+        }
+    }
+
     /// Refuses to go on without the lock (row F10). Another runner may work here by now: nothing more is started or
     /// written, and what is under way is left to it.
     pub(super) fn fence(&self) -> Result<(), RunError> {

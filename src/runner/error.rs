@@ -22,14 +22,6 @@ pub enum RunError {
         /// The stages there are.
         known: String,
     },
-    /// A stage on the way needs something that is known and not built yet.
-    #[error("run stage `{stage}`: it needs {what}, which this version of orch does not have yet")]
-    NotBuilt {
-        /// The stage.
-        stage: StageName,
-        /// The producer's word, or what else.
-        what: String,
-    },
     /// `--until` names a stage that the run cannot reach.
     #[error("stop after stage `{until}`, which does not come after `{from}`")]
     UntilBefore {

@@ -158,7 +158,7 @@ impl Runner<'_> {
         producers.into_iter().any(|producer| producer.kind() == ProducerKind::Agent)
     }
 
-    /// Refuses, before anything starts, a way that leads through a producer which is not built.
+    /// Refuses, before anything starts, a way that leads through a stage which cannot be run here.
     pub(super) fn check_way(&self, start: &Stage, wanted: &Wanted, tree: &Snapshot) -> Result<(), RunError> {
         let until = match &wanted.until {
             Some(name) => Some(&find(self.pipeline, name.as_str())?.name),
