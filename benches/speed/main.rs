@@ -10,6 +10,7 @@
     clippy::print_stderr,
     clippy::disallowed_methods,
     clippy::unwrap_used,
+    clippy::zombie_processes,
     reason = "a program that starts, times and prints; it stops at the first surprise"
 )]
 

@@ -126,7 +126,7 @@ fn first_run(given: &Given) {
 }
 
 /// The runs of a chain, and of its floors and peers.
-fn chained<'a>(place: &'a Place, stages: usize) -> Vec<Contender<'a>> {
+fn chained(place: &Place, stages: usize) -> Vec<Contender<'_>> {
     let number = stages.to_string();
     let mut contenders = vec![Contender::new("orch", place.run(&["--from", "s0"]))];
     contenders.push(floor("floor_full1_warm", place, &["full1", &place.text("floor.db"), &number]));
@@ -326,29 +326,21 @@ fn limit(own: &str, place: &Place, name: &str) -> Duration {
         rustix::thread::sched_yield();
     }
     let begin = Instant::now();
-    loop {
-        let mut waiting = vec![std::process::id()];
-        let mut found = Vec::new();
-        while let Some(pid) = waiting.pop() {
-            let listed = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-            let children = listed.split_whitespace().map(|pid| pid.parse::<u32>().unwrap());
-            waiting.extend(children.clone());
-            found.extend(children);
-        }
-        for pid in &found {
-            let pid = rustix::process::Pid::from_raw(i32::try_from(*pid).unwrap()).unwrap();
-            rustix::process::kill_process(pid, rustix::process::Signal::KILL).ok();
-        }
-        loop {
-            match rustix::process::wait(rustix::process::WaitOptions::empty()) {
-                Ok(_) => {}
-                Err(_no_child) => {
-                    assert!(parent > 0);
-                    return begin.elapsed();
-                }
-            }
-        }
+    let mut waiting = vec![std::process::id()];
+    let mut found = Vec::new();
+    while let Some(pid) = waiting.pop() {
+        let listed = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        let children = listed.split_whitespace().map(|pid| pid.parse::<u32>().unwrap());
+        waiting.extend(children.clone());
+        found.extend(children);
     }
+    assert!(found.contains(&parent), "the family is found by a walk");
+    for pid in &found {
+        let pid = rustix::process::Pid::from_raw(i32::try_from(*pid).unwrap()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).ok();
+    }
+    while rustix::process::wait(rustix::process::WaitOptions::empty()).is_ok() {}
+    begin.elapsed()
 }
 
 /// A log of so many bytes, made of these lines.
