@@ -16,6 +16,7 @@ mod draw;
 mod oracle;
 #[path = "failpoints/points.rs"]
 mod points;
+#[expect(dead_code, reason = "tests/lab.rs uses the rest")]
 #[path = "lab/scenario.rs"]
 mod scenario;
 #[expect(dead_code, unused_imports, reason = "tests/cli.rs uses the rest")]
