@@ -32,7 +32,6 @@ pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
     emits.clear()?;
     let site = Site::find(&options.state, options.task.as_deref())?;
     let Read { path, pipeline, text, settings } = read(options, &site.worktree)?;
-    let repository = goal::repository(&site.git, &site.worktree, &pipeline)?;
     let wanted = Wanted {
         from: goal::stage(options.from.as_deref())?,
         until: goal::stage(options.until.as_deref())?,
@@ -56,6 +55,8 @@ pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
     let owner = Holder { owner: card.describe(), pid: std::process::id() };
     let asking = Asking::at_most(options.lock.wait, Some(&signals), options.state.json);
     let driving = Driving::take(&place, &task, &card, asking)?;
+    // Not before the lock: whoever is refused asks git as little as can be.
+    let repository = goal::repository(&git, &place.worktree, &pipeline)?;
     let mut store = store::open(&place.state, settings.state_reserve_bytes())?;
     let host_env = store::host_env();
     warn(&pipeline, (&settings, &repository), &place.worktree, &host_env);

@@ -23,22 +23,30 @@ const SECRET_BYTES_MAX: usize = 512;
 /// What is shown in a secret's place.
 pub const MASK: &[u8] = b"[masked]";
 
-/// Kinds of tokens that are known by their shape.
-static SHAPES: LazyLock<Regex> = LazyLock::new(|| {
-    let shapes = [
-        r"gh[pousr]_[A-Za-z0-9]{30,255}",
-        r"github_pat_[A-Za-z0-9_]{22,255}",
-        r"glpat-[A-Za-z0-9_-]{20,255}",
-        r"sk-[A-Za-z0-9_-]{20,255}",
-        r"xox[abeoprs]-[A-Za-z0-9-]{10,255}",
-        r"(?:AKIA|ASIA)[0-9A-Z]{16}",
-        r"AIza[0-9A-Za-z_-]{35}",
-        r"npm_[A-Za-z0-9]{36}",
-        r"eyJ[A-Za-z0-9_-]{10,2000}\.eyJ[A-Za-z0-9_-]{10,4000}\.[A-Za-z0-9_-]{10,2000}",
-        r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----[A-Za-z0-9+/=\s\\]{20,8000}",
-    ];
-    Regex::new(&format!("(?-u){}", shapes.join("|"))).expect("shapes of ours")
-});
+/// Kinds of tokens that are known by their shape: how one begins, and how it may go on. The ends are bounded because a
+/// stream holds back as much as a token may take.
+const TOKENS: [(&str, &str); 10] = [
+    (r"gh[pousr]_[A-Za-z0-9]{30}", r"[A-Za-z0-9]{0,225}"),
+    (r"github_pat_[A-Za-z0-9_]{22}", r"[A-Za-z0-9_]{0,233}"),
+    (r"glpat-[A-Za-z0-9_-]{20}", r"[A-Za-z0-9_-]{0,235}"),
+    (r"sk-[A-Za-z0-9_-]{20}", r"[A-Za-z0-9_-]{0,235}"),
+    (r"xox[abeoprs]-[A-Za-z0-9-]{10}", r"[A-Za-z0-9-]{0,245}"),
+    (r"(?:AKIA|ASIA)[0-9A-Z]{16}", ""),
+    (r"AIza[0-9A-Za-z_-]{35}", ""),
+    (r"npm_[A-Za-z0-9]{36}", ""),
+    (r"eyJ[A-Za-z0-9_-]{10}", r"[A-Za-z0-9_-]{0,1990}\.eyJ[A-Za-z0-9_-]{10,4000}\.[A-Za-z0-9_-]{10,2000}"),
+    (r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----", r"[A-Za-z0-9+/=\s\\]{20,8000}"),
+];
+
+/// How a token begins: what almost no text has. It is compiled in a hundredth of the time that [`SHAPES`] takes.
+static OPENINGS: LazyLock<Regex> = LazyLock::new(|| tokens(|(opening, _)| (*opening).to_owned()));
+
+/// Whole tokens.
+static SHAPES: LazyLock<Regex> = LazyLock::new(|| tokens(|(opening, rest)| format!("{opening}{rest}")));
+
+fn tokens(part: impl Fn(&(&str, &str)) -> String) -> Regex {
+    Regex::new(&format!("(?-u){}", TOKENS.iter().map(part).collect::<Vec<_>>().join("|"))).expect("shapes of ours")
+}
 
 /// One form of one secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -141,8 +149,11 @@ impl Masker {
 
     /// Places of secrets: sorted, apart.
     fn places(&self, text: &[u8]) -> Vec<(usize, usize)> {
-        let mut places: Vec<(usize, usize)> =
-            SHAPES.find_iter(text).map(|found| (found.start(), found.end())).collect();
+        let mut places: Vec<(usize, usize)> = if OPENINGS.is_match(text) {
+            SHAPES.find_iter(text).map(|found| (found.start(), found.end())).collect()
+        } else {
+            Vec::new()
+        };
         if !self.known.is_empty() {
             let (bytes, at) = without_line_ends(text);
             for (length, by_hash) in &self.known {
