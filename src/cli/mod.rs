@@ -99,7 +99,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Doctor(options) => doctor::doctor(&options),
         Command::Verify(options) => verify::verify(&options),
     };
-    done.unwrap_or_else(tell)
+    output::ended(done.unwrap_or_else(tell))
 }
 
 /// Whether an answer on stdout is asked for as a document; `classify` puts its own on stderr.
