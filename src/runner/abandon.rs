@@ -6,7 +6,7 @@ use crate::domain::stamp::Stamp;
 use crate::domain::task::{AttemptPhase, Decided, Event, RunEnd, TaskState};
 use crate::exec::{BootId, Ending, Recovered, recover, stop_orphan};
 
-use super::attempt::lost_of;
+use super::bench::lost_of;
 use super::desk::Desk;
 use super::error::{RunError, chain};
 use super::ledger::Ledger;

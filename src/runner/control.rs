@@ -31,7 +31,7 @@ use crate::workspace::sibling::{self, Carried, Unequal};
 use crate::workspace::tree::Less;
 use crate::workspace::worktree::CommitId;
 
-use super::attempt::Bench;
+use super::bench::Bench;
 use super::drive::{Course, Runner};
 use super::error::{RunError, chain};
 use super::judge::{Judged, Scene, judge};

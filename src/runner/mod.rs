@@ -12,6 +12,7 @@ mod abandon;
 mod agent;
 mod answer;
 mod attempt;
+mod bench;
 mod channel;
 mod checkout;
 mod choice;

@@ -14,7 +14,7 @@ use crate::spec;
 use crate::store::{AttemptRecord, Published, RunFilter};
 
 use super::agent::Prompts;
-use super::attempt::lost;
+use super::bench::lost;
 use super::checkout::artifacts_of;
 use super::drive::{Course, Driven, RUNS_LOOKED_AT, Runner, find};
 use super::error::{RunError, chain};
