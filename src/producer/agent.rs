@@ -162,15 +162,10 @@ pub fn gather_agent(
     let (mut facts, output) = reader.finish(&record.exit, record.ended_at);
     facts.scope = scope;
     Ok(Evidence {
-        exit: record.exit.clone(),
-        declared: plan.declared.clone(),
         output,
-        reports: Vec::new(),
-        control: None,
         tree,
-        smoke: Vec::new(),
         agent: Some(Box::new(facts)),
-        channel: None,
+        ..Evidence::of(record.exit.clone(), plan.declared.clone())
     })
 }
 

@@ -241,17 +241,7 @@ pub(crate) fn decided_with(
 
 /// Evidence of an end that shows nothing else.
 pub(crate) fn evidence_of(exit: Exit) -> Evidence {
-    Evidence {
-        exit,
-        declared: Declared::default(),
-        output: OutputFacts::default(),
-        reports: Vec::new(),
-        control: None,
-        smoke: Vec::new(),
-        agent: None,
-        tree: None,
-        channel: None,
-    }
+    Evidence::of(exit, Declared::default())
 }
 
 /// The class that a settlement comes from.
