@@ -34,7 +34,7 @@ use std::time::{Duration, Instant};
 use draw::{Draw, Size, number, seed};
 use oracle::Done;
 use points::{Can, POINTS};
-use scenario::{SCENARIOS, Stage, mend};
+use scenario::{CONTROL, SCENARIOS, SHADOW, Scenario, Stage, mend};
 use support::{Ended, Fifo};
 use yard::Yard;
 
@@ -47,6 +47,9 @@ const WAITS_ONE_OF: usize = 5;
 /// Deaths that lead into recovery: of the runner alone, and of its supervisor too in the middle of an attempt.
 const DEATHS: [&str; 2] = ["launch.sent", "launch.sent+child.began"];
 const RUN: &str = "pipeline run --quiet --task t";
+
+/// The scenarios of the lab, and those with a sibling worktree.
+static ALL: LazyLock<Vec<Scenario>> = LazyLock::new(|| SCENARIOS.into_iter().chain([CONTROL, SHADOW]).collect());
 
 /// What a point does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,7 +71,7 @@ struct Trial {
 impl fmt::Display for Trial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let acts: Vec<String> = self.acts.iter().map(|(name, act)| format!("{name}:{act:?}")).collect();
-        write!(f, "{} in {}", acts.join(","), SCENARIOS[self.scenario].name)
+        write!(f, "{} in {}", acts.join(","), ALL[self.scenario].name)
     }
 }
 
@@ -87,7 +90,7 @@ static WAYS: LazyLock<BTreeMap<&'static str, Way>> = LazyLock::new(|| {
             ways.entry(name).or_insert_with(|| way.clone());
         }
     };
-    let alone = (0..SCENARIOS.len()).map(|scenario| Way { scenario, before: Vec::new() }).collect();
+    let alone = (0..ALL.len()).map(|scenario| Way { scenario, before: Vec::new() }).collect();
     for (way, passed) in each(alone, passed) {
         note(passed, &way);
     }
@@ -127,15 +130,15 @@ struct Yards {
 
 impl Yards {
     fn at(&mut self, scenario: usize) -> &mut Yard {
-        let yard = self.yards.entry(scenario).or_insert_with(|| SCENARIOS[scenario].yard(&self.stage));
-        SCENARIOS[scenario].set_up(yard);
+        let yard = self.yards.entry(scenario).or_insert_with(|| ALL[scenario].yard(&self.stage));
+        ALL[scenario].set_up(yard);
         yard
     }
 }
 
 /// The command of a turn: the scenario's own comes first.
 fn command(scenario: usize, turn: usize) -> &'static str {
-    if turn == 0 { SCENARIOS[scenario].disturbed } else { RUN }
+    if turn == 0 { ALL[scenario].disturbed } else { RUN }
 }
 
 /// What arms points that are joined by `+`.
@@ -303,7 +306,7 @@ fn attempt(yards: &mut Yards, trial: &Trial) -> Result<bool, String> {
     } else if dies {
         Done::Supervisors
     } else {
-        SCENARIOS[trial.scenario].allowed
+        ALL[trial.scenario].allowed
     };
     oracle::look(yard, &[("t".to_owned(), done)].into()).map_err(|what| format!("{what}\nbefore: {told}"))?;
     Ok(reached == trial.acts.len())

@@ -501,6 +501,7 @@ pub(super) struct ExplainArgs {
 }
 
 #[derive(Debug, ClapArgs)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct LogsArgs {
     /// An attempt's or a run's id, or the unique beginning of it [default: the newest attempt]
     #[arg(value_name = "ATTEMPT|RUN", add = ArgValueCompleter::new(complete::attempts_and_runs))]
@@ -511,6 +512,9 @@ pub(super) struct LogsArgs {
     /// The output of the attempts' control runs in place of their own
     #[arg(long)]
     pub(super) control: bool,
+    /// The output of the attempts' shadows in place of their own
+    #[arg(long, conflicts_with = "control")]
+    pub(super) shadow: bool,
     /// Bytes as they were written: control characters are not escaped
     #[arg(long)]
     pub(super) raw: bool,

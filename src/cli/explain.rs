@@ -24,14 +24,17 @@ pub(super) fn explain(options: &ExplainArgs) -> Result<ExitCode, Problem> {
     let store = existing(&place)?;
     let attempt = find_attempt(store.as_ref(), options.what.as_deref())?;
     if options.state.json {
-        let mut document = view::attempt(&attempt);
+        let mut document = view::attempt(&attempt, &place.state);
         document["version"] = serde_json::json!(1);
         document["task"] = serde_json::json!(attempt.task.as_str());
         document["evidence"] = serde_json::json!(attempt.decided.as_ref().map(|decided| &decided.evidence));
         output::document(&document);
         return Ok(ExitCode::Success);
     }
-    output::data(&logs::escape(in_words(&attempt).as_bytes()));
+    let shadow = view::shadow(&attempt, &place.state).map(|shadow| {
+        format!("\nshadow: {} {} ({})", shadow.profile.as_str(), shadow.in_words(), shadow.agreement().as_str())
+    });
+    output::data(&logs::escape(format!("{}{}", in_words(&attempt), shadow.unwrap_or_default()).as_bytes()));
     Ok(ExitCode::Success)
 }
 

@@ -135,7 +135,9 @@ impl Runner<'_> {
         failpoint!("attempt.judged");
         course.published.extend(judged.artifact.as_ref().map(|(artifact, _)| (artifact.path.clone(), artifact.digest)));
         let (used, told) = (used_by(&judged), Told::draft(scene, &judged));
+        let ruling = judged.settlement.ruling();
         let decision = self.settle(ledger, self.pipeline, scene, &intent, judged)?;
+        course.shadow = self.due(stage, chosen.fallback, &intent, ruling);
         course.take_note(stage, used, told, &decision);
         Ok(Some(decision))
     }

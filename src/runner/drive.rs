@@ -32,6 +32,7 @@ use super::ledger::Ledger;
 use super::notice::Notice;
 use super::pinned::PipelineFile;
 use super::reuse;
+use super::shadow::Due;
 use super::start::reports_below;
 use super::told::Told;
 use super::wait::Waited;
@@ -185,6 +186,10 @@ pub(super) struct Course {
     pub(super) used: BTreeMap<StageName, Usage>,
     /// What was there before the first attempt of the agent's visit that is under way.
     pub(super) before: Option<((StageName, Ordinal), Before)>,
+    /// The shadow that is to be run beside the last attempt.
+    pub(super) shadow: Option<Due>,
+    /// What the shadows of each stage have used up in this run.
+    pub(super) shadow_used: BTreeMap<StageName, Usage>,
     /// What hides secrets in what is published.
     pub(super) masker: Masker,
 }
@@ -290,12 +295,20 @@ impl Runner<'_> {
             told,
             used: BTreeMap::new(),
             before: None,
+            shadow: None,
+            shadow_used: BTreeMap::new(),
             masker,
         };
         self.clear_way(&stage, &course)?;
         failpoint!("run.way-cleared");
         let mut bench = Bench::default();
-        let end = self.run_stages(&mut ledger, &mut course, &mut bench, wanted);
+        let mut end = self.run_stages(&mut ledger, &mut course, &mut bench, wanted);
+        // The run is closed by now: whatever becomes of the shadow, the stage's end is on the disk.
+        if end.is_ok()
+            && let Err(error) = self.run_shadow(&mut course, &mut bench)
+        {
+            end = Err(error);
+        }
         bench.close();
         // A hint for the next run; losing it costs time only.
         if end.is_ok()
@@ -379,6 +392,12 @@ impl Runner<'_> {
             };
             if (self.stopping)() {
                 return self.close(ledger, course, RunEnd::Interrupted).map(Closed::As);
+            }
+            if course.shadow.is_some() {
+                self.commit(ledger, None)?;
+                self.run_shadow(course, bench)?;
+                // Somebody may have asked for a stop, or edited the pipeline, meanwhile.
+                continue;
             }
             let pipeline = self.pipeline;
             let stage = find(pipeline, stage.as_str())?;

@@ -48,9 +48,10 @@ impl Runner<'_> {
             }
         }
         self.repair()?;
-        self.stop_left_control();
+        self.stop_left_sibling();
         let driven = self.recover_run(ledger)?;
-        self.clear_left_control()?;
+        self.clear_left_sibling()?;
+        self.mark_left_shadow()?;
         Ok(driven)
     }
 
@@ -159,6 +160,8 @@ impl Runner<'_> {
             told: None,
             used: BTreeMap::new(),
             before: None,
+            shadow: None,
+            shadow_used: BTreeMap::new(),
             masker: self.masker()?,
         };
         let producer = match (&stage.fallback, stored.intent.fallback) {
