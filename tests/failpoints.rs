@@ -82,6 +82,10 @@ struct Way {
     before: Vec<&'static str>,
 }
 
+/// What each scenario passes where nothing is disturbed.
+static PASSED: LazyLock<Vec<(Way, Vec<&'static str>)>> =
+    LazyLock::new(|| each((0..ALL.len()).map(|scenario| Way { scenario, before: Vec::new() }).collect(), passed));
+
 /// The ways to every point that the source names, found by looking at what is passed.
 static WAYS: LazyLock<BTreeMap<&'static str, Way>> = LazyLock::new(|| {
     let mut ways = BTreeMap::new();
@@ -90,9 +94,8 @@ static WAYS: LazyLock<BTreeMap<&'static str, Way>> = LazyLock::new(|| {
             ways.entry(name).or_insert_with(|| way.clone());
         }
     };
-    let alone = (0..ALL.len()).map(|scenario| Way { scenario, before: Vec::new() }).collect();
-    for (way, passed) in each(alone, passed) {
-        note(passed, &way);
+    for (way, passed) in PASSED.iter() {
+        note(passed.clone(), way);
     }
     let deaths = DEATHS.iter().map(|name| Way { scenario: 0, before: vec![*name] }).collect();
     for (way, passed) in each(deaths, passed) {
@@ -231,7 +234,12 @@ fn pairs_of_points() {
 }
 
 fn trial(first: &'static str, act: Act, second: Option<&'static str>) -> Trial {
-    let way = WAYS.get(first).unwrap_or_else(|| panic!("no scenario comes to {first}"));
+    // Of the scenarios that come to both, where there are any: the second may lie on the way of the recovery then.
+    let both = PASSED
+        .iter()
+        .find(|(_, passed)| second.is_some_and(|second| passed.contains(&second)) && passed.contains(&first));
+    let way = both.map(|(way, _)| way).or_else(|| WAYS.get(first));
+    let way = way.unwrap_or_else(|| panic!("no scenario comes to {first}"));
     let mut acts: Vec<(&str, Act)> = way.before.iter().map(|name| (*name, Act::Abort)).collect();
     acts.push((first, act));
     acts.extend(second.map(|name| (name, Act::Abort)));

@@ -103,6 +103,36 @@ fn its_faults_hold_nothing() {
     check(&format!("git config core.hooksPath x\n{}\nexit 0\n", reports("MAYBE")), "unknown-value");
 }
 
+/// A shadow that turns on its own sibling harms nobody, and nothing of it is run.
+#[test]
+fn a_hostile_shadow_is_taken_away() {
+    let check = |script: &str| {
+        let office = office(PASSES, "", script);
+        let ended = office.run().exits(0);
+        let seen = shadow(&office);
+        assert_eq!(seen["agreement"], "no-verdict", "{ended}\n{seen:#}");
+        assert!(!office.shop.scratch("pwned").exists(), "{script}");
+        assert!(office.shop.read(REPORT).contains("result: PASS"));
+        is_clean(&office);
+        office.orch("pipeline run --from testing").run().exits(0);
+        office.orch("verify").run().exits(0);
+    };
+    let pass = reports("PASS");
+    let report = format!(
+        "docs/work-items/main && cd docs/work-items/main && FILE 13-test-report.md && cd - > /dev/null\nends\n"
+    );
+    let file = |make: &str| format!("begins\nmkdir -p {}", report.replace("FILE", make));
+    check(&file("ln -s SCRATCH/shop/docs/work-items/main/13-test-report.md"));
+    check(&file("mkfifo"));
+    check(&file("mkdir"));
+    check(&format!("{pass}rm -rf \"$ORCH_WORKTREE\" 2> /dev/null\n"));
+    check(&format!(
+        "{pass}rm -f .git && git init -q . && git config core.fsmonitor 'touch SCRATCH/pwned' && git config core.hooksPath .\n"
+    ));
+    check(&format!("{pass}printf 'gitdir: SCRATCH/shop/.git\\n' > .git\n"));
+    check(&format!("{pass}rm .git && ln -s SCRATCH .git\n"));
+}
+
 /// It works apart: what it writes outside its sibling and its own folder is refused, and what the runner said is not there.
 #[test]
 fn it_reaches_neither_the_worktree_nor_git_nor_what_the_runner_said() {

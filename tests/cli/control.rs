@@ -414,3 +414,35 @@ fn a_base_commit_is_asked_once_for_all_who_wait() {
     assert_eq!(asked + heard.count(), TASKS, "each has an answer, its own or another's");
     assert_eq!(asked, 2);
 }
+
+/// A staging command that is started here is controlled like a suite (row C23): same rules, same refusals, same cache.
+#[test]
+fn a_staging_command_that_runs_here_is_controlled_too() {
+    let text = |idempotent: bool| {
+        Testing::new()
+            .text()
+            .replace(
+                "test-runner: { command: [sh, suite.sh] }",
+                &format!(
+                    "staging-runner: {{ host: \"${{WHERE}}\", command: [sh, suite.sh], idempotent: {idempotent} }}"
+                ),
+            )
+            .replace("13-test-report.md", "15-staging-log.md")
+            .replace("tests-passed", "staging-status")
+    };
+    let run = |shop: &Shop| shop.orch("pipeline run").env("ORCH_STAGING_RUNNER_EXEC_HOST_SIDE", "false").run();
+    let check = |base: &str, change: &str, code: i32, says: &str| {
+        let shop = changed(&text(true), &[("suite.sh", base)], &[("suite.sh", change)]);
+        let ended = run(&shop);
+        let told = shop.orch("explain").run().exits(0).stdout();
+        assert_eq!(ended.code(), Some(code), "{ended}\n{told}");
+        assert!(told.contains(says), "{told}");
+        is_clean(&shop);
+    };
+    check(GREEN, BROKEN, 1, "change-broke-runner");
+    check(BROKEN, "exit 4\n", 78, "base-cannot-run");
+    check("exit 75\n", BROKEN, 75, "the base commit met a fault that may pass");
+    let shop = changed(&text(false), &[("suite.sh", GREEN)], &[("suite.sh", BROKEN)]);
+    run(&shop).exits(75).talks("`idempotent: false`");
+    is_clean(&shop);
+}
