@@ -49,6 +49,8 @@ pub(super) enum Command {
     Explain(ExplainArgs),
     /// Show an attempt's output
     Logs(LogsArgs),
+    /// Print everything that is recorded of a run as one JSON document, secrets hidden
+    Export(ExportArgs),
     /// Print the completion script of a shell
     Completions(CompletionsArgs),
     /// Show the settings in force
@@ -487,6 +489,15 @@ pub(super) struct RunShowArgs {
     /// Print the task's events as JSON lines
     #[arg(long)]
     pub(super) events: bool,
+    #[command(flatten)]
+    pub(super) state: StateArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct ExportArgs {
+    /// The run's id, or the unique beginning of it [default: the newest run]
+    #[arg(value_name = "RUN", add = ArgValueCompleter::new(complete::runs))]
+    pub(super) run: Option<String>,
     #[command(flatten)]
     pub(super) state: StateArgs,
 }

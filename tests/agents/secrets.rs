@@ -101,6 +101,7 @@ fn no_secret_is_on_any_surface() {
         "run show",
         "run show --json",
         "run show --events",
+        "export",
         "logs",
         "logs --raw",
         "logs --json",
