@@ -12,6 +12,8 @@ mod completions;
 mod config;
 #[path = "cli/control.rs"]
 mod control;
+#[path = "cli/counts.rs"]
+mod counts;
 #[path = "cli/day.rs"]
 mod day;
 #[path = "cli/death.rs"]

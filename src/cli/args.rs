@@ -23,6 +23,7 @@ pub(super) struct Args {
 }
 
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(super) enum Command {
     /// Run, validate and describe pipelines
     #[command(subcommand)]
@@ -63,6 +64,7 @@ pub(super) enum Command {
 }
 
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(super) enum PipelineCommand {
     /// Drive a worktree's task through a pipeline
     Run(RunArgs),
@@ -77,18 +79,21 @@ pub(super) enum PipelineCommand {
 }
 
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(super) enum ConfigCommand {
     /// Show every setting with its value in force
     Show(ConfigShowArgs),
 }
 
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(super) enum GateCommand {
     /// Answer pass (exit 0), fail (1) or unreadable (10) for an artifact file
     Check(GateCheckArgs),
 }
 
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(super) enum RunCommand {
     /// List runs, newest first
     List(RunListArgs),
@@ -96,7 +101,9 @@ pub(super) enum RunCommand {
     Show(RunShowArgs),
 }
 
-/// Where the state of a repository's tasks is.
+// The structs that commands share have no docstring: a deferred command would take it for its own.
+
+// Where the state of a repository's tasks is.
 #[derive(Debug, Clone, ClapArgs)]
 pub(super) struct StateArgs {
     /// The task's git worktree
@@ -148,7 +155,7 @@ pub(super) struct RunArgs {
     pub(super) state: StateArgs,
 }
 
-/// What a command does about a lock that another orch has.
+// What a command does about a lock that another orch has.
 #[derive(Debug, Clone, Copy, ClapArgs)]
 pub(super) struct LockArgs {
     /// Wait at most so long for the lock of another runner, such as 30s; who comes first gets it, in no promised order
@@ -156,7 +163,7 @@ pub(super) struct LockArgs {
     pub(super) wait: Duration,
 }
 
-/// What outranks the environment and the pipeline file.
+// What outranks the environment and the pipeline file.
 #[derive(Debug, Clone, ClapArgs)]
 pub(super) struct OverrideArgs {
     /// Hold where a switch would let the declared fallback run
@@ -206,6 +213,7 @@ pub(super) struct PlanArgs {
 }
 
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(super) enum HoldCommand {
     /// List the tasks that wait: why, since when, for what, and the command that releases each
     List(StateArgs),
@@ -216,6 +224,7 @@ pub(super) enum HoldCommand {
 }
 
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(super) enum TaskCommand {
     /// Add a task with a worktree and a branch of its own
     Add(TaskAddArgs),
@@ -346,7 +355,7 @@ fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "a time needs a number and a unit: 500ms, 30s, 10m, 1h30m".to_owned())
 }
 
-/// What is shown while a stage runs.
+// What is shown while a stage runs.
 #[derive(Debug, ClapArgs)]
 pub(super) struct ProgressArgs {
     /// Show no progress while a stage runs

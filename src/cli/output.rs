@@ -182,9 +182,11 @@ pub(super) fn raw(bytes: &[u8]) {
     std::io::stdout().lock().write_all(bytes).ok();
 }
 
-/// Writes a line of talk to stderr.
+/// Writes a line of talk to stderr, whole: where several processes share one stderr, their lines do not mix.
 pub(super) fn talk(text: &str) {
-    writeln!(std::io::stderr().lock(), "{}", masked(text)).ok();
+    let mut line = masked(text);
+    line.push('\n');
+    std::io::stderr().lock().write_all(line.as_bytes()).ok();
 }
 
 /// Whether talk may be coloured: a terminal, and nobody said no (<https://no-color.org>).

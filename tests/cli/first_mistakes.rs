@@ -150,3 +150,25 @@ fn a_mistyped_command() {
     shop.orch("pipeline rum").run().exits(2).talks("'run'");
     shop.orch("doctor --jsn").run().exits(2).talks("'--json'");
 }
+
+/// What a list of commands says of one is what its own help begins with, at every level.
+#[test]
+fn the_help_of_each_command_is_about_that_command() {
+    let shop = noting();
+    let mut asked = vec![String::new()];
+    let mut seen = 0;
+    while let Some(command) = asked.pop() {
+        let help = shop.orch(&format!("{command} --help")).run().exits(0).stdout();
+        let list = help.split("Commands:\n").nth(1).and_then(|rest| rest.split("\n\n").next()).unwrap_or_default();
+        // Deeper lines go on with the one before.
+        for line in list.lines().filter(|line| !line.starts_with("   ")) {
+            let (name, about) = line.trim().split_once("  ").unwrap();
+            let own = format!("{command} {name}");
+            let help = shop.orch(&format!("{own} --help")).run().exits(0).stdout();
+            assert!(help.replace('\n', " ").starts_with(about.trim()), "{own}: {about}\n{help}");
+            asked.push(own);
+            seen += 1;
+        }
+    }
+    assert!(seen > 25, "only {seen} commands");
+}
