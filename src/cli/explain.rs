@@ -31,10 +31,8 @@ pub(super) fn explain(options: &ExplainArgs) -> Result<ExitCode, Problem> {
         output::document(&document);
         return Ok(ExitCode::Success);
     }
-    let shadow = view::shadow(&attempt, &place.state).map(|shadow| {
-        format!("\nshadow: {} {} ({})", shadow.profile.as_str(), shadow.in_words(), shadow.agreement().as_str())
-    });
-    output::data(&logs::escape(format!("{}{}", in_words(&attempt), shadow.unwrap_or_default()).as_bytes()));
+    let shadow = view::shadow_in_words(&attempt, &place.state).map(|line| format!("\n{line}")).unwrap_or_default();
+    output::data(&logs::escape(format!("{}{shadow}", in_words(&attempt)).as_bytes()));
     Ok(ExitCode::Success)
 }
 

@@ -12,6 +12,7 @@ use crate::domain::mask::MaskStream;
 use crate::domain::shadow::{Shadow, ShadowEnd};
 use crate::producer::log_name;
 use crate::store::AttemptRecord;
+use crate::workspace::controls::Found;
 use crate::workspace::logs::{LogPart, Piece, escape};
 
 use super::args::LogsArgs;
@@ -88,8 +89,8 @@ fn show_controls(options: &LogsArgs, attempt: &AttemptRecord, place: &Place) -> 
 /// The output of an attempt's shadow.
 fn show_shadow(options: &LogsArgs, attempt: &AttemptRecord, place: &Place) -> Result<(), Problem> {
     let shadow = view::shadow(attempt, &place.state);
-    let Some(Shadow { run, process: Some(process), end: ShadowEnd::Ended(answer), .. }) = shadow else {
-        let why = shadow.map_or("it has no shadow".to_owned(), |shadow| shadow.in_words());
+    let Found::Read(Shadow { run, process: Some(process), end: ShadowEnd::Ended(answer), .. }) = shadow else {
+        let why = view::shadow_in_words(attempt, &place.state).unwrap_or_else(|| "it has no shadow".to_owned());
         output::talk(&format!("orch: attempt {}: no output of a shadow: {why}", attempt.intent.attempt));
         return Ok(());
     };

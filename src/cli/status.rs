@@ -186,9 +186,8 @@ pub(super) fn run_show(options: &RunShowArgs) -> Result<ExitCode, Problem> {
             "  {}  {} (visit {}, attempt {}): {ended}{came_to}{used}{instead}",
             attempt.intent.attempt, attempt.intent.stage, attempt.intent.visit, attempt.intent.number
         ));
-        if let Some(shadow) = view::shadow(&attempt, &place.state) {
-            let line = format!("    shadow {}: {}", shadow.profile.as_str(), shadow.in_words());
-            output::data(&logs::escape(line.as_bytes()));
+        if let Some(line) = view::shadow_in_words(&attempt, &place.state) {
+            output::data(&logs::escape(format!("    {line}").as_bytes()));
         }
     }
     Ok(ExitCode::Success)

@@ -79,11 +79,36 @@ fn hold(task: &TaskName, state: &TaskState, attempt: Option<&AttemptRecord>) -> 
     Waiting::of(task, state, attempt).map(|waiting| waiting.document())
 }
 
-/// The shadow of an attempt, where one was due.
-pub(super) fn shadow(attempt: &AttemptRecord, place: &StateDir) -> Option<Shadow> {
-    match shadows::kept(&place.attempt_dir(attempt.intent.run, attempt.intent.attempt)) {
-        Found::Read(shadow) => Some(shadow),
-        Found::Nothing | Found::Unreadable => None,
+/// The shadow of an attempt.
+pub(super) fn shadow(attempt: &AttemptRecord, place: &StateDir) -> Found<Shadow> {
+    shadows::kept(&place.attempt_dir(attempt.intent.run, attempt.intent.attempt))
+}
+
+/// The same in one line; `None` where none was due.
+pub(super) fn shadow_in_words(attempt: &AttemptRecord, place: &StateDir) -> Option<String> {
+    match shadow(attempt, place) {
+        Found::Nothing => None,
+        Found::Unreadable => Some("shadow: its record cannot be read".to_owned()),
+        Found::Read(shadow) => {
+            let (profile, agreement) = (shadow.profile.as_str(), shadow.agreement().as_str());
+            Some(format!("shadow {profile}: {} ({agreement})", shadow.in_words()))
+        }
+    }
+}
+
+fn shadow_document(attempt: &AttemptRecord, place: &StateDir) -> Value {
+    match shadow(attempt, place) {
+        Found::Nothing => Value::Null,
+        Found::Unreadable => json!({ "agreement": "no-verdict", "detail": "its record cannot be read" }),
+        Found::Read(shadow) => json!({
+            "profile": shadow.profile.as_str(),
+            "process": shadow.process.map(|id| id.to_string()),
+            "gate": shadow.gate.as_str(),
+            "verdict": shadow.verdict().map(Ruling::as_str),
+            "agreement": shadow.agreement().as_str(),
+            "detail": shadow.in_words(),
+            "end": shadow.end,
+        }),
     }
 }
 
@@ -122,15 +147,7 @@ pub(super) fn attempt(attempt: &AttemptRecord, place: &StateDir) -> Value {
             "path": artifact.path.as_str(),
             "digest": artifact.digest.to_string(),
         })),
-        "shadow": shadow(attempt, place).map(|shadow| json!({
-            "profile": shadow.profile.as_str(),
-            "process": shadow.process.map(|id| id.to_string()),
-            "gate": shadow.gate.as_str(),
-            "verdict": shadow.verdict().map(Ruling::as_str),
-            "agreement": shadow.agreement().as_str(),
-            "detail": shadow.in_words(),
-            "end": shadow.end,
-        })),
+        "shadow": shadow_document(attempt, place),
     })
 }
 
