@@ -409,8 +409,8 @@ mod tests {
         check(secret.as_bytes());
         check(&secret.bytes().rev().collect::<Vec<_>>());
         check(secret.chars().rev().collect::<String>().as_bytes());
-        check(secret.bytes().map(|byte| format!("{byte:02x}")).collect::<String>().as_bytes());
-        check(secret.bytes().map(|byte| format!("{byte:02X}")).collect::<String>().as_bytes());
+        check(secret.bytes().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat().as_bytes());
+        check(secret.bytes().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().concat().as_bytes());
         // RFC 3986, `encodeURIComponent`, forms.
         for keep in ["-_.~", "-_.!~*'()", "-_.*"] {
             let one = |byte: u8| match char::from(byte) {

@@ -118,9 +118,8 @@ fn a_hostile_shadow_is_taken_away() {
         office.orch("verify").run().exits(0);
     };
     let pass = reports("PASS");
-    let report = format!(
-        "docs/work-items/main && cd docs/work-items/main && FILE 13-test-report.md && cd - > /dev/null\nends\n"
-    );
+    let report =
+        "docs/work-items/main && cd docs/work-items/main && FILE 13-test-report.md && cd - > /dev/null\nends\n";
     let file = |make: &str| format!("begins\nmkdir -p {}", report.replace("FILE", make));
     check(&file("ln -s SCRATCH/shop/docs/work-items/main/13-test-report.md"));
     check(&file("mkfifo"));

@@ -178,10 +178,10 @@ fn ended(attempt: &AttemptRecord, notes: &[Note], what: Done, wrong: &mut Wrong)
     }
     let right = match (&decided.settlement, word) {
         (Settlement::Passed, Some(Word::Pass | Word::Slow | Word::Leaky)) => came_to_its_end && !lost,
-        // Whether the control run, or a death in it, came first.
-        (Settlement::Failed(_) | Settlement::TransientInfra(_), Some(Word::Mute)) => came_to_its_end,
-        // Red evidence counts whether or not the end was seen.
-        (Settlement::Failed(_), Some(Word::Fail)) => came_to_its_end,
+        // Red evidence counts whether or not the end was seen; the answer of a control run needs it.
+        (Settlement::Failed(_), Some(Word::Fail | Word::Mute)) => came_to_its_end,
+        // A death in the control run took its answer.
+        (Settlement::TransientInfra(_), Some(Word::Mute)) => came_to_its_end || lost,
         (Settlement::TransientInfra(_), Some(Word::Net | Word::Killed))
         | (Settlement::TimedOut(..), Some(Word::Hang))
         | (Settlement::Cancelled(_), Some(Word::Stop)) => true,

@@ -34,8 +34,8 @@ fn only_a_version_that_is_the_base_commit_attributes_an_end_on_a_host() {
     };
     let own = "the attempt was its own control run";
     check(&|_, base| format!("{base}\n"), 78, own);
-    check(&|_, base| base[..12].to_uppercase(), 78, own);
-    check(&|_, base| base[..11].to_owned(), 75, "and the base commit cannot be brought there");
+    check(&|_, base| base.get(..12).unwrap().to_uppercase(), 78, own);
+    check(&|_, base| base.get(..11).unwrap().to_owned(), 75, "and the base commit cannot be brought there");
     check(&|host, _| host.shop.git(&["rev-parse", "HEAD"]), 75, "and the base commit cannot be brought there");
     check(&|_, base| format!("v1 {base}"), 75, "and the base commit cannot be brought there");
     check(&|_, _| String::new(), 75, "control run: none that tells");
