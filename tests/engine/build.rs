@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use orch::domain::decision::{Decision, Fault, HoldReason, Settlement};
-use orch::domain::evidence::{
-    Canceller, Declared, Evidence, Exit, ExitRecord, KillTier, Limit, LogSpan, OutputFacts, Stop,
-};
+use orch::domain::evidence::{Canceller, Declared, Evidence, Exit, ExitRecord, KillTier, Limit, LogSpan, Stop};
 use orch::domain::id::{
     AttemptId, BudgetName, Digest, Nonce, PipelineName, RelPath, RunId, StageName, SwitchName, TaskName,
 };
