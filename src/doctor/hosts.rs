@@ -6,7 +6,7 @@ use super::finding::Finding;
 use super::programs::resolve;
 use crate::classify::channel_in_words;
 use crate::config::{Choice, Settings};
-use crate::domain::pipeline::{Pipeline, Stage};
+use crate::domain::pipeline::{Pipeline, Producer, Stage};
 use crate::domain::plan::{AttemptPlan, Remote};
 use crate::engine::HostEnv;
 use crate::exec::{Looked, look};
@@ -41,7 +41,10 @@ pub fn staging_looks(
     host: &HostEnv,
 ) -> Vec<StagingLook> {
     let look = |stage: &Stage| {
-        let Choice::Run { producer, .. } = settings.choice(stage, repository) else { return None };
+        let Choice::Run { producer: producer @ Producer::StagingRunner(_), .. } = settings.choice(stage, repository)
+        else {
+            return None;
+        };
         let plan = resolve(stage, producer, worktree, host)?.ok().filter(|plan| plan.remote.is_some())?;
         Some(StagingLook { stage: stage.name.to_string(), plan })
     };

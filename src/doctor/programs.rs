@@ -1,14 +1,15 @@
 //! The pipeline, and whether what its stages name is there. A program that is missing is no error of a start: its stage
 //! is held with a record, and one that an earlier stage builds is not there yet.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use super::examine::{Notes, Visit};
 use super::finding::Finding;
 use super::hosts;
 use crate::config::{Choice, Settings};
-use crate::domain::id::{AttemptId, Nonce, RunId, TaskName};
-use crate::domain::pipeline::{Ordinal, Pipeline, Producer, Stage};
+use crate::domain::id::{AttemptId, Nonce, RelPath, RunId, TaskName};
+use crate::domain::pipeline::{EnvSpec, Ordinal, Pipeline, Producer, Stage};
 use crate::domain::plan::{AttemptKey, AttemptPlan};
 use crate::engine::{HostEnv, PlanError, Site, StagingSite, plan};
 use crate::exec;
@@ -29,22 +30,40 @@ pub struct Missing {
 
 /// Programs that cannot be found now, by the search path their producers would have. Those named by a path in the
 /// worktree are left out: an earlier stage may build them. So are those of producers that a switch keeps from running.
-pub fn missing_programs(
-    pipeline: &Pipeline,
-    (settings, repository): (&Settings, &str),
+pub fn missing_programs<'a>(
+    pipeline: &'a Pipeline,
+    (settings, repository): (&'a Settings, &str),
     worktree: &Worktree,
     host: &HostEnv,
 ) -> Vec<Missing> {
-    let missing = |stage: &Stage| {
+    let mut found = HashSet::new();
+    let missing = |stage: &'a Stage| {
         let Choice::Run { producer, .. } = settings.choice(stage, repository) else { return None };
+        let sought = sought(producer);
+        if sought.is_some_and(|sought| found.contains(&sought)) {
+            return None;
+        }
         let plan = resolve(stage, producer, worktree, host)?.ok().filter(|plan| plan.remote.is_none())?;
         let program = plan.argv.program();
+        if exec::find(program, plan.env.get("PATH"), &plan.cwd).is_ok() {
+            found.extend(sought);
+            return None;
+        }
         let elsewhere = !program.contains('/') || Path::new(program).is_absolute();
-        let found = exec::find(program, plan.env.get("PATH"), &plan.cwd).is_ok();
-        (elsewhere && !found)
-            .then(|| Missing { stage: stage.name.to_string(), program: plan.shown.program().to_owned() })
+        elsewhere.then(|| Missing { stage: stage.name.to_string(), program: plan.shown.program().to_owned() })
     };
     pipeline.stages().iter().filter_map(missing).collect()
+}
+
+/// A program, and what says where it is looked for: many stages of a long pipeline share them, and each search is a
+/// dozen system calls. `None` where the stage itself may have a part in it.
+fn sought(producer: &Producer) -> Option<(&str, &EnvSpec, Option<&RelPath>)> {
+    let suite = match producer {
+        Producer::TestRunner(suite) | Producer::Command(suite) => suite,
+        Producer::StagingRunner(_) | Producer::Agent(_) | Producer::Approval => return None,
+    };
+    let program = suite.command.program();
+    (!program.contains("${")).then_some((program, &suite.env, suite.cwd.as_ref()))
 }
 
 /// The plan an attempt of this stage would have; `None` for producers without a command of their own.

@@ -430,7 +430,7 @@ pub enum ReportPlace {
 }
 
 /// Environment of a producer beside the allow list.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct EnvSpec {
     /// Names, or prefixes that end in `*`, that are passed on from orch's own environment.
     pub pass: Vec<String>,

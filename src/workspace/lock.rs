@@ -126,14 +126,34 @@ impl Subject<'_> {
     }
 }
 
+/// A file that is open here, and the path it was opened by.
+#[derive(Debug)]
+struct Kept {
+    file: File,
+    path: PathBuf,
+    /// Device and inode: its own for as long as it is open.
+    inode: (u64, u64),
+}
+
+impl Kept {
+    fn new(file: File, path: PathBuf) -> std::io::Result<Self> {
+        let opened = file.metadata()?;
+        Ok(Self { inode: (opened.dev(), opened.ino()), file, path })
+    }
+
+    /// Whether the path still names it, and it alone does.
+    fn stands(&self) -> bool {
+        std::fs::symlink_metadata(&self.path)
+            .is_ok_and(|named| named.is_file() && named.nlink() == 1 && (named.dev(), named.ino()) == self.inode)
+    }
+}
+
 /// The right to drive a task or to use a worktree, until it is released, dropped, or its process dies.
 #[derive(Debug)]
 pub struct Lock {
-    file: File,
-    path: PathBuf,
+    locked: Kept,
     /// Ours, open: its age can be renewed without touching what another holder may have put in its place.
-    card_file: File,
-    card_path: PathBuf,
+    card_file: Kept,
     card: Holder,
     /// The card that a holder left which did not release: it died, and this is a takeover.
     took_over_from: Option<Box<Holder>>,
@@ -173,7 +193,8 @@ impl Lock {
                 }
                 Err(errno) => return Err(io(errno.into())),
             }
-            if !names(&path, &file) {
+            let locked = Kept::new(file, path.clone()).map_err(io)?;
+            if !locked.stands() {
                 continue;
             }
             let (left, heartbeat_at) = read_card(&card_path);
@@ -184,9 +205,9 @@ impl Lock {
                 return Err(LockError::Held { subject: subject.describe(), holder: left, heartbeat_at });
             }
             failpoint!("lock.taken", error => io(error));
-            let card_file = write_card(&card_path, &card).map_err(io)?;
+            let card_file = write_card(card_path, &card).map_err(io)?;
             failpoint!("lock.named");
-            return Ok(Self { file, path, card_file, card_path, card, took_over_from: left });
+            return Ok(Self { locked, card_file, card, took_over_from: left });
         }
         Err(LockError::Unsafe { path })
     }
@@ -215,9 +236,9 @@ impl Lock {
         let file = open(&fresh).map_err(io)?;
         rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|errno| io(errno.into()))?;
         std::fs::rename(&fresh, &path).map_err(io)?;
-        let card_path = folder.join(format!("{stem}.json"));
-        let card_file = write_card(&card_path, &card).map_err(io)?;
-        Ok(Self { file, path, card_file, card_path, card, took_over_from: Some(holder) })
+        let locked = Kept::new(file, path.clone()).map_err(io)?;
+        let card_file = write_card(folder.join(format!("{stem}.json")), &card).map_err(io)?;
+        Ok(Self { locked, card_file, card, took_over_from: Some(holder) })
     }
 
     /// This holder's card.
@@ -235,7 +256,7 @@ impl Lock {
     ///
     /// Two files are looked at, none is read while both are ours. A card that is missing or torn takes nothing away.
     pub fn is_ours(&self) -> bool {
-        names(&self.path, &self.file) && (names(&self.card_path, &self.card_file) || !self.names_another())
+        self.locked.stands() && (self.card_file.stands() || !self.names_another())
     }
 
     /// What renews its card, for a thread of its own.
@@ -243,11 +264,11 @@ impl Lock {
     /// # Errors
     /// No descriptor is left.
     pub fn pulse(&self) -> std::io::Result<Pulse> {
-        Ok(Pulse { card: self.card_file.try_clone()? })
+        Ok(Pulse { card: self.card_file.file.try_clone()? })
     }
 
     fn names_another(&self) -> bool {
-        read_card(&self.card_path).0.is_some_and(|holder| holder.token != self.card.token)
+        read_card(&self.card_file.path).0.is_some_and(|holder| holder.token != self.card.token)
     }
 
     /// Gives the lock back. The card goes when it is ours; the lock file stays for ever.
@@ -275,7 +296,7 @@ impl Pulse {
 }
 
 /// Writes a card whole, under a name of its own first: a reader sees one card or none.
-fn write_card(path: &Path, card: &Holder) -> std::io::Result<File> {
+fn write_card(path: PathBuf, card: &Holder) -> std::io::Result<Kept> {
     let bytes = serde_json::to_vec(card)?;
     // One name is enough: only the holder of the lock writes here, and what a killed one left goes first.
     let temp = path.with_extension("json.tmp");
@@ -284,24 +305,24 @@ fn write_card(path: &Path, card: &Holder) -> std::io::Result<File> {
         Ok(()) | Err(_) => {}
     }
     let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temp)?;
-    let written = file.write_all(&bytes).and_then(|()| std::fs::rename(&temp, path));
+    let written = file.write_all(&bytes).and_then(|()| std::fs::rename(&temp, &path));
     if written.is_err() {
         std::fs::remove_file(&temp).ok();
     }
-    written.map(|()| file)
+    written.and_then(|()| Kept::new(file, path))
 }
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Still under the kernel's lock, so that no new holder's card can stand there; `file` closes after this.
-        let ours = read_card(&self.card_path).0.is_some_and(|holder| holder.token == self.card.token);
-        if ours && names(&self.path, &self.file) {
-            std::fs::remove_file(&self.card_path).ok();
+        // Still under the kernel's lock, so that no new holder's card can stand there; `locked` closes after this.
+        let ours = read_card(&self.card_file.path).0.is_some_and(|holder| holder.token == self.card.token);
+        if ours && self.locked.stands() {
+            std::fs::remove_file(&self.card_file.path).ok();
         }
         failpoint!("lock.card-gone");
         // Closing alone would not do: a child that another thread has forked and that did not exec yet holds the
         // descriptor too. Should unlocking fail, closing is what is left.
-        rustix::fs::flock(&self.file, FlockOperation::Unlock).ok();
+        rustix::fs::flock(&self.locked.file, FlockOperation::Unlock).ok();
     }
 }
 
@@ -413,16 +434,6 @@ fn read_card(path: &Path) -> (Option<Holder>, Option<Timestamp>) {
 fn open(path: &Path) -> std::io::Result<File> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     Ok(File::from(rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)?))
-}
-
-/// Whether a path names an open file, and it alone does.
-fn names(path: &Path, file: &File) -> bool {
-    match (std::fs::symlink_metadata(path), file.metadata()) {
-        (Ok(named), Ok(opened)) => {
-            named.is_file() && opened.nlink() == 1 && (named.dev(), named.ino()) == (opened.dev(), opened.ino())
-        }
-        (_, _) => false,
-    }
 }
 
 #[cfg(test)]
