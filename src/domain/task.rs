@@ -501,6 +501,9 @@ pub struct Intent {
     pub tree: Digest,
     /// Whether the worktree differs from its commit.
     pub dirty: bool,
+    /// Hash of what makes it this worktree: its folder and its way to the repository. `None` in older records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worktree: Option<Digest>,
     /// When.
     pub at: Timestamp,
 }

@@ -75,6 +75,7 @@ impl Runner<'_> {
             env_names: Vec::new(),
             tree: tree.digest(),
             dirty: tree.is_dirty(),
+            worktree: Some(self.worktree.identity().digest()),
             at,
         };
         ledger.apply(Event::AttemptIntended(Box::new(intent.clone())))?;

@@ -79,6 +79,7 @@ impl Runner<'_> {
                 .collect(),
             tree: before.digest(),
             dirty: before.is_dirty(),
+            worktree: Some(self.worktree.identity().digest()),
             at: self.clock.now(),
         };
         ledger.apply(Event::AttemptIntended(Box::new(intent.clone())))?;

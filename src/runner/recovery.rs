@@ -186,7 +186,8 @@ impl Runner<'_> {
             }
         };
         failpoint!("recovery.found");
-        let tree = unseen(stored.intent.tree, course.tree.digest());
+        let same_worktree = stored.intent.worktree.is_none_or(|then| then == self.worktree.identity().digest());
+        let tree = unseen(stored.intent.tree, course.tree.digest(), same_worktree);
         let artifact = self.artifact_path(&pinned, stage);
         let before = Before::load(&self.state.attempt_dir(run, attempt), self.worktree);
         let scope = self.scope(&pinned, (stage, producer), &course, before.as_ref(), &course.tree);
@@ -248,7 +249,9 @@ impl Runner<'_> {
     }
 }
 
-/// What is known of a tree whose files before the attempt nobody remembers: only whether it is another.
-fn unseen(before: Digest, now: Digest) -> TreeFacts {
-    TreeFacts { before, after: now, left: now, changed: Vec::new(), added: Vec::new() }
+/// What is known of a tree whose files before the attempt nobody remembers: only whether it is another, and whether it is
+/// that of the worktree in which the attempt began. A copy with the same files is not what the suite ran in.
+fn unseen(before: Digest, now: Digest, same_worktree: bool) -> TreeFacts {
+    let changed = if same_worktree { Vec::new() } else { vec![".git".to_owned()] };
+    TreeFacts { before, after: now, left: now, changed, added: Vec::new() }
 }

@@ -45,16 +45,17 @@ fn a_stage_is_one_program_and_one_sync() {
 
 /// The most memory a run has taken at any moment, in KiB, its children left out.
 fn peak(shop: &Shop) -> u64 {
-    let said = shop.scratch("peak");
+    let peak = shop.scratch("peak");
+    let said = peak.display();
     let script = format!(
         "import os, resource, subprocess, sys\n\
         pid = os.spawnv(os.P_NOWAIT, sys.argv[1], sys.argv[1:])\n\
         status, usage = os.wait4(pid, 0)[1:]\n\
-        open({said:?}, 'w').write(str(usage.ru_maxrss))\n\
+        open('{said}', 'w').write(str(usage.ru_maxrss))\n\
         sys.exit(os.waitstatus_to_exitcode(status))\n"
     );
     shop.orch("pipeline run").under(&tool("python3", "python3"), &["-c", &script]).run().exits(0);
-    fs::read_to_string(said).unwrap().parse().unwrap()
+    fs::read_to_string(&peak).unwrap().parse().unwrap()
 }
 
 /// Row d3: what a suite says goes to the disk and not into memory.

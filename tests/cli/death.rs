@@ -269,3 +269,32 @@ fn what_is_no_plain_file_in_a_run_folder_is_no_record() {
         assert_eq!(shop.ledger().len(), 1, "{name}");
     }
 }
+
+/// What was refused while the runner lived is not taken by the next one: another repository with the same files is not
+/// what the suite ran in.
+#[test]
+fn a_pass_in_a_worktree_that_was_replaced_is_held() {
+    let copied = "cp -a .git copy\nmv .git SCRATCH/away\nmv copy .git\n";
+    let led_away = "mv .git SCRATCH/away\necho gitdir: SCRATCH/away > .git\n";
+    for replace in [copied, led_away] {
+        let shop = Shop::running(&format!("{NOTES}{replace}{PASSES}"));
+        shop.run().refused(70, "was replaced");
+        shop.run().held(78, "tree-changed").says("`.git`");
+        assert!(!shop.has(REPORT));
+        assert_eq!(shop.ledger().len(), 1);
+    }
+    // The same, where its runner died.
+    let shop = waiting(PASSES);
+    let (mut said, mut go) = shop.said_and_go();
+    let going = shop.orch("pipeline run").start();
+    said.next();
+    going.kill();
+    let aside = shop.scratch("aside");
+    std::fs::rename(&shop.tree, &aside).unwrap();
+    crate::support::git_in(
+        shop.tree.parent().unwrap(),
+        &["clone", "-q", aside.to_str().unwrap(), shop.tree.to_str().unwrap()],
+    );
+    go.say("go");
+    shop.run().held(78, "tree-changed");
+}

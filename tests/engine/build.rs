@@ -170,6 +170,7 @@ fn intent(run: u32, attempt: u32, place: &str, (visit, number): (Ordinal, Ordina
         env_names: vec!["PATH".to_owned()],
         tree: Digest::of(b"tree"),
         dirty: false,
+        worktree: None,
         at: at(),
     }
 }

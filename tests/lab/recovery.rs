@@ -114,6 +114,7 @@ fn fill(shop: &Shop, tasks: usize, interrupted: usize) {
                 env_names: Vec::new(),
                 tree: Digest::of(b"tree"),
                 dirty: false,
+                worktree: None,
                 at,
             })));
         }

@@ -140,6 +140,7 @@ impl Life {
             env_names: vec!["PATH".to_owned()],
             tree: Digest::of(b"tree"),
             dirty: false,
+            worktree: None,
             at: self.tick(),
         }))
     }
