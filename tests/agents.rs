@@ -13,6 +13,11 @@ mod limits;
 mod office;
 #[path = "agents/secrets.rs"]
 mod secrets;
+#[path = "agents/shadow.rs"]
+mod shadow;
+#[expect(dead_code, reason = "tests/staging.rs uses the rest")]
+#[path = "staging/sshd.rs"]
+mod sshd;
 #[expect(dead_code, unused_imports, reason = "other tests use the rest")]
 mod support;
 #[path = "agents/work.rs"]

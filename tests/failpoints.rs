@@ -34,7 +34,7 @@ use std::time::{Duration, Instant};
 use draw::{Draw, Size, number, seed};
 use oracle::Done;
 use points::{Can, POINTS};
-use scenario::{SCENARIOS, Stage, mend};
+use scenario::{CONTROL, SCENARIOS, SHADOW, Scenario, Stage, mend};
 use support::{Ended, Fifo};
 use yard::Yard;
 
@@ -47,6 +47,9 @@ const WAITS_ONE_OF: usize = 5;
 /// Deaths that lead into recovery: of the runner alone, and of its supervisor too in the middle of an attempt.
 const DEATHS: [&str; 2] = ["launch.sent", "launch.sent+child.began"];
 const RUN: &str = "pipeline run --quiet --task t";
+
+/// The scenarios of the lab, and those with a sibling worktree.
+static ALL: LazyLock<Vec<Scenario>> = LazyLock::new(|| SCENARIOS.into_iter().chain([CONTROL, SHADOW]).collect());
 
 /// What a point does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,7 +71,7 @@ struct Trial {
 impl fmt::Display for Trial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let acts: Vec<String> = self.acts.iter().map(|(name, act)| format!("{name}:{act:?}")).collect();
-        write!(f, "{} in {}", acts.join(","), SCENARIOS[self.scenario].name)
+        write!(f, "{} in {}", acts.join(","), ALL[self.scenario].name)
     }
 }
 
@@ -79,6 +82,10 @@ struct Way {
     before: Vec<&'static str>,
 }
 
+/// What each scenario passes where nothing is disturbed.
+static PASSED: LazyLock<Vec<(Way, Vec<&'static str>)>> =
+    LazyLock::new(|| each((0..ALL.len()).map(|scenario| Way { scenario, before: Vec::new() }).collect(), passed));
+
 /// The ways to every point that the source names, found by looking at what is passed.
 static WAYS: LazyLock<BTreeMap<&'static str, Way>> = LazyLock::new(|| {
     let mut ways = BTreeMap::new();
@@ -87,9 +94,8 @@ static WAYS: LazyLock<BTreeMap<&'static str, Way>> = LazyLock::new(|| {
             ways.entry(name).or_insert_with(|| way.clone());
         }
     };
-    let alone = (0..SCENARIOS.len()).map(|scenario| Way { scenario, before: Vec::new() }).collect();
-    for (way, passed) in each(alone, passed) {
-        note(passed, &way);
+    for (way, passed) in PASSED.iter() {
+        note(passed.clone(), way);
     }
     let deaths = DEATHS.iter().map(|name| Way { scenario: 0, before: vec![*name] }).collect();
     for (way, passed) in each(deaths, passed) {
@@ -127,15 +133,15 @@ struct Yards {
 
 impl Yards {
     fn at(&mut self, scenario: usize) -> &mut Yard {
-        let yard = self.yards.entry(scenario).or_insert_with(|| SCENARIOS[scenario].yard(&self.stage));
-        SCENARIOS[scenario].set_up(yard);
+        let yard = self.yards.entry(scenario).or_insert_with(|| ALL[scenario].yard(&self.stage));
+        ALL[scenario].set_up(yard);
         yard
     }
 }
 
 /// The command of a turn: the scenario's own comes first.
 fn command(scenario: usize, turn: usize) -> &'static str {
-    if turn == 0 { SCENARIOS[scenario].disturbed } else { RUN }
+    if turn == 0 { ALL[scenario].disturbed } else { RUN }
 }
 
 /// What arms points that are joined by `+`.
@@ -228,7 +234,12 @@ fn pairs_of_points() {
 }
 
 fn trial(first: &'static str, act: Act, second: Option<&'static str>) -> Trial {
-    let way = WAYS.get(first).unwrap_or_else(|| panic!("no scenario comes to {first}"));
+    // Of the scenarios that come to both, where there are any: the second may lie on the way of the recovery then.
+    let both = PASSED
+        .iter()
+        .find(|(_, passed)| second.is_some_and(|second| passed.contains(&second)) && passed.contains(&first));
+    let way = both.map(|(way, _)| way).or_else(|| WAYS.get(first));
+    let way = way.unwrap_or_else(|| panic!("no scenario comes to {first}"));
     let mut acts: Vec<(&str, Act)> = way.before.iter().map(|name| (*name, Act::Abort)).collect();
     acts.push((first, act));
     acts.extend(second.map(|name| (name, Act::Abort)));
@@ -303,7 +314,7 @@ fn attempt(yards: &mut Yards, trial: &Trial) -> Result<bool, String> {
     } else if dies {
         Done::Supervisors
     } else {
-        SCENARIOS[trial.scenario].allowed
+        ALL[trial.scenario].allowed
     };
     oracle::look(yard, &[("t".to_owned(), done)].into()).map_err(|what| format!("{what}\nbefore: {told}"))?;
     Ok(reached == trial.acts.len())

@@ -5,6 +5,8 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 #![expect(clippy::print_stderr, reason = "an experiment says what it has counted")]
 
+#[path = "staging/control.rs"]
+mod control;
 #[path = "staging/ends.rs"]
 mod ends;
 #[path = "staging/engine.rs"]

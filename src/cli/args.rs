@@ -50,6 +50,8 @@ pub(super) enum Command {
     Explain(ExplainArgs),
     /// Show an attempt's output
     Logs(LogsArgs),
+    /// Print everything that is recorded of a run as one JSON document, secrets hidden
+    Export(ExportArgs),
     /// Print the completion script of a shell
     Completions(CompletionsArgs),
     /// Show the settings in force
@@ -501,6 +503,15 @@ pub(super) struct RunShowArgs {
 }
 
 #[derive(Debug, ClapArgs)]
+pub(super) struct ExportArgs {
+    /// The run's id, or the unique beginning of it [default: the newest run]
+    #[arg(value_name = "RUN", add = ArgValueCompleter::new(complete::runs))]
+    pub(super) run: Option<String>,
+    #[command(flatten)]
+    pub(super) state: StateArgs,
+}
+
+#[derive(Debug, ClapArgs)]
 pub(super) struct ExplainArgs {
     /// An attempt's id, the unique beginning of it, or a code such as ORCH0101 [default: the newest attempt]
     #[arg(value_name = "ATTEMPT|CODE", add = ArgValueCompleter::new(complete::attempts))]
@@ -510,6 +521,7 @@ pub(super) struct ExplainArgs {
 }
 
 #[derive(Debug, ClapArgs)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct LogsArgs {
     /// An attempt's or a run's id, or the unique beginning of it [default: the newest attempt]
     #[arg(value_name = "ATTEMPT|RUN", add = ArgValueCompleter::new(complete::attempts_and_runs))]
@@ -520,6 +532,9 @@ pub(super) struct LogsArgs {
     /// The output of the attempts' control runs in place of their own
     #[arg(long)]
     pub(super) control: bool,
+    /// The output of the attempts' shadows in place of their own
+    #[arg(long, conflicts_with = "control")]
+    pub(super) shadow: bool,
     /// Bytes as they were written: control characters are not escaped
     #[arg(long)]
     pub(super) raw: bool,

@@ -158,17 +158,7 @@ fn recorded(options: &ClassifyArgs, declared: Declared, reports: &[PathBuf]) -> 
         }
     }
     let reports = reports.iter().map(|path| read_report(path)).collect();
-    Ok(Evidence {
-        exit,
-        declared,
-        output: reader.finish(),
-        reports,
-        control: None,
-        tree: None,
-        smoke: Vec::new(),
-        agent: None,
-        channel: None,
-    })
+    Ok(Evidence { output: reader.finish(), reports, ..Evidence::of(exit, declared) })
 }
 
 fn feed_file(reader: &mut Reader, stream: Stream, path: &Path) -> Result<(), Problem> {

@@ -26,14 +26,15 @@ pub(super) fn explain(options: &ExplainArgs) -> Result<ExitCode, Problem> {
     let store = existing(&place)?;
     let attempt = find_attempt(store.as_ref(), options.what.as_deref())?;
     if options.state.json {
-        let mut document = view::attempt(&attempt);
+        let mut document = view::attempt(&attempt, &place.state);
         document["version"] = serde_json::json!(1);
         document["task"] = serde_json::json!(attempt.task.as_str());
         document["evidence"] = serde_json::json!(attempt.decided.as_ref().map(|decided| &decided.evidence));
         output::document(&document);
         return Ok(ExitCode::Success);
     }
-    output::data(&logs::escape(in_words(&attempt).as_bytes()));
+    let shadow = view::shadow_in_words(&attempt, &place.state).map(|line| format!("\n{line}")).unwrap_or_default();
+    output::data(&logs::escape(format!("{}{shadow}", in_words(&attempt)).as_bytes()));
     Ok(ExitCode::Success)
 }
 

@@ -9,7 +9,7 @@ use crate::runner::{Found, RunError, SystemClock};
 
 use super::args::{HoldShowArgs, ReleaseArgs, StateArgs};
 use super::output::{self, Problem};
-use super::reach::{Driven, Reached, last_attempt, named, person, require};
+use super::reach::{LiveRunner, Reached, last_attempt, named, person, require};
 use super::store::of_store;
 use super::waiting::Waiting;
 use super::{ExitCode, explain, status, store, trouble, view};
@@ -59,7 +59,7 @@ pub(super) fn show(options: &HoldShowArgs) -> Result<ExitCode, Problem> {
 }
 
 pub(super) fn release(options: &ReleaseArgs) -> Result<ExitCode, Problem> {
-    let mut reached = Reached::open(options.task.as_deref(), &options.state, options.lock, Driven::LeaveIt)?;
+    let mut reached = Reached::open(options.task.as_deref(), &options.state, options.lock, LiveRunner::LeaveIt)?;
     let state = reached.stored()?.task.state;
     let asks = matches!(&state, TaskState::Held { reason: HoldReason::Approval, .. });
     if options.approve || options.reject {

@@ -9,15 +9,17 @@ use crate::domain::decision::Settlement;
 use crate::domain::evidence::{LogSpan, Stream};
 use crate::domain::id::AttemptId;
 use crate::domain::mask::MaskStream;
+use crate::domain::shadow::{Shadow, ShadowEnd};
 use crate::producer::log_name;
 use crate::store::AttemptRecord;
+use crate::workspace::controls::Found;
 use crate::workspace::logs::{LogPart, Piece, escape};
 
 use super::args::LogsArgs;
 use super::output::{self, Problem};
 use super::status::{existing, find_run};
 use super::store::{Place, of_store};
-use super::{ExitCode, explain, store};
+use super::{ExitCode, explain, store, view};
 
 pub(super) fn logs(options: &LogsArgs) -> Result<ExitCode, Problem> {
     let git = store::git(&options.state.worktree)?;
@@ -50,6 +52,10 @@ pub(super) fn logs(options: &LogsArgs) -> Result<ExitCode, Problem> {
             show_controls(options, attempt, &place)?;
             continue;
         }
+        if options.shadow {
+            show_shadow(options, attempt, &place)?;
+            continue;
+        }
         let run_dir = place.state.run_dir(attempt.intent.run);
         for (stream, span) in [(Stream::Stdout, &finished.record.stdout), (Stream::Stderr, &finished.record.stderr)] {
             if options.stream.as_deref().is_none_or(|only| only == stream.as_str()) {
@@ -75,6 +81,22 @@ fn show_controls(options: &LogsArgs, attempt: &AttemptRecord, place: &Place) -> 
             if options.stream.as_deref().is_none_or(|only| only == stream.as_str()) {
                 show(options, run.id, &place.state.run_dir(run.run), stream, span)?;
             }
+        }
+    }
+    Ok(())
+}
+
+/// The output of an attempt's shadow.
+fn show_shadow(options: &LogsArgs, attempt: &AttemptRecord, place: &Place) -> Result<(), Problem> {
+    let shadow = view::shadow(attempt, &place.state);
+    let Found::Read(Shadow { run, process: Some(process), end: ShadowEnd::Ended(answer), .. }) = shadow else {
+        let why = view::shadow_in_words(attempt, &place.state).unwrap_or_else(|| "it has no shadow".to_owned());
+        output::talk(&format!("orch: attempt {}: no output of a shadow: {why}", attempt.intent.attempt));
+        return Ok(());
+    };
+    for (stream, span) in [(Stream::Stdout, &answer.stdout), (Stream::Stderr, &answer.stderr)] {
+        if options.stream.as_deref().is_none_or(|only| only == stream.as_str()) {
+            show(options, process, &place.state.run_dir(run), stream, span)?;
         }
     }
     Ok(())

@@ -10,6 +10,7 @@ mod driver;
 mod emit;
 mod exit_code;
 mod explain;
+mod export;
 mod gate;
 mod goal;
 mod graph;
@@ -94,12 +95,13 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Unlock(options) => unlock::unlock(&options),
         Command::Explain(options) => explain::explain(&options),
         Command::Logs(options) => logs::logs(&options),
+        Command::Export(options) => export::export(&options),
         Command::Completions(options) => complete::completions(&options),
         Command::Config(ConfigCommand::Show(options)) => config::show(&options),
         Command::Doctor(options) => doctor::doctor(&options),
         Command::Verify(options) => verify::verify(&options),
     };
-    done.unwrap_or_else(tell)
+    output::ended(done.unwrap_or_else(tell))
 }
 
 /// Whether an answer on stdout is asked for as a document; `classify` puts its own on stderr.
@@ -123,6 +125,7 @@ const fn tells_all_settings(command: &Command) -> bool {
         | Command::Unlock(_)
         | Command::Explain(_)
         | Command::Logs(_)
+        | Command::Export(_)
         | Command::Completions(_)
         | Command::Doctor(_)
         | Command::Verify(_) => false,

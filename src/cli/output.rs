@@ -3,7 +3,7 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{OnceLock, PoisonError, RwLock};
 
 use serde_json::{Value, json};
 
@@ -114,7 +114,28 @@ pub(super) fn data(text: &str) {
     let written = stdout
         .write_all(text.as_bytes())
         .and_then(|()| if text.ends_with('\n') { Ok(()) } else { stdout.write_all(b"\n") });
-    written.and_then(|()| stdout.flush()).ok();
+    note(written.and_then(|()| stdout.flush()));
+}
+
+/// The first write to stdout that failed, other than for a reader that has gone.
+static UNWRITTEN: OnceLock<String> = OnceLock::new();
+
+fn note(written: std::io::Result<()>) {
+    if let Err(error) = written
+        && error.kind() != std::io::ErrorKind::BrokenPipe
+    {
+        // Only the first is told.
+        UNWRITTEN.set(error.to_string()).ok();
+    }
+}
+
+/// How orch ends: not well where its answer is not on stdout.
+pub(super) fn ended(code: ExitCode) -> ExitCode {
+    let Some(why) = UNWRITTEN.get() else { return code };
+    let problem = Problem::new(ExitCode::Internal, format!("the answer could not be written to stdout: {why}"))
+        .help("what was done is recorded: `orch status` and `orch run list` show it");
+    problem.report();
+    if code == ExitCode::Success { ExitCode::Internal } else { code }
 }
 
 /// What hides secrets in everything that is written here.
@@ -179,7 +200,7 @@ pub(super) fn document(value: &Value) {
 
 /// Writes bytes to stdout as they are; the caller has hidden what must not be seen.
 pub(super) fn raw(bytes: &[u8]) {
-    std::io::stdout().lock().write_all(bytes).ok();
+    note(std::io::stdout().lock().write_all(bytes));
 }
 
 /// Writes a line of talk to stderr, whole: where several processes share one stderr, their lines do not mix.

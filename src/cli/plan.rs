@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::domain::agent::AgentProfile;
 use crate::domain::id::{Nonce, RelPath};
 use crate::runner::{Clock as _, Machine, Notice, Planned, PlannedStep, Runner, SystemClock, Wanted, chain};
 use crate::store::Holder;
@@ -95,11 +96,12 @@ fn document(planned: &Planned) -> Value {
         "artifact": stage.artifact.as_ref().map(RelPath::as_str),
     });
     match &planned.step {
-        PlannedStep::Start { plan, why, fallback } => {
+        PlannedStep::Start { plan, why, fallback, shadow } => {
             document["step"] = json!("start");
             document["producer"] = json!(plan.producer.as_str());
             document["why"] = json!(why);
             document["fallback"] = json!(fallback);
+            document["shadow"] = json!(shadow.map(AgentProfile::as_str));
             document["argv"] = json!(plan.shown.words());
             document["cwd"] = json!(plan.cwd.display().to_string());
             document["env_names"] = json!(plan.env.names());
@@ -120,10 +122,13 @@ fn document(planned: &Planned) -> Value {
 fn in_words(planned: &Planned) -> String {
     let stage = &planned.stage;
     match &planned.step {
-        PlannedStep::Start { plan, why, fallback } => {
+        PlannedStep::Start { plan, why, fallback, shadow } => {
+            let beside = shadow
+                .map(|profile| format!("\n  in the shadow: agent {}, which decides nothing", profile.as_str()))
+                .unwrap_or_default();
             let instead = if *fallback { " (the fallback)" } else { "" };
             format!(
-                "{}: {}{instead} {}\n  why: {why}\n  in {}, gate {}, environment {}",
+                "{}: {}{instead} {}\n  why: {why}\n  in {}, gate {}, environment {}{beside}",
                 stage.name,
                 plan.producer.as_str(),
                 talk::words(plan.shown.words()),

@@ -66,6 +66,8 @@ impl Progress {
             | Notice::Waiting { .. }
             | Notice::AttemptStarted { .. }
             | Notice::AttemptDecided { .. }
+            | Notice::ShadowStarted { .. }
+            | Notice::Shadowed(_)
             | Notice::Warning(_) => self.clear(),
         }
     }

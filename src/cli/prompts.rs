@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::domain::pipeline::{Pipeline, Producer};
+use crate::domain::pipeline::Pipeline;
 use crate::domain::prompt::PROMPT_BYTES_MAX;
 use crate::spec::{self, problem};
 
@@ -32,8 +32,7 @@ pub(super) fn problems(file: &Path, pipeline: &Pipeline) -> Vec<BadPrompt> {
     let Some(top) = checkout(file) else { return Vec::new() };
     let mut bad: Vec<BadPrompt> = Vec::new();
     for stage in pipeline.stages() {
-        for producer in std::iter::once(&stage.producer).chain(&stage.fallback) {
-            let Producer::Agent(agent) = producer else { continue };
+        for agent in stage.agents() {
             let path = top.join(agent.prompt.as_str());
             let found = match read(&path) {
                 Ok(bytes) => match spec::prompt(&bytes, pipeline, stage) {

@@ -43,7 +43,7 @@ pub(super) struct Reached {
 
 /// What to do about a runner that drives the task right now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Driven {
+pub(super) enum LiveRunner {
     /// Refuse: exit 4.
     LeaveIt,
     /// Ask it to stop, and wait until it has.
@@ -56,7 +56,7 @@ impl Reached {
         name: Option<&str>,
         options: &StateArgs,
         lock: LockArgs,
-        driven: Driven,
+        driven: LiveRunner,
     ) -> Result<Self, Problem> {
         let (worktree, task) = named(name, options)?;
         let place = store::state(options, worktree)?;
@@ -66,7 +66,7 @@ impl Reached {
         let card =
             holder::Holder::this_process(Nonce::new(clock.secret()), clock.now(), &talk::words_of_this_process());
         let holder = Holder { owner: card.describe(), pid: std::process::id() };
-        if driven == Driven::StopIt {
+        if driven == LiveRunner::StopIt {
             stop_runner(&place, &task)?;
         }
         let asking = Asking::at_most(lock.wait, None, options.json);

@@ -14,6 +14,7 @@ use crate::domain::task::{RunEnd, TaskState};
 use crate::runner::{Clock as _, Driven, Machine, Notice, PipelineFile, Runner, SystemClock, Wanted};
 use crate::store::{Holder, Store};
 use crate::workspace::holder;
+use crate::workspace::state_dir::StateDir;
 use crate::workspace::worktree::Worktree;
 use crate::workspace::{logs, preflight};
 
@@ -107,7 +108,7 @@ pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
         Ok(driven) => driven,
         Err(error) => {
             let problem = driving.stopped_by(&error, options.state.json);
-            let told = told(store.as_ref(), begun.get(), &pipeline, "", None);
+            let told = told((store.as_ref(), &place.state), begun.get(), &pipeline, "", None);
             let mut told = told.unwrap_or_else(|_| nothing(&pipeline, "", None)).broken(&problem.message);
             told.set("exit_code", json!(problem.code.code()));
             emits.finish(&told, problem.code);
@@ -120,7 +121,7 @@ pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
         output::talk("orch: the worktree differs from its commit: what is said here holds for the files as they are");
     }
     let code = exit_code(&driven, &signals);
-    let code = report(options, store.as_ref(), &pipeline, &task, &driven, code, &emits)?;
+    let code = report(options, (store.as_ref(), &place.state), &pipeline, &task, &driven, code, &emits)?;
     driving.release();
     Ok(code)
 }
@@ -194,7 +195,7 @@ fn look_ahead(
 /// Tells how the run came out, to people and to the CI around; gives the exit code.
 fn report(
     options: &RunArgs,
-    store: &dyn Store,
+    (store, place): (&dyn Store, &StateDir),
     pipeline: &Pipeline,
     task: &TaskName,
     driven: &Driven,
@@ -219,7 +220,7 @@ fn report(
     }
     Ok(if options.state.json || !emits.is_empty() {
         let heading = headline.lines().next().unwrap_or_default();
-        let mut told = told(store, run, pipeline, heading, state)?.waits(waiting.as_ref());
+        let mut told = told((store, place), run, pipeline, heading, state)?.waits(waiting.as_ref());
         told.set("hold", json!(waiting.map(|waiting| waiting.document())));
         told.set("exit_code", json!(code.code()));
         told.set("already_done", json!(matches!(driven, Driven::DoneAlready { .. } | Driven::PassedAlready { .. })));
@@ -235,7 +236,7 @@ fn report(
 
 /// A run as reports tell it.
 fn told(
-    store: &dyn Store,
+    (store, place): (&dyn Store, &StateDir),
     run: Option<RunId>,
     pipeline: &Pipeline,
     heading: &str,
@@ -245,7 +246,7 @@ fn told(
     let record = run.map(|run| store.run(run)).transpose().map_err(failed)?.flatten();
     let Some(record) = record else { return Ok(nothing(pipeline, heading, state)) };
     let attempts = store.attempts(record.start.run).map_err(failed)?;
-    let document = view::run(&record, state, &attempts);
+    let document = view::run(&record, state, &attempts, place);
     Ok(Told::of_run(heading, &record, &attempts, document))
 }
 

@@ -167,7 +167,7 @@ pub(super) fn run_show(options: &RunShowArgs) -> Result<ExitCode, Problem> {
     let attempts = store.attempts(id).map_err(failed)?;
     let state = store.task(&run.task).map_err(failed)?.map(|stored| stored.task.state);
     if options.state.json {
-        output::document(&view::run(&run, state.as_ref(), &attempts));
+        output::document(&view::run(&run, state.as_ref(), &attempts, &place.state));
         return Ok(ExitCode::Success);
     }
     let end = run.closing.map_or("live", |closing| closing.end.as_str());
@@ -186,6 +186,9 @@ pub(super) fn run_show(options: &RunShowArgs) -> Result<ExitCode, Problem> {
             "  {}  {} (visit {}, attempt {}): {ended}{came_to}{used}{instead}",
             attempt.intent.attempt, attempt.intent.stage, attempt.intent.visit, attempt.intent.number
         ));
+        if let Some(line) = view::shadow_in_words(&attempt, &place.state) {
+            output::data(&logs::escape(format!("    {line}").as_bytes()));
+        }
     }
     Ok(ExitCode::Success)
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::domain::pipeline::Argv;
 use crate::domain::plan::Environment;
-use crate::exec::{self, Quick, QuickEnd};
+use crate::exec::{self, Quick, QuickEnd, QuickError};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Store, StoreError};
 use crate::workspace::git::{Git, GitAnswer, GitCall, GitError};
@@ -36,6 +36,19 @@ pub(super) fn run_git_briefly(call: &GitCall<'_>) -> io::Result<GitAnswer> {
     run_git(&GitCall { deadline: call.deadline.min(BRIEFLY), ..*call })
 }
 
+/// An error number tells by itself what a machine is short of; of a missing file only the whole error tells the name.
+fn of_quick(error: QuickError) -> io::Error {
+    let number = match &error {
+        QuickError::Start(failure) => failure.errno,
+        QuickError::Wait { source, .. } => source.raw_os_error(),
+        QuickError::TimedOut { .. } | QuickError::TooMuch { .. } => None,
+    };
+    let numbered = number.map(io::Error::from_raw_os_error);
+    numbered
+        .filter(|numbered| !matches!(numbered.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied))
+        .unwrap_or_else(|| io::Error::other(error))
+}
+
 /// Starts git for the workspace; only `exec` starts processes.
 fn run_git(call: &GitCall<'_>) -> io::Result<GitAnswer> {
     let text = |word: &OsString| {
@@ -53,7 +66,7 @@ fn run_git(call: &GitCall<'_>) -> io::Result<GitAnswer> {
         limit: call.deadline,
         output_max_bytes: usize::try_from(call.stdout_max).unwrap_or(usize::MAX),
     };
-    let output = exec::quick(quick).map_err(io::Error::other)?;
+    let output = exec::quick(quick).map_err(of_quick)?;
     match output.end {
         QuickEnd::Code(code) => Ok(GitAnswer { code, stdout: output.stdout, stderr: output.stderr }),
         QuickEnd::Signal(signal) => Err(io::Error::other(format!("git was ended by signal {signal}"))),
@@ -156,7 +169,8 @@ pub(super) fn host_env() -> Vec<(String, String)> {
 }
 
 pub(super) fn of_git(error: &GitError) -> Problem {
-    Problem::could_not(ExitCode::Invalid, error).help(error.help())
+    let code = if error.is_of_the_machine() { ExitCode::Internal } else { ExitCode::Invalid };
+    Problem::could_not(code, error).help(error.help())
 }
 
 pub(super) fn of_state_dir(error: &StateDirError) -> Problem {

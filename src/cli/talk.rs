@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::domain::decision::{Decision, HoldReason, Settlement};
+use crate::domain::shadow::Agreement;
 use crate::runner::Notice;
 
 use super::{emit, output, view};
@@ -57,6 +58,15 @@ pub(super) fn tell(notice: &Notice<'_>) {
             deferral.max,
             deferral.due
         ),
+        Notice::ShadowStarted { stage, argv } => format!("orch: {stage}: in the shadow: {}", words(argv)),
+        Notice::Shadowed(shadow) => {
+            let heed = match shadow.agreement() {
+                Agreement::Disagrees => "warning: ",
+                Agreement::Agrees | Agreement::NoVerdict => "",
+            };
+            let (stage, profile) = (&shadow.stage, shadow.profile.as_str());
+            format!("orch: {heed}{stage}: shadow {profile}: {}", shadow.in_words())
+        }
         Notice::Warning(text) => format!("orch: warning: {text}"),
     };
     output::talk(&emit::talk(&text));

@@ -9,7 +9,7 @@ use crate::workspace::logs;
 
 use super::args::{HoldShowArgs, StateArgs, TaskArgs};
 use super::output::{self, Problem};
-use super::reach::{Driven, Reached, last_attempt, named, require};
+use super::reach::{LiveRunner, Reached, last_attempt, named, require};
 use super::status::existing;
 use super::store::of_store;
 use super::waiting::Waiting;
@@ -95,7 +95,7 @@ pub(super) fn pause(options: &TaskArgs) -> Result<ExitCode, Problem> {
 }
 
 pub(super) fn resume(options: &TaskArgs) -> Result<ExitCode, Problem> {
-    let mut reached = Reached::open(options.task.as_deref(), &options.state, options.lock, Driven::LeaveIt)?;
+    let mut reached = Reached::open(options.task.as_deref(), &options.state, options.lock, LiveRunner::LeaveIt)?;
     let why = options.reason.clone();
     record(&mut reached, options, |desk| desk.resume(why))
 }
@@ -109,7 +109,7 @@ pub(super) fn cancel(options: &TaskArgs) -> Result<ExitCode, Problem> {
 /// Reaches the task and sees to it that nothing of it runs: its runner is asked to stop, and what a dead runner left
 /// is brought to its record.
 fn at_rest(options: &TaskArgs) -> Result<Reached, Problem> {
-    let mut reached = Reached::open(options.task.as_deref(), &options.state, options.lock, Driven::StopIt)?;
+    let mut reached = Reached::open(options.task.as_deref(), &options.state, options.lock, LiveRunner::StopIt)?;
     let task = reached.stored()?.task;
     if task.state.live_run().is_some() && !task.worktree.exists() {
         output::talk(&format!("orch: {} is gone: what ran there can no longer be judged", task.worktree.display()));

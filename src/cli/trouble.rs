@@ -58,6 +58,7 @@ pub(super) fn of_run(error: &RunError) -> Problem {
         }
         RunError::Plan { .. } => "set the variable, or declare it under `env:` of the stage's producer".to_owned(),
         RunError::Secrets(_) => "look at secrets.json in the state folder, its owner, and the space left".to_owned(),
+        RunError::ShortSecret { name, .. } => short_secret_help(name),
         RunError::Danger { .. } => {
             "leave the key out; or, where the agent may do what it likes, set ORCH_AGENT_SKIP_PERMISSIONS_ENABLED=true"
                 .to_owned()
@@ -95,6 +96,7 @@ pub(super) fn of_run(error: &RunError) -> Problem {
         | RunError::NeedsAnswer { .. } => ExitCode::Usage,
         RunError::ReportCommitted { .. }
         | RunError::Prompt { .. }
+        | RunError::ShortSecret { .. }
         | RunError::Danger { .. }
         | RunError::Prepare { .. }
         | RunError::Elsewhere { .. }
@@ -115,6 +117,13 @@ pub(super) fn of_run(error: &RunError) -> Problem {
         | RunError::Supervisor(_) => ExitCode::Internal,
     };
     Problem::could_not(code, error).help(help)
+}
+
+fn short_secret_help(name: &str) -> String {
+    format!(
+        "give `{name}` a longer value, or leave it out of `env:` where the stage does not need it; a mask for so few bytes \
+         would hide what is no secret"
+    )
 }
 
 fn prepare_help(error: &PrepareError) -> String {

@@ -5,10 +5,15 @@ use serde_json::{Value, json};
 use crate::domain::decision::Decision;
 use crate::domain::evidence::{Exit, ExitRecord};
 use crate::domain::id::TaskName;
+use crate::domain::outcome::Ruling;
 use crate::domain::pipeline::Advance;
+use crate::domain::shadow::Shadow;
 use crate::domain::smoke::{SmokeFacts, SmokeSense};
 use crate::domain::task::TaskState;
 use crate::store::{AttemptRecord, RunRecord, StoredTask};
+use crate::workspace::controls::Found;
+use crate::workspace::shadows;
+use crate::workspace::state_dir::StateDir;
 
 use super::classify;
 use super::waiting::Waiting;
@@ -17,8 +22,8 @@ use crate::classify::shown_duration;
 /// Version of the documents.
 const VERSION: u32 = 1;
 
-/// A run with its attempts.
-pub(super) fn run(run: &RunRecord, state: Option<&TaskState>, attempts: &[AttemptRecord]) -> Value {
+/// A run with its attempts and their shadows.
+pub(super) fn run(run: &RunRecord, state: Option<&TaskState>, attempts: &[AttemptRecord], place: &StateDir) -> Value {
     json!({
         "version": VERSION,
         "run": run.start.run.to_string(),
@@ -33,7 +38,7 @@ pub(super) fn run(run: &RunRecord, state: Option<&TaskState>, attempts: &[Attemp
         "closed_at": run.closing.map(|closing| closing.at.to_string()),
         "state": state.map(TaskState::status),
         "hold": state.and_then(|state| hold(&run.task, state, attempts.last())),
-        "attempts": attempts.iter().map(attempt).collect::<Vec<_>>(),
+        "attempts": attempts.iter().map(|one| attempt(one, place)).collect::<Vec<_>>(),
     })
 }
 
@@ -74,8 +79,41 @@ fn hold(task: &TaskName, state: &TaskState, attempt: Option<&AttemptRecord>) -> 
     Waiting::of(task, state, attempt).map(|waiting| waiting.document())
 }
 
-/// An attempt, as far as it is.
-pub(super) fn attempt(attempt: &AttemptRecord) -> Value {
+/// The shadow of an attempt.
+pub(super) fn shadow(attempt: &AttemptRecord, place: &StateDir) -> Found<Shadow> {
+    shadows::kept(&place.attempt_dir(attempt.intent.run, attempt.intent.attempt))
+}
+
+/// The same in one line; `None` where none was due.
+pub(super) fn shadow_in_words(attempt: &AttemptRecord, place: &StateDir) -> Option<String> {
+    match shadow(attempt, place) {
+        Found::Nothing => None,
+        Found::Unreadable => Some("shadow: its record cannot be read".to_owned()),
+        Found::Read(shadow) => {
+            let (profile, agreement) = (shadow.profile.as_str(), shadow.agreement().as_str());
+            Some(format!("shadow {profile}: {} ({agreement})", shadow.in_words()))
+        }
+    }
+}
+
+fn shadow_document(attempt: &AttemptRecord, place: &StateDir) -> Value {
+    match shadow(attempt, place) {
+        Found::Nothing => Value::Null,
+        Found::Unreadable => json!({ "agreement": "no-verdict", "detail": "its record cannot be read" }),
+        Found::Read(shadow) => json!({
+            "profile": shadow.profile.as_str(),
+            "process": shadow.process.map(|id| id.to_string()),
+            "gate": shadow.gate.as_str(),
+            "verdict": shadow.verdict().map(Ruling::as_str),
+            "agreement": shadow.agreement().as_str(),
+            "detail": shadow.in_words(),
+            "end": shadow.end,
+        }),
+    }
+}
+
+/// An attempt with its shadow, as far as they are.
+pub(super) fn attempt(attempt: &AttemptRecord, place: &StateDir) -> Value {
     let intent = &attempt.intent;
     let record = attempt.finished.as_ref().map(|finished| finished.record.as_ref());
     let decided = attempt.decided.as_deref();
@@ -109,6 +147,7 @@ pub(super) fn attempt(attempt: &AttemptRecord) -> Value {
             "path": artifact.path.as_str(),
             "digest": artifact.digest.to_string(),
         })),
+        "shadow": shadow_document(attempt, place),
     })
 }
 

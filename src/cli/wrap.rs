@@ -67,16 +67,6 @@ pub(super) fn run(options: &ClassifyArgs, declared: Declared, reports: &[PathBuf
     })
     .map_err(failed)?;
     let reports = reports.iter().map(|path| read_report(path)).collect();
-    let evidence = Evidence {
-        exit,
-        declared,
-        output: reader.finish(),
-        reports,
-        control: None,
-        tree: None,
-        smoke: Vec::new(),
-        agent: None,
-        channel: None,
-    };
+    let evidence = Evidence { output: reader.finish(), reports, ..Evidence::of(exit, declared) };
     Ok(Wrapped { evidence, open_line, stopped: signals.exit_code() })
 }

@@ -207,6 +207,11 @@ impl Settings {
         self.read.get(super::table::CONTAINMENT).and_then(Value::switch).unwrap_or(true)
     }
 
+    /// Whether shadows are run.
+    pub fn shadows(&self) -> bool {
+        self.read.get(super::table::SHADOW).and_then(Value::switch).unwrap_or(true)
+    }
+
     /// Whether agents may be started without their tool's own permission checks.
     pub fn may_skip_permissions(&self) -> bool {
         self.read.get(super::table::SKIP_PERMISSIONS).and_then(Value::switch).unwrap_or(false)

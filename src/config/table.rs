@@ -177,6 +177,9 @@ pub(super) const ALERT_COMMAND: &str = "ORCH_ALERT_COMMAND";
 /// Whether agents are contained.
 pub(super) const CONTAINMENT: &str = "ORCH_CONTAINMENT_ENABLED";
 
+/// Whether shadows are run.
+pub(super) const SHADOW: &str = "ORCH_SHADOW_ENABLED";
+
 /// Whether agents may be started without their tool's own permission checks.
 pub(super) const SKIP_PERMISSIONS: &str = "ORCH_AGENT_SKIP_PERMISSIONS_ENABLED";
 
@@ -193,7 +196,7 @@ pub(super) const WORKTREE_FREE_MIN_MIB: u32 = 1024;
 pub(super) const STATE_RESERVE_MIB: u32 = 8;
 
 /// Every setting with a name of its own, in the order in which people read them.
-pub const TABLE: [Setting; 20] = [
+pub const TABLE: [Setting; 21] = [
     enabled(
         "ORCH_TEST_RUNNER_ENABLED",
         "when off, stages with `switch: ORCH_TEST_RUNNER` run their fallback, or are held",
@@ -222,6 +225,7 @@ pub const TABLE: [Setting; 20] = [
         "whether queued rows that cannot be are healed and counted when an old store is opened",
     )),
     enabled(CONTAINMENT, "whether agents are started in containment where the kernel has it"),
+    enabled(SHADOW, "whether the `shadow` of a stage is run beside its runner; it decides nothing either way"),
     Setting {
         default: "`false`",
         ..enabled(

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::evidence::{Canceller, Limit};
 use super::id::{BudgetName, StageName, SwitchName};
-use super::outcome::{Outcome, Reason};
+use super::outcome::{Outcome, Reason, Ruling};
 use super::pipeline::Advance;
 use super::verdict::Unreadable;
 
@@ -43,6 +43,29 @@ impl Settlement {
             Self::PermanentEnv(_) => "permanent-env",
             Self::TransientInfra(_) => "transient-infra",
             Self::Cancelled(_) => "cancelled",
+        }
+    }
+
+    /// The gate's verdict, where there is one.
+    pub const fn ruling(&self) -> Option<Ruling> {
+        match self {
+            Self::Passed => Some(Ruling::Pass),
+            Self::Failed(_) => Some(Ruling::Fail),
+            Self::Unreadable(_)
+            | Self::TimedOut(..)
+            | Self::PermanentEnv(_)
+            | Self::TransientInfra(_)
+            | Self::Cancelled(_) => None,
+        }
+    }
+
+    /// What was seen, in one line.
+    pub fn detail(&self) -> String {
+        match self {
+            Self::Passed | Self::Failed(_) => self.as_str().to_owned(),
+            Self::Unreadable(unreadable) => unreadable.to_string(),
+            Self::TimedOut(_, fault) | Self::PermanentEnv(fault) | Self::TransientInfra(fault) => fault.detail.clone(),
+            Self::Cancelled(_) => "it was stopped".to_owned(),
         }
     }
 }

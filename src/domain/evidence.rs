@@ -359,6 +359,23 @@ pub struct Evidence {
     pub channel: Option<ChannelFacts>,
 }
 
+impl Evidence {
+    /// An end, and nothing seen beside it.
+    pub fn of(exit: Exit, declared: Declared) -> Self {
+        Self {
+            exit,
+            declared,
+            output: OutputFacts::default(),
+            reports: Vec::new(),
+            control: None,
+            tree: None,
+            smoke: Vec::new(),
+            agent: None,
+            channel: None,
+        }
+    }
+}
+
 /// What a stage declares about its own end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

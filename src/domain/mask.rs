@@ -319,13 +319,17 @@ fn forms(secret: &str) -> Vec<Vec<u8>> {
     for keep in ["-_.~", "-_.!~*'()", "-_.*"] {
         forms.extend([percent(keep, true), percent(keep, false)]);
     }
-    // A log of JSON stands in a document of JSON, and that in an event.
-    let mut nested = secret.to_owned();
+    // A log of JSON stands in a document of JSON, and that in an event. Some writers escape slashes, and what they wrote is
+    // escaped again.
+    let quoted = |text: &String| {
+        let quoted = serde_json::to_string(text).unwrap_or_default();
+        quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default().to_owned()
+    };
+    let mut nested = vec![secret.to_owned()];
     for _ in 0..3 {
-        let quoted = serde_json::to_string(&nested).unwrap_or_default();
-        quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default().clone_into(&mut nested);
-        forms.push(nested.replace('/', "\\/").into_bytes());
-        forms.push(nested.clone().into_bytes());
+        nested = nested.iter().map(quoted).collect();
+        nested.push(nested.first().map(|plain| plain.replace('/', "\\/")).unwrap_or_default());
+        forms.extend(nested.iter().map(|form| form.clone().into_bytes()));
     }
     forms.push(secret.escape_debug().to_string().into_bytes());
     forms
@@ -377,7 +381,9 @@ mod tests {
         };
         check(&format!("token={secret}!"));
         let (head, tail) = secret.split_at(9);
-        check(&format!("token={head}\n{tail}!"));
+        for end in ["\n", "\r\n", "\\n", "\\\\r\\\\n"] {
+            check(&format!("token={head}{end}{tail}!"));
+        }
         check(&serde_json::json!({ "text": secret }).to_string());
         check(&secret.chars().rev().collect::<String>());
         let hex = secret.bytes().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
@@ -391,6 +397,56 @@ mod tests {
         assert_eq!(masker.mask_text("nothing to hide here"), "nothing to hide here");
     }
 
+    /// A secret of which no two forms are alike, so that no form hides for another.
+    #[test]
+    fn each_form_is_hidden_by_itself() {
+        let secret = "~/?>\"\\é!*'()_?~>ü/-.~>?";
+        let masker = knowing(secret);
+        let check = |form: &[u8]| {
+            let text = [b"<", form, b">"].concat();
+            assert_eq!(masker.mask(&text), b"<[masked]>", "{}", String::from_utf8_lossy(form));
+        };
+        check(secret.as_bytes());
+        check(&secret.bytes().rev().collect::<Vec<_>>());
+        check(secret.chars().rev().collect::<String>().as_bytes());
+        check(secret.bytes().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat().as_bytes());
+        check(secret.bytes().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().concat().as_bytes());
+        // RFC 3986, `encodeURIComponent`, forms.
+        for keep in ["-_.~", "-_.!~*'()", "-_.*"] {
+            let one = |byte: u8| match char::from(byte) {
+                c if c.is_ascii_alphanumeric() || keep.contains(c) => c.to_string(),
+                _ => format!("%{byte:02X}"),
+            };
+            let upper: String = secret.bytes().map(one).collect();
+            check(upper.as_bytes());
+            check(upper.to_ascii_lowercase().as_bytes());
+        }
+        let quote = |text: &str| serde_json::to_string(text).unwrap().trim_matches('"').to_owned();
+        let (mut plain, mut slashed) = (secret.to_owned(), secret.to_owned());
+        for level in 0..3 {
+            // Not `trim_matches`: the secret's own quotes are escaped.
+            (plain, slashed) =
+                (quote(&plain), if level == 0 { quote(secret).replace('/', "\\/") } else { quote(&slashed) });
+            check(plain.as_bytes());
+            check(slashed.as_bytes());
+            check(plain.replace('/', "\\/").as_bytes());
+        }
+        check(secret.escape_debug().to_string().as_bytes());
+        for lead in ["", "x", "xx"] {
+            let inside = |alphabet| base64_inside(format!("{lead}{secret}").as_bytes(), 0, alphabet);
+            let [standard, url] = [BASE64, BASE64_URL].map(inside);
+            assert_ne!(standard, url, "this offset tells the alphabets apart");
+            for text in [standard, url] {
+                // What depends on the bytes around it may stay.
+                let shown = masker.mask(&text);
+                assert!(
+                    shown.len() <= MASK.len() + 6 && shown.windows(MASK.len()).any(|part| part == MASK),
+                    "{lead:?}"
+                );
+            }
+        }
+    }
+
     #[test]
     fn short_secrets_are_refused_and_shapes_are_known() {
         let mut masker = Masker::new(KEY);
@@ -402,6 +458,14 @@ mod tests {
         assert_eq!(masker.mask_text("AKIAABCDEFGHIJKLMNOP"), "[masked]");
     }
 
+    /// With 1 for a base the rolling hash is a sum: every order of the same letters is a candidate, and one is the secret.
+    #[test]
+    fn a_candidate_is_not_yet_the_secret() {
+        let mut masker = Masker::new(Key { salt: 7, base: 1 });
+        assert!(masker.learn("abcdefgh"));
+        assert_eq!(masker.mask_text("abcdefhg abcdefgh"), "abcdefhg [masked]");
+    }
+
     #[test]
     fn fingerprints_outlive_the_secret() {
         let masker = knowing("correct horse battery");
@@ -410,6 +474,23 @@ mod tests {
         let mut later = Masker::new(masker.key());
         serde_json::from_str::<Vec<Fingerprint>>(&kept).unwrap().into_iter().for_each(|print| later.recall(print));
         assert_eq!(later.mask_text("a correct horse battery b"), "a [masked] b");
+    }
+
+    /// A stream shows what lies so far behind that no secret reaches there; never up to the middle of one.
+    #[test]
+    fn a_secret_is_whole_wherever_the_stream_lets_go() {
+        let secret = "correct horse battery";
+        let masker = knowing(secret);
+        let (before, reach) = (20_000, masker.reach());
+        for inside in 0..=secret.len() {
+            let mut text = vec![b'x'; before];
+            text.extend_from_slice(secret.as_bytes());
+            text.resize(before + inside + reach, b'x');
+            let mut stream = MaskStream::new(&masker);
+            let first = stream.push(&text);
+            assert!(!first.is_empty(), "it has let go");
+            assert_eq!([first, stream.finish()].concat(), masker.mask(&text), "{inside}");
+        }
     }
 
     proptest! {

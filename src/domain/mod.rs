@@ -19,6 +19,7 @@ mod pipeline_laws;
 pub mod plan;
 pub mod profile;
 pub mod prompt;
+pub mod shadow;
 pub mod smoke;
 pub mod stamp;
 pub mod task;

@@ -54,6 +54,8 @@ pub struct Stage {
     pub switch: Option<SwitchName>,
     /// What runs instead where the switch is off; never because of a fault.
     pub fallback: Option<Producer>,
+    /// An agent that does the same work beside the producer, apart from it, to be compared; nothing hangs on it.
+    pub shadow: Option<Agent>,
     /// File of its artifact below the artifacts folder. `None` exactly where [`Gate::None`] stands.
     pub artifact: Option<RelPath>,
     /// Contract that reads the artifact.
@@ -70,6 +72,20 @@ pub struct Stage {
     pub on_timeout: OnTimeout,
     /// One task at a time in this group.
     pub serial: Option<SerialGroup>,
+}
+
+impl Stage {
+    /// Every agent that may be started for it: as its producer, as the fallback, as the shadow.
+    pub fn agents(&self) -> impl Iterator<Item = &Agent> {
+        let producers = std::iter::once(&self.producer).chain(&self.fallback);
+        producers.filter_map(Producer::agent).chain(&self.shadow)
+    }
+
+    /// What is added to the environments of what may be started for it.
+    pub fn environments(&self) -> impl Iterator<Item = &EnvSpec> {
+        let producers = std::iter::once(&self.producer).chain(&self.fallback);
+        producers.filter_map(Producer::env).chain(self.shadow.iter().map(|shadow| &shadow.env))
+    }
 }
 
 /// Where a pass leads. A pass is the only way forward.
@@ -160,6 +176,14 @@ impl Producer {
             Self::StagingRunner(_) => ProducerKind::StagingRunner,
             Self::Command(_) => ProducerKind::Command,
             Self::Approval => ProducerKind::Approval,
+        }
+    }
+
+    /// The agent, where it is one.
+    pub const fn agent(&self) -> Option<&Agent> {
+        match self {
+            Self::Agent(agent) => Some(agent),
+            Self::TestRunner(_) | Self::StagingRunner(_) | Self::Command(_) | Self::Approval => None,
         }
     }
 
@@ -536,6 +560,8 @@ pub enum Site {
     Charge(usize),
     /// Its fallback.
     Fallback(usize),
+    /// Its shadow.
+    Shadow(usize),
     /// Its producer.
     Producer(usize),
 }
@@ -585,6 +611,11 @@ pub enum FlawKind {
     },
     /// A fallback without a switch: it could never be chosen.
     FallbackWithoutSwitch,
+    /// A shadow beside something that is no runner: there is nothing it could be held against.
+    ShadowWithoutRunner {
+        /// The producer's word.
+        producer: &'static str,
+    },
     /// A key gate that decides nothing: what is wrong with its key or its words.
     BadKeyGate(String),
 }

@@ -9,9 +9,7 @@ use std::collections::HashMap;
 use unicode_normalization::UnicodeNormalization as _;
 
 use super::id::{RelPath, StageName};
-use super::pipeline::{
-    Advance, Flaw, FlawKind, Gate, KeyGate, OnFail, Parts, Producer, ProducerKind, STAGES_MAX, Site, Stage,
-};
+use super::pipeline::{Advance, Flaw, FlawKind, Gate, KeyGate, OnFail, Parts, ProducerKind, STAGES_MAX, Site, Stage};
 
 /// Longest key and longest word of a declared gate, in characters.
 const GATE_WORD_CHARS_MAX: usize = 64;
@@ -53,6 +51,7 @@ fn order(site: Site) -> usize {
         | Site::Fail(at)
         | Site::Charge(at)
         | Site::Fallback(at)
+        | Site::Shadow(at)
         | Site::Producer(at) => at + 1,
     }
 }
@@ -77,18 +76,24 @@ fn own_laws(at: usize, stage: &Stage, parts: &Parts, flaws: &mut Flaws) {
         }
         (Gate::None, None) | (Gate::TestsPassed | Gate::StagingStatus | Gate::Approved | Gate::Key(_), Some(_)) => {}
     }
-    let mut fit = |site, producer: &Producer| {
-        let kind = producer.kind();
+    let mut fit = |site, kind: ProducerKind| {
         if !fits(&stage.gate, kind) {
             flaws.add(site, FlawKind::GateDoesNotFit { gate: stage.gate.as_str(), producer: kind.as_str() });
         }
     };
-    fit(Site::Gate(at), &stage.producer);
+    fit(Site::Gate(at), stage.producer.kind());
     if let Some(fallback) = &stage.fallback {
-        fit(Site::Fallback(at), fallback);
-        if stage.switch.is_none() {
-            flaws.add(Site::Fallback(at), FlawKind::FallbackWithoutSwitch);
-        }
+        fit(Site::Fallback(at), fallback.kind());
+    }
+    if stage.shadow.is_some() {
+        fit(Site::Shadow(at), ProducerKind::Agent);
+    }
+    if stage.fallback.is_some() && stage.switch.is_none() {
+        flaws.add(Site::Fallback(at), FlawKind::FallbackWithoutSwitch);
+    }
+    if stage.shadow.is_some() && !stage.producer.kind().is_deterministic() {
+        let producer = stage.producer.kind().as_str();
+        flaws.add(Site::Shadow(at), FlawKind::ShadowWithoutRunner { producer });
     }
     if let Gate::Key(gate) = &stage.gate {
         for what in key_gate(gate) {
@@ -304,7 +309,9 @@ fn cycles(pass: &[Option<usize>], ranges: &[Option<(usize, usize)>]) -> Vec<Vec<
 mod tests {
     use super::*;
     use crate::domain::id::{BudgetName, Digest, PipelineName, SwitchName};
-    use crate::domain::pipeline::{Argv, EnvSpec, EvidenceKind, InfraPolicy, Limits, OnTimeout, Pipeline, Suite};
+    use crate::domain::pipeline::{
+        Argv, EnvSpec, EvidenceKind, InfraPolicy, Limits, OnTimeout, Pipeline, Producer, Suite,
+    };
 
     fn name(text: &str) -> StageName {
         StageName::new(text).unwrap()
@@ -329,6 +336,7 @@ mod tests {
             producer: command(),
             switch: None,
             fallback: None,
+            shadow: None,
             artifact: None,
             gate: Gate::None,
             pass: if pass == "done" { Advance::Done } else { Advance::To(name(pass)) },

@@ -111,22 +111,12 @@ impl SmokeSeen {
 
 #[cfg(test)]
 mod tests {
-    use super::super::evidence::{Declared, Evidence, Exit, OutputFacts};
+    use super::super::evidence::{Declared, Evidence, Exit};
     use super::*;
 
     #[test]
     fn evidence_from_before_has_no_checks() {
-        let evidence = Evidence {
-            exit: Exit::Exited { code: 0 },
-            declared: Declared::default(),
-            output: OutputFacts::default(),
-            reports: Vec::new(),
-            control: None,
-            tree: None,
-            smoke: Vec::new(),
-            agent: None,
-            channel: None,
-        };
+        let evidence = Evidence::of(Exit::Exited { code: 0 }, Declared::default());
         let mut older = serde_json::to_value(&evidence).unwrap();
         assert!(older.as_object_mut().unwrap().remove("smoke").is_some());
         assert_eq!(serde_json::from_value::<Evidence>(older).unwrap(), evidence);

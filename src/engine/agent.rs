@@ -3,8 +3,8 @@
 use crate::domain::agent::{Agent, Caps, Permissions, Usage};
 use crate::domain::evidence::Declared;
 use crate::domain::id::Nonce;
-use crate::domain::pipeline::{Argv, EnvSpec, EvidenceKind, Gate, Limits, OnTimeout, ProducerKind};
-use crate::domain::plan::{AgentPlan, AttemptKey, AttemptPlan, Cage, Environment};
+use crate::domain::pipeline::{Argv, EvidenceKind, Gate, Limits, OnTimeout, ProducerKind};
+use crate::domain::plan::{AgentPlan, AttemptKey, AttemptPlan, Cage};
 use crate::domain::profile::{Profile, PromptChannel};
 
 use super::plan::{HostEnv, PlanError, Site, environment, expand};
@@ -33,12 +33,12 @@ pub(super) fn plan(
     let text = |path: std::path::PathBuf| path.to_string_lossy().into_owned();
     let prompt = site.attempt_dir.join(PROMPT_NAME);
     let out = site.attempt_dir.join(OUT_NAME);
-    let mut spec = EnvSpec { pass: agent.env.pass.clone(), set: agent.env.set.clone() };
-    spec.pass.extend(row.secrets.iter().chain(row.passed).map(|name| (*name).to_owned()));
-    let env = environment(&spec, &key, site, Some(&out), host);
-    let own = [("TMPDIR", text(site.attempt_dir.join(TMP_NAME))), (PROMPT_FILE, text(prompt.clone()))];
-    let pairs = env.pairs().map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let env = Environment::new(pairs.chain(own.map(|(name, value)| (name.to_owned(), value))));
+    let own = vec![
+        ("ORCH_ATTEMPT_DIR", text(out)),
+        ("TMPDIR", text(site.attempt_dir.join(TMP_NAME))),
+        (PROMPT_FILE, text(prompt.clone())),
+    ];
+    let env = environment(&agent.env, Some(agent.profile), own, (&key, site), host);
     let shown = match &agent.command {
         Some(command) => command.clone(),
         None => Argv::new(words(&row, agent, &agent.caps, &text(prompt.clone())))?,

@@ -20,7 +20,7 @@ mod step;
 pub use agent::{OUT_NAME, PROMPT_FILE, PROMPT_NAME, TMP_NAME, cap_reached, caps_left, contract};
 pub use ambiguous::ambiguous;
 pub use decide::{Launched, charge, decide, pause_before};
-pub use plan::{HELPER, HELPER_JOB, HostEnv, PASSED_NAMES, PlanError, Site, StagingSite, plan, search_path};
+pub use plan::{HELPER, HELPER_JOB, HostEnv, PASSED_NAMES, PlanError, Site, StagingSite, declares, plan, search_path};
 pub use probe::probe;
 pub use settle::{GateAnswer, settle};
 pub use staging::target;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::domain::evidence::Declared;
 use crate::domain::id::{AttemptId, Nonce};
-use crate::domain::pipeline::{Argv, ArgvError, EnvSpec, Limits, Producer, Stage, Suite};
+use crate::domain::pipeline::{AgentProfile, Argv, ArgvError, EnvSpec, Limits, Producer, Stage, Suite};
 use crate::domain::plan::{AttemptKey, AttemptPlan, Environment, Remote};
 
 use super::staging;
@@ -82,9 +82,9 @@ pub const HELPER_JOB: &str = "remote.json";
 /// A stage that cannot be resolved on this site.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
-    /// The producer has no process.
-    #[error("producer `{0}` starts nothing")]
-    NoProcess(&'static str),
+    /// An approval is a person's word and has no process.
+    #[error("an approval starts nothing")]
+    Approval,
     /// A word of the command names a variable that is not set.
     #[error("the command names `${{{0}}}`, which is not set")]
     Unset(String),
@@ -118,12 +118,11 @@ pub fn plan(
         Producer::TestRunner(suite) | Producer::Command(suite) => suite,
         Producer::Agent(agent) => return super::agent::plan(agent, limits, key, nonce, site, host),
         Producer::StagingRunner(staging) => &staging.suite,
-        Producer::Approval => {
-            return Err(PlanError::NoProcess(producer.kind().as_str()));
-        }
+        Producer::Approval => return Err(PlanError::Approval),
     };
     let attempt_dir: Option<PathBuf> = (!suite.reports.is_empty()).then(|| site.attempt_dir.to_owned());
-    let env = environment(&suite.env, &key, site, attempt_dir.as_deref(), host);
+    let own = attempt_dir.iter().map(|dir| ("ORCH_ATTEMPT_DIR", dir.to_string_lossy().into_owned())).collect();
+    let env = environment(&suite.env, None, own, (&key, site), host);
     let argv = expand(&suite.command, &env)?;
     let cwd = suite.cwd.as_ref().map_or_else(|| site.worktree.to_owned(), |cwd| site.worktree.join(cwd.as_str()));
     let local = AttemptPlan {
@@ -148,10 +147,8 @@ pub fn plan(
         StagingSite::Clearing(left) => (None, left.clone()),
         StagingSite::Earlier(attempt, nonce, left) => (Some((*attempt, *nonce)), left.clone()),
     };
-    let declares = |name: &str| {
-        far.suite.env.set.contains_key(name) || far.suite.env.pass.iter().any(|pattern| fits(pattern, name))
-    };
-    let remote = staging::remote(far, local.argv, limits, (&local.env, declares), host)?;
+    let declared = |name: &str| declares(&far.suite.env, None, name);
+    let remote = staging::remote(far, local.argv, limits, (&local.env, declared), host)?;
     Ok(AttemptPlan {
         argv: staging::helper(HELPER, &site.attempt_dir.join(HELPER_JOB))?,
         env: staging::helper_env(host),
@@ -177,20 +174,28 @@ fn declared(stage: &Stage, suite: &Suite) -> Declared {
     Declared { evidence: suite.evidence.clone(), min_tests: suite.min_tests, on_timeout: stage.on_timeout }
 }
 
-/// The whole environment of a producer.
+/// Whether a variable is declared: set, passed on by name, or one of the agent tool's own.
+pub fn declares(spec: &EnvSpec, profile: Option<AgentProfile>, name: &str) -> bool {
+    let row = profile.map(AgentProfile::row);
+    let own = row.is_some_and(|row| row.secrets.iter().chain(row.passed).any(|known| *known == name));
+    own || spec.set.contains_key(name) || spec.pass.iter().any(|pattern| fits(pattern, name))
+}
+
+/// The whole environment of a producer: what is passed on, what is declared, what orch sets. `own` is what orch sets
+/// for this kind of producer besides.
 pub(super) fn environment(
     spec: &EnvSpec,
-    key: &AttemptKey,
-    site: &Site<'_>,
-    attempt_dir: Option<&Path>,
+    profile: Option<AgentProfile>,
+    own: Vec<(&'static str, String)>,
+    (key, site): (&AttemptKey, &Site<'_>),
     host: &HostEnv,
 ) -> Environment {
     let listed = |name: &str| {
         let known = PASSED_NAMES.into_iter().any(|pattern| fits(pattern, name));
-        !name.starts_with("ORCH_") && (known || spec.pass.iter().any(|pattern| fits(pattern, name)))
+        !name.starts_with("ORCH_") && (known || declares(spec, profile, name))
     };
     let text = |path: &Path| path.to_string_lossy().into_owned();
-    let own = [
+    let every = [
         ("ORCH_TASK", key.task.to_string()),
         ("ORCH_RUN", key.run.to_string()),
         ("ORCH_STAGE", key.stage.to_string()),
@@ -199,7 +204,7 @@ pub(super) fn environment(
         ("ORCH_BASE_COMMIT", site.base_commit.to_owned()),
         ("ORCH_ARTIFACTS", text(site.artifacts)),
     ];
-    let own = own.into_iter().chain(attempt_dir.map(|dir| ("ORCH_ATTEMPT_DIR", text(dir))));
+    let own = every.into_iter().chain(own);
     let passed = host.iter().filter(|(name, _)| listed(name)).cloned();
     let set = spec.set.iter().map(|(name, value)| (name.clone(), value.clone()));
     Environment::new(passed.chain(set).chain(own.map(|(name, value)| (name.to_owned(), value))))

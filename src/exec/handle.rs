@@ -63,6 +63,8 @@ struct Current {
     nonce: Nonce,
     /// From launch to the latest end that its limits allow.
     longest: Duration,
+    /// The same, from when it began.
+    running: Duration,
     grace: Duration,
 }
 
@@ -181,7 +183,14 @@ impl Supervisor {
             Ok(()) | Err(ChannelError::Socket(_)) => {
                 let (attempt, nonce) = (launch.attempt, launch.nonce);
                 let command = launch.argv.program().to_owned();
-                self.current = Some(Current { attempt, command, nonce, longest, grace: limits.grace });
+                self.current = Some(Current {
+                    attempt,
+                    command,
+                    nonce,
+                    longest,
+                    running: longest.saturating_sub(limits.start),
+                    grace: limits.grace,
+                });
                 Ok(())
             }
             Err(
@@ -209,7 +218,8 @@ impl Supervisor {
         by: Canceller,
         on: &mut dyn FnMut(Progress),
     ) -> Result<Ending, ExecError> {
-        let Current { attempt, command, nonce, longest, grace } = self.current.clone().ok_or(ExecError::Idle)?;
+        let Current { attempt, command, nonce, longest, running, grace } =
+            self.current.clone().ok_or(ExecError::Idle)?;
         let begun = clock::boot();
         let mut overdue = Overdue::at(begun.saturating_add(longest));
         let mut tick = Tick { every: self.tick, next: self.tick.map(|every| begun.saturating_add(every)) };
@@ -227,7 +237,10 @@ impl Supervisor {
             // What the supervisor says comes first: a request that crosses the end changes nothing.
             if spoken {
                 match self.channel.receive()? {
-                    Some(Say::Began { pid }) => on(Progress::Began { pid }),
+                    Some(Say::Began { pid }) => {
+                        overdue.sooner(clock::boot().saturating_add(running));
+                        on(Progress::Began { pid });
+                    }
                     Some(Say::Ended(record)) if record.attempt == attempt && record.nonce == nonce => {
                         self.current = None;
                         if let Exit::SpawnFailed(failure) = &record.exit {

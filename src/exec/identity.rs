@@ -14,12 +14,14 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::pidfd::own_pidfd;
-use super::record::{RecordError, form_of};
+use super::record::{RecordError, form_of, open_plain};
 
 /// File with the [`Identity`] of the run's latest supervisor.
 const IDENTITY_FILE: &str = "supervisor.json";
 /// Version of it that is written.
 const FORM: u32 = 2;
+/// Most bytes of it that are read.
+const BYTES_MAX: u64 = 64 * 1024;
 /// Locked as long as a supervisor of the run lives. Never removed: a new file of the same name would be a second lock.
 pub const LOCK_FILE: &str = "supervisor.lock";
 
@@ -87,14 +89,14 @@ impl Identity {
 
     /// Reads the run's; `None` where there is none, or none that can be read.
     pub(super) fn read(run_dir: &Path) -> Option<Self> {
-        let text = fs::read(run_dir.join(IDENTITY_FILE)).ok()?;
+        let text = text(&run_dir.join(IDENTITY_FILE)).ok()?;
         serde_json::from_slice(&text).ok().filter(|identity: &Self| (1..=FORM).contains(&identity.version))
     }
 
     /// Refuses a run whose supervisor wrote a form that this orch does not know.
     pub(super) fn refuse_newer(run_dir: &Path) -> Result<(), RecordError> {
         let path = run_dir.join(IDENTITY_FILE);
-        let found = fs::read(&path).ok().and_then(|text| form_of(&text)).filter(|found| *found > FORM);
+        let found = text(&path).ok().and_then(|text| form_of(&text)).filter(|found| *found > FORM);
         found.map_or(Ok(()), |found| Err(RecordError::Newer { path, found, known: FORM }))
     }
 
@@ -112,6 +114,13 @@ impl Identity {
         BootId::current().is_ok_and(|boot| boot == self.boot)
             && own_pid_namespace().is_ok_and(|inode| inode == self.pid_namespace)
     }
+}
+
+fn text(path: &Path) -> io::Result<Vec<u8>> {
+    use std::io::Read as _;
+    let mut text = Vec::new();
+    open_plain(path)?.take(BYTES_MAX).read_to_end(&mut text)?;
+    Ok(text)
 }
 
 fn own_pid_namespace() -> io::Result<u64> {

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use rustix::fs::{FallocateFlags, OFlags, fallocate};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::evidence::ExitRecord;
@@ -100,9 +101,9 @@ impl Ledger {
             .create(true)
             .truncate(false)
             .mode(0o600)
-            .custom_flags(no_follow())
+            .custom_flags(plain_flags())
             .open(run_dir.join(EXITS_FILE))?;
-        let size = file.metadata()?.len();
+        let size = plain(&file)?;
         let (end, torn) = last_byte(&file, size)?;
         let known = known(&file, end)?;
         let mut ledger = Self { file, end, size, buffer: Vec::with_capacity(2048), known };
@@ -164,8 +165,31 @@ fn known(file: &File, end: u64) -> io::Result<HashSet<AttemptId>> {
     Ok(known)
 }
 
-fn no_follow() -> i32 {
-    i32::try_from(OFlags::NOFOLLOW.bits()).expect("an open flag fits a C int")
+/// Opens one of a run's files for reading. A suite can reach the run's folder, through its own descriptors for one:
+/// no link is followed there, and no pipe is waited for.
+///
+/// # Errors
+/// What open(2) says; [`io::ErrorKind::InvalidInput`] where there is something else than a plain file.
+pub(super) fn open_plain(path: &Path) -> io::Result<File> {
+    match OpenOptions::new().read(true).custom_flags(plain_flags()).open(path) {
+        Ok(file) => plain(&file).map(|_size| file),
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::LOOP) => Err(no_plain_file()),
+        Err(error) => Err(error),
+    }
+}
+
+/// The size of a plain file.
+fn plain(file: &File) -> io::Result<u64> {
+    let found = file.metadata()?;
+    if found.is_file() { Ok(found.len()) } else { Err(no_plain_file()) }
+}
+
+fn no_plain_file() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "it is not a plain file")
+}
+
+fn plain_flags() -> i32 {
+    i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).expect("open flags fit a C int")
 }
 
 /// Where the text ends, and whether its last line lacks its end.
@@ -208,9 +232,11 @@ pub(super) enum Trace {
 pub(super) fn trace(run_dir: &Path, attempt: AttemptId, nonce: Nonce) -> Result<Trace, RecordError> {
     let path = run_dir.join(EXITS_FILE);
     let failed = |source| RecordError::Io { path: path.clone(), source };
-    let file = match OpenOptions::new().read(true).custom_flags(no_follow()).open(&path) {
+    let file = match open_plain(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Trace::Nothing),
+        // Somebody put it there: what the supervisor wrote is gone.
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Ok(Trace::Bad),
         Err(error) => return Err(failed(error)),
     };
     let name = attempt.to_string();

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::evidence::{SpawnFailure, SpawnStep};
 use crate::domain::id::{AttemptId, Nonce};
 
-use super::record::{RecordError, Trace, trace};
+use super::record::{RecordError, Trace, open_plain, trace};
 use super::spawn::cut;
 
 /// End of the file's name; the attempt's id stands in front.
@@ -109,10 +109,8 @@ pub fn sentinels(run_dir: &Path) -> Vec<Sentinel> {
 
 fn read(path: &Path, name: &str) -> Option<Sentinel> {
     use std::io::Read as _;
-    let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).ok()?;
-    let file = fs::OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
     let mut bytes = Vec::new();
-    file.take(BYTES_MAX).read_to_end(&mut bytes).ok()?;
+    open_plain(path).ok()?.take(BYTES_MAX).read_to_end(&mut bytes).ok()?;
     let sentinel: Sentinel = serde_json::from_slice(&bytes).ok()?;
     (sentinel.version == 1 && *name == format!("{}{SUFFIX}", sentinel.attempt)).then_some(sentinel)
 }

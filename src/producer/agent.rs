@@ -34,6 +34,9 @@ const SHARED_NAME: &str = "before.repository.json";
 /// Most of a failed attempt's log that is copied, from its end.
 const LOG_BYTES_MAX: u64 = 256 * 1024;
 
+/// What is read before it, so that a secret at the cut is seen whole and hidden.
+const LOG_BYTES_BEFORE: u64 = 32 * 1024;
+
 /// What was there before the first attempt of a visit.
 #[derive(Debug, Clone)]
 pub struct Before {
@@ -103,14 +106,16 @@ pub fn copy_logs(
         let folder = attempt_dir.join(FINDINGS_NAME);
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         let path = folder.join(log_name(stream));
-        write_private(&path, &mask(&tail(&run_dir.join(log_name(stream)), span)?))?;
+        let shown = mask(&tail(&run_dir.join(log_name(stream)), span)?);
+        let most = usize::try_from(LOG_BYTES_MAX).unwrap_or(usize::MAX);
+        write_private(&path, shown.get(shown.len().saturating_sub(most)..).unwrap_or_default())?;
         copied.push(path);
     }
     Ok(copied)
 }
 
 fn tail(path: &Path, span: &LogSpan) -> io::Result<Vec<u8>> {
-    let skip = span.bytes.saturating_sub(LOG_BYTES_MAX);
+    let skip = span.bytes.saturating_sub(LOG_BYTES_MAX + LOG_BYTES_BEFORE);
     let (mut at, mut bytes) = (0_u64, Vec::new());
     for piece in LogPart::open(path, span)?.pieces() {
         match piece? {
@@ -162,15 +167,10 @@ pub fn gather_agent(
     let (mut facts, output) = reader.finish(&record.exit, record.ended_at);
     facts.scope = scope;
     Ok(Evidence {
-        exit: record.exit.clone(),
-        declared: plan.declared.clone(),
         output,
-        reports: Vec::new(),
-        control: None,
         tree,
-        smoke: Vec::new(),
         agent: Some(Box::new(facts)),
-        channel: None,
+        ..Evidence::of(record.exit.clone(), plan.declared.clone())
     })
 }
 

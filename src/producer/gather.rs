@@ -46,17 +46,8 @@ pub fn gather(
     let channel = remote::facts(plan, record);
     let mut output = reader.finish();
     output.incomplete |= channel.as_ref().is_some_and(remote::was_cut);
-    let evidence = Evidence {
-        exit: channel.as_ref().map_or_else(|| record.exit.clone(), |facts| facts.exit(&record.exit)),
-        declared: plan.declared.clone(),
-        output,
-        reports,
-        control: None,
-        tree,
-        smoke: Vec::new(),
-        agent: None,
-        channel,
-    };
+    let exit = channel.as_ref().map_or_else(|| record.exit.clone(), |facts| facts.exit(&record.exit));
+    let evidence = Evidence { output, reports, tree, channel, ..Evidence::of(exit, plan.declared.clone()) };
     Ok(Gathered { evidence, tails })
 }
 

@@ -6,7 +6,7 @@ use crate::domain::stamp::Stamp;
 use crate::domain::task::{AttemptPhase, Decided, Event, RunEnd, TaskState};
 use crate::exec::{BootId, Ending, Recovered, recover, stop_orphan};
 
-use super::attempt::lost_of;
+use super::bench::lost_of;
 use super::desk::Desk;
 use super::error::{RunError, chain};
 use super::ledger::Ledger;
@@ -46,15 +46,8 @@ impl Desk<'_> {
                 }
             };
             let evidence = Evidence {
-                exit: record.exit.clone(),
-                declared: Declared::default(),
                 output: OutputFacts { incomplete: true, ..OutputFacts::default() },
-                reports: Vec::new(),
-                smoke: Vec::new(),
-                agent: None,
-                control: None,
-                tree: None,
-                channel: None,
+                ..Evidence::of(record.exit.clone(), Declared::default())
             };
             let stamp = Stamp::of(&stored.intent, &record, &evidence, None, None);
             ledger.apply(Event::AttemptDecided(Box::new(Decided {

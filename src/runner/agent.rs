@@ -3,11 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::config::is_secret;
 use crate::domain::agent::{Agent, ScopeFacts, Usage};
 use crate::domain::decision::{Decision, HoldReason};
 use crate::domain::id::{RelPath, StageName};
-use crate::domain::mask::Masker;
 use crate::domain::pipeline::{Pipeline, Producer, Stage};
 use crate::domain::plan::{AttemptPlan, Cage};
 use crate::domain::prompt::{PROMPT_BYTES_MAX, Prompt, Values};
@@ -17,7 +15,6 @@ use crate::spec::{self, problem};
 use crate::store::RunFilter;
 use crate::workspace::artifact::{ARTIFACT_BYTES_MAX, read_back};
 use crate::workspace::scope::Scope;
-use crate::workspace::secrets;
 use crate::workspace::tree::Snapshot;
 
 use super::drive::{Course, RUNS_LOOKED_AT, Runner};
@@ -46,14 +43,6 @@ const COMMIT_NEEDS: [&str; 3] = ["objects", "refs", "logs"];
 /// The prompts of a run, by stage and file: what was read when it started counts to its end.
 pub(super) type Prompts = BTreeMap<(StageName, RelPath), Prompt>;
 
-/// The agents of a stage: its producer, its fallback.
-fn agents(stage: &Stage) -> impl Iterator<Item = &Agent> {
-    std::iter::once(&stage.producer).chain(&stage.fallback).filter_map(|producer| match producer {
-        Producer::Agent(agent) => Some(agent),
-        Producer::TestRunner(_) | Producer::StagingRunner(_) | Producer::Command(_) | Producer::Approval => None,
-    })
-}
-
 /// What an attempt used up, where an agent made it.
 pub(super) fn used_by(judged: &Judged) -> Option<Usage> {
     judged.evidence.agent.as_ref().map(|facts| facts.usage)
@@ -77,7 +66,7 @@ impl Runner<'_> {
     pub(super) fn prompts<'s>(&self, stages: impl IntoIterator<Item = &'s Stage>) -> Result<Prompts, RunError> {
         let mut prompts = Prompts::new();
         for stage in stages {
-            for agent in agents(stage) {
+            for agent in stage.agents() {
                 prompts.insert((stage.name.clone(), agent.prompt.clone()), self.prompt(stage, agent)?);
             }
         }
@@ -151,7 +140,9 @@ impl Runner<'_> {
             RunError::Prepare { stage: stage.name.clone(), source }
         };
         let Some(folder) = plan.attempt_dir.clone() else { return Ok(()) };
-        let prompt = self.fill(course, stage, agent, plan, &folder).map_err(|source| failed(&folder, source))?;
+        let findings = self.findings(course, stage, &folder).map_err(|source| failed(&folder, source))?;
+        let prompt =
+            self.fill(course, (stage, agent), plan, findings.as_deref()).map_err(|source| failed(&folder, source))?;
         if let Some(agent) = &mut plan.agent {
             agent.cage = cage;
         }
@@ -159,37 +150,36 @@ impl Runner<'_> {
         ready(plan, planned, &prompt, before, self.worktree).map_err(|source| failed(&folder, source))
     }
 
-    /// The prompt of this attempt.
-    fn fill(
+    /// What the agent of a stage must be told of what failed before; copies of the logs come into its folder.
+    fn findings(&self, course: &Course, stage: &Stage, folder: &Path) -> std::io::Result<Option<String>> {
+        let Some(told) = course.told.as_ref().filter(|told| told.is_for(&stage.name)) else { return Ok(None) };
+        let run_dir = self.state.run_dir(told.run);
+        let logs = copy_logs(folder, &run_dir, &told.record, &|bytes| course.masker.mask(bytes))?;
+        Ok(Some(course.masker.mask_text(&told.in_words(&stage.name, &logs))))
+    }
+
+    /// The prompt of an agent, which works where its plan says.
+    pub(super) fn fill(
         &self,
         course: &Course,
-        stage: &Stage,
-        agent: &Agent,
+        (stage, agent): (&Stage, &Agent),
         plan: &AttemptPlan,
-        folder: &Path,
+        findings: Option<&str>,
     ) -> std::io::Result<String> {
         let missing = || std::io::Error::other("the run has no prompt for this stage");
         let prompt = course.prompts.get(&(stage.name.clone(), agent.prompt.clone())).ok_or_else(missing)?;
         let artifact = self.artifact_path(self.pipeline, stage).ok_or_else(missing)?;
-        let findings = match course.told.as_ref().filter(|told| told.is_for(&stage.name)) {
-            Some(told) => {
-                let run_dir = self.state.run_dir(told.run);
-                let logs = copy_logs(folder, &run_dir, &told.record, &|bytes| course.masker.mask(bytes))?;
-                Some(course.masker.mask_text(&told.in_words(&stage.name, &logs)))
-            }
-            None => None,
-        };
         let artifacts = prompt.artifacts().map(|file| (file.clone(), self.earlier(course, file))).collect();
         Ok(prompt.fill(&Values {
             task: &plan.key.task,
             stage: &stage.name,
             visit: plan.key.visit.get(),
             attempt: plan.key.number.get(),
-            worktree: &self.worktree.toplevel().to_string_lossy(),
+            worktree: &plan.cwd.to_string_lossy(),
             base_commit: &course.base_commit,
             artifact: &artifact,
             contract: &contract(&stage.gate).unwrap_or_default(),
-            findings: findings.as_deref(),
+            findings,
             artifacts: &artifacts,
         }))
     }
@@ -208,13 +198,18 @@ impl Runner<'_> {
 
     /// What a contained agent may reach: its worktree, what a commit in it needs, its own folder, what its stage names.
     fn cage(&self, agent: &Agent, plan: &AttemptPlan) -> Cage {
-        let home = self.host_env.iter().find(|(name, _)| name == "HOME").map(|(_, value)| PathBuf::from(value));
-        let home = home.filter(|home| home.is_absolute());
         let (git_dir, common_dir) = (self.worktree.git_dir(), self.worktree.common_dir());
         let mut write = vec![self.worktree.toplevel().to_owned(), git_dir.to_owned()];
         if git_dir != common_dir {
             write.extend(COMMIT_NEEDS.map(|name| common_dir.join(name)));
         }
+        self.cage_around(agent, plan, write)
+    }
+
+    /// A cage in which an agent may write what is named, its own folder, and what its stage names.
+    pub(super) fn cage_around(&self, agent: &Agent, plan: &AttemptPlan, mut write: Vec<PathBuf>) -> Cage {
+        let home = self.host_env.iter().find(|(name, _)| name == "HOME").map(|(_, value)| PathBuf::from(value));
+        let home = home.filter(|home| home.is_absolute());
         write.extend(plan.attempt_dir.iter().flat_map(|folder| [folder.join(OUT_NAME), folder.join(TMP_NAME)]));
         for named in &agent.may_write {
             match (named.strip_prefix("~/"), &home) {
@@ -245,16 +240,9 @@ impl Runner<'_> {
         after: &Snapshot,
     ) -> Option<ScopeFacts> {
         let Producer::Agent(agent) = producer else { return None };
-        let mut guarded: Vec<String> =
-            pipeline.stages().iter().flat_map(agents).map(|agent| agent.prompt.to_string()).collect();
-        let file = self.pipeline_file.as_ref().and_then(|file| file.path().strip_prefix(self.worktree.toplevel()).ok());
-        guarded.extend(file.map(|path| path.to_string_lossy().into_owned()));
-        let scope = match Scope::new(&agent.writes, guarded) {
+        let scope = match self.bounds(pipeline, agent) {
             Ok(scope) => scope,
-            Err(error) => {
-                let unknown = Some(format!("`writes` cannot be read: {error}"));
-                return Some(ScopeFacts { unknown, ..ScopeFacts::default() });
-            }
+            Err(why) => return Some(ScopeFacts { unknown: Some(why), ..ScopeFacts::default() }),
         };
         let mut facts = scope_facts(before, after, self.worktree, &scope);
         let own = self.artifact_path(pipeline, stage);
@@ -269,25 +257,13 @@ impl Runner<'_> {
         Some(facts)
     }
 
-    /// What hides the secrets of this run's environment and of earlier ones.
-    pub(super) fn masker(&self) -> Result<Masker, RunError> {
-        let failed = |error: std::io::Error| RunError::Secrets(error.to_string());
-        let mut masker = secrets::recall(self.state.path()).map_err(failed)?;
-        let set =
-            self.pipeline.stages().iter().flat_map(|stage| std::iter::once(&stage.producer).chain(&stage.fallback));
-        let set = set.filter_map(Producer::env).flat_map(|env| &env.set);
-        let host = self.host_env.iter().map(|(name, value)| (name, value));
-        for (_, value) in host.chain(set).filter(|(name, _)| is_secret(name)) {
-            masker.learn(value);
-        }
-        Ok(masker)
-    }
-
-    /// Remembers by their fingerprints what must be hidden when this run is shown later.
-    pub(super) fn remember_secrets(&self) -> Result<Masker, RunError> {
-        let masker = self.masker()?;
-        secrets::keep(self.state.path(), &masker).map_err(|error| RunError::Secrets(error.to_string()))?;
-        Ok(masker)
+    /// What an agent may change.
+    pub(super) fn bounds(&self, pipeline: &Pipeline, agent: &Agent) -> Result<Scope, String> {
+        let mut guarded: Vec<String> =
+            pipeline.stages().iter().flat_map(Stage::agents).map(|agent| agent.prompt.to_string()).collect();
+        let file = self.pipeline_file.as_ref().and_then(|file| file.path().strip_prefix(self.worktree.toplevel()).ok());
+        guarded.extend(file.map(|path| path.to_string_lossy().into_owned()));
+        Scope::new(&agent.writes, guarded).map_err(|error| format!("`writes` cannot be read: {error}"))
     }
 
     /// What failed before, as the store has it.

@@ -3,7 +3,7 @@
 use crate::classify::classify;
 use crate::domain::artifact::{Artifact, Work};
 use crate::domain::decision::{Decision, HoldReason, Settlement};
-use crate::domain::evidence::{Answer, Declared, Evidence, Exit, ExitRecord, OutputFacts, TreeFacts};
+use crate::domain::evidence::{Answer, Declared, Evidence, Exit, ExitRecord, TreeFacts};
 use crate::domain::id::{AttemptId, Nonce, RunId};
 use crate::domain::outcome::{Outcome, Ruling};
 use crate::domain::pipeline::{ProducerKind, Stage};
@@ -82,17 +82,7 @@ impl Runner<'_> {
         ledger.apply(Event::AttemptFinished { record: Box::new(record.clone()), at })?;
         let before = tree.digest();
         let unchanged = TreeFacts { before, after: before, left: before, changed: Vec::new(), added: Vec::new() };
-        let evidence = Evidence {
-            exit: record.exit.clone(),
-            declared: Declared::default(),
-            output: OutputFacts::default(),
-            reports: Vec::new(),
-            smoke: Vec::new(),
-            agent: None,
-            control: None,
-            tree: Some(unchanged),
-            channel: None,
-        };
+        let evidence = Evidence { tree: Some(unchanged), ..Evidence::of(record.exit.clone(), Declared::default()) };
         let outcome = classify(&evidence);
         let (settlement, artifact) = self.publish_answer(stage, &intent, &evidence, outcome.as_ref())?;
         let artifact = artifact.map(|(reference, bytes)| {

@@ -8,39 +8,40 @@
 //! ```
 //!
 //! Its processes run under the run's supervisor with the stage's limits, have exit records of their own, and decide nothing
-//! by themselves. What is left of one whose runner died is ended and taken away by the next run.
+//! by themselves.
 
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::classify::classify_suite;
+use crate::domain::channel::ChannelFacts;
 use crate::domain::control::{Control, ControlRun};
 use crate::domain::evidence::{Evidence, ExitRecord, TreeFacts};
-use crate::domain::id::{AttemptId, Digest, Nonce};
+use crate::domain::id::Digest;
 use crate::domain::outcome::{Conclusion, Outcome, Rule};
 use crate::domain::pipeline::{Producer, Stage, Suite};
 use crate::domain::plan::{AttemptKey, AttemptPlan};
-use crate::engine::{Site, StagingSite, ambiguous, plan, search_path};
-use crate::exec::{self, BootId, longest};
+use crate::engine::{Site, StagingSite, ambiguous, plan};
+use crate::exec;
 use crate::producer::{gather, prepare};
-use crate::workspace::controls::{Answers, Found, UnderWay};
-use crate::workspace::git::Git;
+use crate::workspace::controls::Answers;
 use crate::workspace::root::Root;
-use crate::workspace::sibling::{self, Carried, Unequal};
-use crate::workspace::tree::Less;
+use crate::workspace::sibling;
 use crate::workspace::worktree::CommitId;
 
-use super::attempt::Bench;
+use super::bench::Bench;
 use super::drive::{Course, Runner};
 use super::error::{RunError, chain};
 use super::judge::{Judged, Scene, judge};
 use super::notice::Notice;
-use super::start::reports_below;
+use super::sibling::{Conditions, NoAnswer, Sibling, Side, refuse};
 use super::watch::Watch;
 
 /// Pause between two looks at whether another runner has its answer.
 const LOOKS_EVERY: Duration = Duration::from_millis(100);
+
+/// Fewest hex digits of a version that name a commit for sure.
+const COMMIT_DIGITS_MIN: usize = 12;
 
 /// An attempt whose end says nothing.
 #[derive(Clone, Copy)]
@@ -50,48 +51,6 @@ struct Suspect<'a> {
     plan: &'a AttemptPlan,
     record: &'a ExitRecord,
     evidence: &'a Evidence,
-}
-
-/// Why there is no answer.
-enum NoAnswer {
-    Refused(String),
-    Error(RunError),
-}
-
-impl From<RunError> for NoAnswer {
-    fn from(error: RunError) -> Self {
-        Self::Error(error)
-    }
-}
-
-impl From<Unequal> for NoAnswer {
-    fn from(unequal: Unequal) -> Self {
-        match unequal {
-            Unequal::Because(why) => Self::Refused(why),
-            Unequal::Git(error) => Self::Refused(format!("could not {}", chain(&error))),
-        }
-    }
-}
-
-fn refuse<T>(why: impl Into<String>) -> Result<T, NoAnswer> {
-    Err(NoAnswer::Refused(why.into()))
-}
-
-/// What both siblings have in common.
-struct Conditions {
-    path: PathBuf,
-    /// Whether they are on a branch, as the worktree is.
-    on_branch: bool,
-    carried: Carried,
-    /// What the change has beside its commit.
-    uncommitted: Vec<PathBuf>,
-}
-
-/// Which of the two siblings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Side {
-    Base,
-    Change,
 }
 
 /// A control's process, ended.
@@ -128,11 +87,19 @@ impl Runner<'_> {
         bench: &mut Bench,
         suspect: Suspect<'_>,
     ) -> Result<Option<Control>, RunError> {
-        let Producer::TestRunner(suite) = suspect.producer else { return Ok(None) };
+        let suite = match suspect.producer {
+            Producer::TestRunner(suite) => suite,
+            Producer::StagingRunner(staging) => &staging.suite,
+            Producer::Agent(_) | Producer::Command(_) | Producer::Approval => return Ok(None),
+        };
         if !ambiguous(suspect.evidence) || !self.settings.control_run() || self.world.git().is_none() {
             return Ok(None);
         }
-        match self.attribute(course, bench, suspect, suite) {
+        let answer = match &suspect.evidence.channel {
+            Some(channel) => far(course, suspect, channel),
+            None => self.attribute(course, bench, suspect, suite),
+        };
+        match answer {
             Ok(control) => Ok(Some(control)),
             Err(NoAnswer::Refused(why)) => {
                 (self.notify)(Notice::Warning(format!(
@@ -152,8 +119,15 @@ impl Runner<'_> {
         suspect: Suspect<'_>,
         suite: &Suite,
     ) -> Result<Control, NoAnswer> {
-        let conditions = self.conditions(course, suite)?;
+        if !suite.idempotent {
+            return refuse("the stage says that its command is not to be started twice (`idempotent: false`)");
+        }
         let head = course.tree.head().commit.clone();
+        let uncommitted = sibling::uncommitted(self.worktree, &course.tree)?;
+        if head.as_str() == course.base_commit && uncommitted.is_empty() {
+            return refuse("the worktree is the base commit itself");
+        }
+        let conditions = self.conditions(course, uncommitted)?;
         let base =
             CommitId::new(&course.base_commit).or_else(|_| refuse(format!("`{}` is no commit", course.base_commit)))?;
         let answers = self.answers(suspect, &base, &conditions)?;
@@ -182,29 +156,6 @@ impl Runner<'_> {
         let same = ambiguous(&again.evidence) && again.control.exit == suspect.record.exit;
         let change = Box::new(again.control);
         Ok(if same { Control::BaseRuns { base, change } } else { Control::Unsteady { base, change } })
-    }
-
-    fn git(&self) -> Result<&Git<'_>, NoAnswer> {
-        self.world.git().map_or_else(|| refuse("there is no git"), Ok)
-    }
-
-    /// What has to be equal, or what cannot be made so.
-    fn conditions(&self, course: &Course, suite: &Suite) -> Result<Conditions, NoAnswer> {
-        let head = course.tree.head();
-        if !suite.idempotent {
-            return refuse("the stage says that its command is not to be started twice (`idempotent: false`)");
-        }
-        let uncommitted = sibling::uncommitted(self.worktree, &course.tree)?;
-        if head.commit.as_str() == course.base_commit && uncommitted.is_empty() {
-            return refuse("the worktree is the base commit itself");
-        }
-        let Some(path) = sibling::place(self.worktree) else {
-            return refuse("there is no folder beside the worktree");
-        };
-        let places = self.pipeline.stages().iter().flat_map(reports_below).cloned();
-        let less = Less::new(self.artifacts_folder(self.pipeline), places);
-        let carried = sibling::carried(self.git()?, self.worktree, &less)?;
-        Ok(Conditions { path, on_branch: head.branch.is_some(), carried, uncommitted })
     }
 
     /// Waits for its turn to ask a base commit, so that it is asked once by all whose attempts ended before.
@@ -245,8 +196,7 @@ impl Runner<'_> {
         word(&format!("{:?} {:?} {:?}", suspect.plan.declared, suspect.plan.reports, suspect.plan.limits));
         word(if conditions.on_branch { "branch" } else { "detached" });
         word(&conditions.carried.files().to_string());
-        let search = search_path(suspect.producer, &self.host_env);
-        let program = exec::find(suspect.plan.argv.program(), search, &suspect.plan.cwd).ok();
+        let program = exec::find(suspect.plan.argv.program(), suspect.plan.env.get("PATH"), &suspect.plan.cwd).ok();
         let stamp = program.and_then(|path| std::fs::metadata(suspect.plan.cwd.join(path)).ok());
         let stamp = stamp.map(|found| (found.dev(), found.ino(), found.len(), found.mtime(), found.ctime()));
         word(&format!("{stamp:?}"));
@@ -262,64 +212,42 @@ impl Runner<'_> {
         at: (&CommitId, Side),
         conditions: &Conditions,
     ) -> Result<Ran, NoAnswer> {
-        self.fence()?;
-        if (self.stopping)() {
-            return refuse("the run was asked to stop");
-        }
-        if conditions.path.symlink_metadata().is_ok() {
-            return refuse(format!("something is at the place of its worktree: {}", conditions.path.display()));
-        }
-        let id = AttemptId::new(self.clock.id());
-        let nonce = Nonce::new(self.clock.secret());
-        let branch = if conditions.on_branch { sibling::branch(&id.to_string()) } else { None };
-        let file = UnderWay::file(self.state, self.worktree);
-        self.state.make(&self.state.controls_dir()).map_err(RunError::from)?;
-        let note =
-            UnderWay::new(course.run, (id, nonce), longest(suspect.plan.limits), conditions.path.clone(), branch);
-        note.write(&file).or_else(|error| refuse(format!("its note could not be written: {error}")))?;
-        let ran = self.run_sibling(course, bench, suspect, at, conditions, &note);
-        let cleared = self.clear(&note);
-        let ran = ran?;
+        let limits = suspect.plan.limits;
+        let (ran, cleared) = self.in_sibling(course, at, conditions, limits, |runner, sibling| {
+            runner.run_in(course, bench, suspect, sibling, at.0)
+        })?;
         cleared.or_else(refuse)?;
-        std::fs::remove_file(&file).or_else(|error| refuse(format!("its note could not be removed: {error}")))?;
         Ok(ran)
     }
 
-    fn run_sibling(
+    fn run_in(
         &mut self,
         course: &Course,
         bench: &mut Bench,
         suspect: Suspect<'_>,
-        at: (&CommitId, Side),
-        conditions: &Conditions,
-        note: &UnderWay,
+        sibling: &Sibling<'_>,
+        commit: &CommitId,
     ) -> Result<Ran, NoAnswer> {
-        let (git, worktree) = (self.git()?, self.worktree);
-        let (commit, side) = at;
-        let (path, on) = (&conditions.path, note.branch.as_ref());
-        let sibling = sibling::make(git, worktree, path, commit, on, &conditions.carried)
-            .or_else(|error| refuse(format!("its worktree could not be made: could not {}", chain(&error))))?;
-        if side == Side::Change {
-            sibling::change_over(worktree, &sibling, &conditions.uncommitted)
-                .or_else(|error| refuse(format!("what is not committed could not be copied: {error}")))?;
-        }
-        let plan = self.plan_for(course, suspect, note, sibling.toplevel())?;
-        prepare(&plan, sibling.root(), None, &self.state.moved_dir(course.run, note.id))
+        let (id, _) = sibling.process;
+        let plan = self.plan_for(course, suspect, sibling)?;
+        prepare(&plan, sibling.worktree.root(), None, &self.state.moved_dir(course.run, id))
             .or_else(|error| refuse(format!("its place could not be made ready: could not {}", chain(&error))))?;
         let mut watch =
             Watch::new(&suspect.stage.name, plan.limits, &course.run_dir, self.clock, self.progress, self.notify);
         let record = bench
             .run(self.world, &plan, &course.run_dir, self.stop, self.clock, &mut watch)
             .map_err(|error| RunError::Supervisor(chain(&error)))?;
+        failpoint!("control.ended");
         self.fence()?;
-        let root = Root::open(path).or_else(|error| refuse(format!("its worktree went away: {error}")))?;
+        let root = Root::open(sibling.worktree.toplevel())
+            .or_else(|error| refuse(format!("its worktree went away: {error}")))?;
         let gathered = gather(&plan, &record, &course.run_dir, &root, None)
             .or_else(|error| refuse(format!("its output could not be read: {error}")))?;
         let outcome = classify_suite(&gathered.evidence);
         let detail = outcome.as_ref().map_or_else(|| "it was stopped".to_owned(), |found| found.proof.detail.clone());
         let control = ControlRun {
             commit: commit.to_string(),
-            id: note.id,
+            id,
             run: course.run,
             exit: record.exit.clone(),
             reason: outcome.as_ref().map(|outcome| outcome.reason),
@@ -333,25 +261,20 @@ impl Runner<'_> {
     }
 
     /// The attempt's plan, in the sibling.
-    fn plan_for(
-        &self,
-        course: &Course,
-        suspect: Suspect<'_>,
-        note: &UnderWay,
-        sibling: &Path,
-    ) -> Result<AttemptPlan, NoAnswer> {
-        let key = AttemptKey { attempt: note.id, ..suspect.plan.key.clone() };
-        let attempt_dir = self.state.attempt_dir(course.run, note.id);
-        let artifacts = sibling.join(self.artifacts_folder(self.pipeline).as_str());
+    fn plan_for(&self, course: &Course, suspect: Suspect<'_>, sibling: &Sibling<'_>) -> Result<AttemptPlan, NoAnswer> {
+        let (id, nonce) = sibling.process;
+        let key = AttemptKey { attempt: id, ..suspect.plan.key.clone() };
+        let attempt_dir = self.state.attempt_dir(course.run, id);
+        let artifacts = sibling.worktree.toplevel().join(self.artifacts_folder(self.pipeline).as_str());
         let site = Site {
-            worktree: sibling,
+            worktree: sibling.worktree.toplevel(),
             base_commit: &course.base_commit,
             artifacts: &artifacts,
             attempt_dir: &attempt_dir,
             staging: StagingSite::Here,
         };
         let limits = suspect.plan.limits;
-        let plan = plan(suspect.stage, suspect.producer, limits, key, note.nonce, &site, &self.host_env)
+        let plan = plan(suspect.stage, suspect.producer, limits, key, nonce, &site, &self.host_env)
             .map_err(|source| RunError::Plan { stage: suspect.stage.name.clone(), source })?;
         let top = self.worktree.toplevel().to_string_lossy();
         let leads_back = |text: &str| {
@@ -371,51 +294,44 @@ impl Runner<'_> {
         }
         Ok(plan)
     }
+}
 
-    fn clear(&self, note: &UnderWay) -> Result<(), String> {
-        let Some(git) = self.world.git() else { return Ok(()) };
-        sibling::clear(git, self.worktree, &note.path, note.branch.as_ref())
-            .map_err(|error| format!("its worktree could not be taken away: could not {}", chain(&error)))
+/// Attributes an end on another host. What stands there is not orch's to change: neither the base commit nor the change can
+/// be brought there for a control run. But where the stage's own command told that the base commit stands there, the
+/// attempt was a run of the base itself, and what it could not run there the change cannot have broken.
+fn far(course: &Course, suspect: Suspect<'_>, channel: &ChannelFacts) -> Result<Control, NoAnswer> {
+    let host = &channel.host;
+    let Some(tested) = channel.tested.as_deref().map(str::trim) else {
+        return refuse(format!(
+            "it ran on {host}, and nothing tells which commit stands there; `version` of the stage can tell it"
+        ));
+    };
+    if !names_commit(tested, &course.base_commit) {
+        return refuse(format!(
+            "it ran on {host}, where `{tested}` stands, and the base commit cannot be brought there"
+        ));
     }
+    let record = suspect.record;
+    let outcome = classify_suite(suspect.evidence);
+    Ok(Control::BaseCannotRun {
+        base: Box::new(ControlRun {
+            commit: course.base_commit.clone(),
+            id: record.attempt,
+            run: course.run,
+            exit: suspect.evidence.exit.clone(),
+            reason: outcome.as_ref().map(|outcome| outcome.reason),
+            detail: format!("the base commit stands on {host}, so the attempt was its own control run"),
+            elapsed: record.elapsed,
+            stdout: record.stdout.clone(),
+            stderr: record.stderr.clone(),
+            shared: false,
+        }),
+    })
+}
 
-    /// Asks a control run to stop that a dead runner left; its supervisor goes on to the end else.
-    pub(super) fn stop_left_control(&self) {
-        let file = UnderWay::file(self.state, self.worktree);
-        let Found::Read(note) = UnderWay::read(&file) else { return };
-        self.world.stop_orphan(&self.state.run_dir(note.run));
-    }
-
-    /// Takes away what a dead runner left of a control run: its processes, its worktree, its branch, its note.
-    pub(super) fn clear_left_control(&mut self) -> Result<(), RunError> {
-        let file = UnderWay::file(self.state, self.worktree);
-        let found = UnderWay::read(&file);
-        if matches!(found, Found::Nothing) {
-            return Ok(());
-        }
-        self.fence()?;
-        if let Found::Read(note) = found {
-            let run_dir = self.state.run_dir(note.run);
-            let boot = self.store.run(note.run)?.map(|run| BootId::from_text(&run.start.boot));
-            if let Some(boot) = boot {
-                self.world.stop_orphan(&run_dir);
-                // Waits for its supervisor, and ends what is left where that died, too.
-                self.world
-                    .recover(&run_dir, (note.id, note.nonce), &boot, note.patience, None)
-                    .map_err(|error| RunError::Supervisor(chain(&error)))?;
-            }
-            // Only what orch itself makes is taken away, whatever the note says.
-            let own = sibling::place(self.worktree).as_ref() == Some(&note.path);
-            let told = if own { self.clear(&note).err() } else { Some("its note names another folder".to_owned()) };
-            if let Some(why) = told {
-                (self.notify)(Notice::Warning(format!("a control run was left: {why}")));
-                return Ok(());
-            }
-        }
-        if let Err(error) = std::fs::remove_file(&file) {
-            (self.notify)(Notice::Warning(format!("could not remove {}: {error}", file.display())));
-        }
-        Ok(())
-    }
+/// Whether a version is a commit's name, whole or by at least its first twelve digits.
+fn names_commit(version: &str, commit: &str) -> bool {
+    version.len() >= COMMIT_DIGITS_MIN && commit.starts_with(&version.to_ascii_lowercase())
 }
 
 /// Whether a base commit runs the command: whether its suite gave an answer of its own. A fault that may pass is no answer.

@@ -6,40 +6,36 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::Settings;
-use crate::domain::agent::{Agent, Usage};
-use crate::domain::decision::{Decision, Settlement};
-use crate::domain::id::{AttemptId, Digest, Nonce, RelPath, RunId, StageName, TaskName};
+use crate::domain::agent::Usage;
+use crate::domain::decision::Decision;
+use crate::domain::id::{AttemptId, Digest, RelPath, RunId, StageName, TaskName};
 use crate::domain::mask::Masker;
-use crate::domain::pipeline::{Ordinal, Pipeline, Producer, Stage};
-use crate::domain::plan::{AttemptKey, AttemptPlan};
-use crate::domain::stamp::Stamp;
-use crate::domain::task::{AttemptPhase, Decided, Event, Intent, RunEnd, RunStart, TaskState};
-use crate::engine::{Launched, Site, caps_left, decide, plan};
-use crate::exec::{BootId, ExecError};
-use crate::producer::{Before, PrepareError, prepare};
+use crate::domain::pipeline::{Ordinal, Pipeline, Stage};
+use crate::domain::plan::AttemptKey;
+use crate::domain::task::{Event, RunEnd, RunStart, TaskState};
+use crate::exec::BootId;
+use crate::producer::{Before, PrepareError};
 use crate::store::{Holder, PinnedPipeline, RunFilter, Store};
 use crate::workspace::artifact::take_away;
 use crate::workspace::state_dir::StateDir;
-use crate::workspace::tree::{Less, Snapshot, compare};
+use crate::workspace::tree::{Less, Snapshot};
 use crate::workspace::tree_cache;
 use crate::workspace::worktree::{Head, Worktree};
 
-use super::agent::{Prompts, used_by};
-use super::attempt::Bench;
-use super::channel::began;
+use super::agent::Prompts;
+use super::bench::Bench;
 use super::checkout::artifacts_of;
-use super::choice::{Chosen, Next};
+use super::choice::Next;
 use super::clock::Clock;
-use super::error::{RunError, chain};
-use super::judge::{Judged, Scene};
+use super::error::RunError;
 use super::ledger::Ledger;
 use super::notice::Notice;
 use super::pinned::PipelineFile;
 use super::reuse;
+use super::shadow::Due;
 use super::start::reports_below;
 use super::told::Told;
 use super::wait::Waited;
-use super::watch::Watch;
 use super::world::World;
 
 /// Runs whose verdicts are looked at for reuse.
@@ -190,6 +186,10 @@ pub(super) struct Course {
     pub(super) used: BTreeMap<StageName, Usage>,
     /// What was there before the first attempt of the agent's visit that is under way.
     pub(super) before: Option<((StageName, Ordinal), Before)>,
+    /// The shadow that is to be run beside the last attempt.
+    pub(super) shadow: Option<Due>,
+    /// What the shadows of each stage have used up in this run.
+    pub(super) shadow_used: BTreeMap<StageName, Usage>,
     /// What hides secrets in what is published.
     pub(super) masker: Masker,
 }
@@ -295,12 +295,20 @@ impl Runner<'_> {
             told,
             used: BTreeMap::new(),
             before: None,
+            shadow: None,
+            shadow_used: BTreeMap::new(),
             masker,
         };
         self.clear_way(&stage, &course)?;
         failpoint!("run.way-cleared");
         let mut bench = Bench::default();
-        let end = self.run_stages(&mut ledger, &mut course, &mut bench, wanted);
+        let mut end = self.run_stages(&mut ledger, &mut course, &mut bench, wanted);
+        // The run is closed by now: whatever becomes of the shadow, the stage's end is on the disk.
+        if end.is_ok()
+            && let Err(error) = self.run_shadow(&mut course, &mut bench)
+        {
+            end = Err(error);
+        }
         bench.close();
         // A hint for the next run; losing it costs time only.
         if end.is_ok()
@@ -385,6 +393,12 @@ impl Runner<'_> {
             if (self.stopping)() {
                 return self.close(ledger, course, RunEnd::Interrupted).map(Closed::As);
             }
+            if course.shadow.is_some() {
+                self.commit(ledger, None)?;
+                self.run_shadow(course, bench)?;
+                // Somebody may have asked for a stop, or edited the pipeline, meanwhile.
+                continue;
+            }
             let pipeline = self.pipeline;
             let stage = find(pipeline, stage.as_str())?;
             if self.pipeline_file.as_mut().is_some_and(PipelineFile::has_changed) {
@@ -445,184 +459,6 @@ impl Runner<'_> {
         }
     }
 
-    /// Runs one attempt to its decision. Its end and its decision are stored with the next commit. `None`, and
-    /// nothing is started, where the tree is no longer the one that the stage before left: while the run waited, or
-    /// in between, somebody changed it.
-    fn attempt(
-        &mut self,
-        ledger: &mut Ledger,
-        course: &mut Course,
-        bench: &mut Bench,
-        (stage, chosen): (&Stage, Chosen<'_>),
-        key: AttemptKey,
-    ) -> Result<Option<Decision>, RunError> {
-        let attempt = key.attempt;
-        let mut plan = self.plan_of(stage, chosen.producer, key, course)?;
-        if chosen.fallback {
-            (self.notify)(Notice::Warning(format!("stage `{}`: {}", stage.name, chosen.why)));
-        }
-        let artifact = self.artifact_path(self.pipeline, stage);
-        let published = artifact.as_ref().and_then(|path| course.published.get(path)).copied();
-        let moved_dir = self.state.moved_dir(course.run, attempt);
-        self.fence()?;
-        let taken =
-            prepare(&plan, self.worktree.root(), artifact.as_ref().map(|path| (path, published.as_ref())), &moved_dir)
-                .map_err(|source| RunError::Prepare { stage: stage.name.clone(), source })?;
-        self.tell_taken(&taken);
-        failpoint!("attempt.prepared");
-        let before = self.look_again(&course.tree)?;
-        if (before.digest(), &before.head().commit) != (course.tree.digest(), &course.tree.head().commit) {
-            return Ok(None);
-        }
-        let before_visit = self.make_ready(course, (stage, chosen.producer), &mut plan, &before)?;
-        let intent = Intent {
-            run: course.run,
-            attempt,
-            stage: stage.name.clone(),
-            visit: plan.key.visit,
-            number: plan.key.number,
-            producer: plan.producer,
-            chosen: chosen.why,
-            fallback: chosen.fallback,
-            nonce: plan.nonce,
-            argv: plan.shown.words().to_vec(),
-            cwd: plan.cwd.clone(),
-            env_names: plan
-                .remote
-                .as_ref()
-                .map_or(&plan.env, |remote| &remote.env)
-                .names()
-                .into_iter()
-                .map(str::to_owned)
-                .collect(),
-            tree: before.digest(),
-            dirty: before.is_dirty(),
-            at: self.clock.now(),
-        };
-        ledger.apply(Event::AttemptIntended(Box::new(intent.clone())))?;
-        self.commit(ledger, artifact.as_ref())?;
-        failpoint!("attempt.intended");
-        // What is launched cannot be called back: a runner that lost its lock in between leaves it to the new owner.
-        self.fence()?;
-        (self.notify)(Notice::AttemptStarted {
-            stage: &stage.name,
-            attempt,
-            place: (plan.key.visit.get(), plan.key.number.get()),
-            argv: plan.shown.words(),
-        });
-        let mut watch = Watch::new(&stage.name, plan.limits, &course.run_dir, self.clock, self.progress, self.notify);
-        let record =
-            bench.run(self.world, &plan, &course.run_dir, self.stop, self.clock, &mut watch).map_err(|error| {
-                match error {
-                    ExecError::Sentinel(source) => RunError::Untold { stage: stage.name.clone(), source },
-                    error @ (ExecError::Busy { .. }
-                    | ExecError::Repeated { .. }
-                    | ExecError::Idle
-                    | ExecError::Channel(_)
-                    | ExecError::Record(_)
-                    | ExecError::Wait(_)) => RunError::Supervisor(chain(&error)),
-                }
-            })?;
-        failpoint!("attempt.ended");
-        // Before the artifact is written: without the lock the record stays for whoever has it now.
-        self.fence()?;
-        let after = self.look_again(&before)?;
-        let mut tree = compare(&before, &after);
-        if before.head() != after.head() {
-            // A verdict is bound to the commit the suite started from; it says nothing of another one.
-            let (was, is) = (before.head(), after.head());
-            tree.changed.insert(0, format!("HEAD ({} is now {})", was.commit.short(), is.commit.short()));
-        }
-        let scope = self.scope(self.pipeline, (stage, chosen.producer), course, before_visit.as_ref(), &after);
-        course.tree = after;
-        let scene = Scene {
-            stage,
-            producer: chosen.producer,
-            plan: &plan,
-            record: &record,
-            run_dir: &course.run_dir,
-            root: self.worktree.root(),
-            artifact: artifact.as_ref(),
-            moved_dir: &moved_dir,
-            control: None,
-            commit: course.tree.head().commit.as_str(),
-            masker: &course.masker,
-            scope: scope.as_ref(),
-        };
-        let judged = self.judge_or_control(course, bench, scene, tree)?;
-        failpoint!("attempt.judged");
-        course.published.extend(judged.artifact.as_ref().map(|(artifact, _)| (artifact.path.clone(), artifact.digest)));
-        let (used, told) = (used_by(&judged), Told::draft(scene, &judged));
-        let decision = self.settle(ledger, self.pipeline, scene, &intent, judged)?;
-        course.take_note(stage, used, told, &decision);
-        Ok(Some(decision))
-    }
-
-    /// Records an attempt's end and decision in the ledger.
-    pub(super) fn settle(
-        &mut self,
-        ledger: &mut Ledger,
-        pipeline: &Pipeline,
-        scene: Scene<'_>,
-        intent: &Intent,
-        judged: Judged,
-    ) -> Result<Decision, RunError> {
-        let (stage, record) = (scene.stage, scene.record);
-        let attempt = record.attempt;
-        let already = matches!(
-            ledger.task().map(|task| &task.state),
-            Some(TaskState::Running { phase: AttemptPhase::Finished, .. })
-        );
-        if !already {
-            ledger.apply(Event::AttemptFinished { record: Box::new(record.clone()), at: self.clock.now() })?;
-        }
-        self.tell_taken(&judged.moved);
-        self.tell_far_side(stage, &judged.evidence);
-        let spent = ledger.task().map(|task| task.spent.clone()).unwrap_or_default();
-        let infra = self.infra(stage);
-        let resets_at = judged.evidence.agent.as_ref().and_then(|facts| facts.fault.as_ref()?.resets_at);
-        let resets_in = resets_at.map(|at| Duration::try_from(at.duration_since(self.clock.now())).unwrap_or_default());
-        let began = began(record, &judged.evidence);
-        let launched = Launched { producer: scene.producer, began, infra: &infra, resets_in };
-        let decision = decide(pipeline, stage, &spent, launched, &judged.settlement);
-        if let Some(tree) = &judged.evidence.tree
-            && !tree.added.is_empty()
-            && judged.settlement == Settlement::Passed
-        {
-            let names: Vec<String> = tree.added.iter().take(5).map(|path| format!("`{path}`")).collect();
-            (self.notify)(Notice::Warning(format!(
-                "stage `{}` left new files that git does not ignore: {}",
-                stage.name,
-                names.join(", ")
-            )));
-        }
-        (self.notify)(Notice::AttemptDecided {
-            stage: &stage.name,
-            attempt,
-            outcome: judged.outcome.as_ref(),
-            settlement: &judged.settlement,
-            decision: &decision,
-        });
-        let artifact = judged.artifact.map(|(reference, bytes)| {
-            ledger.keep(bytes);
-            reference
-        });
-        let stamp = Stamp::of(intent, record, &judged.evidence, judged.outcome.as_ref(), artifact.as_ref());
-        self.keep_stamp(scene.plan, &stamp);
-        ledger.apply(Event::AttemptDecided(Box::new(Decided {
-            attempt,
-            evidence: judged.evidence,
-            outcome: judged.outcome,
-            settlement: judged.settlement,
-            decision: decision.clone(),
-            artifact,
-            stamp,
-            at: self.clock.now(),
-        })))?;
-        failpoint!("attempt.decided");
-        Ok(decision)
-    }
-
     pub(super) fn close(&mut self, ledger: &mut Ledger, course: &Course, end: RunEnd) -> Result<RunEnd, RunError> {
         ledger.apply(Event::RunClosed { run: course.run, end, at: self.clock.now() })?;
         failpoint!("run.closing");
@@ -631,43 +467,11 @@ impl Runner<'_> {
         Ok(end)
     }
 
-    pub(super) fn plan_of(
-        &self,
-        stage: &Stage,
-        producer: &Producer,
-        key: AttemptKey,
-        course: &Course,
-    ) -> Result<AttemptPlan, RunError> {
-        let attempt_dir = self.state.attempt_dir(course.run, key.attempt);
-        let site = Site {
-            worktree: self.worktree.toplevel(),
-            base_commit: &course.base_commit,
-            artifacts: &course.artifacts,
-            attempt_dir: &attempt_dir,
-            staging: self.staging_site(stage, producer, course)?,
-        };
-        let nonce = Nonce::new(self.clock.secret());
-        // Of a cap only what is left is given to the tool.
-        let left = match (producer, course.used.get(&stage.name)) {
-            (Producer::Agent(agent), Some(used)) => {
-                Some(Producer::Agent(Agent { caps: caps_left(&agent.caps, used), ..agent.clone() }))
-            }
-            (_, _) => None,
-        };
-        plan(stage, left.as_ref().unwrap_or(producer), self.limits(stage), key, nonce, &site, &self.host_env)
-            .map_err(|source| RunError::Plan { stage: stage.name.clone(), source })
-    }
-
     /// Looks at the worktree's tree, less artifacts and declared reports.
     pub(super) fn snapshot(&self, pipeline: &Pipeline, known: Option<&Snapshot>) -> Result<Snapshot, RunError> {
         let places = pipeline.stages().iter().flat_map(reports_below).cloned();
         let less = Less::new(self.artifacts_folder(pipeline), places);
         Ok(self.world.snapshot(self.worktree, &less, known)?)
-    }
-
-    /// Looks at it once more, less what was left out before.
-    fn look_again(&self, known: &Snapshot) -> Result<Snapshot, RunError> {
-        Ok(self.world.snapshot(self.worktree, known.less(), Some(known))?)
     }
 
     pub(super) fn artifacts_folder(&self, pipeline: &Pipeline) -> RelPath {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::domain::id::{RelPath, RunId, StageName, TaskName};
+use crate::domain::mask::SECRET_BYTES_MIN;
 use crate::engine::{PlanError, Refused};
 use crate::exec::SentinelError;
 use crate::producer::PrepareError;
@@ -144,6 +145,16 @@ pub enum RunError {
     /// Which secrets are to be hidden cannot be read or kept.
     #[error("remember which secrets are to be hidden: {0}")]
     Secrets(String),
+    /// A stage would be given a secret that is too short to be hidden.
+    #[error(
+        "start stage `{stage}`: the secret `{name}` is shorter than {SECRET_BYTES_MIN} bytes, so it cannot be hidden"
+    )]
+    ShortSecret {
+        /// The stage.
+        stage: StageName,
+        /// The variable.
+        name: String,
+    },
     /// A stage asks for an agent without permission checks, and the environment does not.
     #[error("start stage `{stage}`: it says `skip-permissions: true`, and the environment does not agree")]
     Danger {

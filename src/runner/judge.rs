@@ -69,15 +69,9 @@ pub(super) fn judge(scene: Scene<'_>, tree: Option<TreeFacts>) -> Judged {
         Err(_) => "a bug in orch: the code that judges attempts panicked; the lines above have the place".to_owned(),
     };
     let evidence = Evidence {
-        exit: scene.record.exit.clone(),
-        declared: scene.plan.declared.clone(),
         output: OutputFacts { incomplete: true, ..OutputFacts::default() },
-        reports: Vec::new(),
-        control: None,
         tree,
-        smoke: Vec::new(),
-        agent: None,
-        channel: None,
+        ..Evidence::of(scene.record.exit.clone(), scene.plan.declared.clone())
     };
     let outcome = match evidence.exit {
         Exit::Cancelled { .. } => None,
@@ -95,17 +89,8 @@ pub(super) fn judge(scene: Scene<'_>, tree: Option<TreeFacts>) -> Judged {
 /// What an attempt comes to that was intended and never launched: nothing, as one that was stopped. It is no fault of
 /// anything, and costs nothing.
 pub(super) fn never_launched(scene: Scene<'_>, tree: TreeFacts) -> Judged {
-    let evidence = Evidence {
-        exit: scene.record.exit.clone(),
-        declared: scene.plan.declared.clone(),
-        output: OutputFacts::default(),
-        reports: Vec::new(),
-        smoke: Vec::new(),
-        agent: None,
-        control: None,
-        tree: Some(tree),
-        channel: None,
-    };
+    let evidence =
+        Evidence { tree: Some(tree), ..Evidence::of(scene.record.exit.clone(), scene.plan.declared.clone()) };
     let settlement = Settlement::Cancelled(Canceller::Shutdown);
     Judged { evidence, outcome: None, settlement, artifact: None, moved: Taken::Nothing }
 }

@@ -6,6 +6,7 @@ use crate::domain::decision::{Decision, Settlement};
 use crate::domain::id::{AttemptId, RunId, StageName, TaskName};
 use crate::domain::outcome::Outcome;
 use crate::domain::pipeline::Limits;
+use crate::domain::shadow::Shadow;
 use crate::domain::task::Deferral;
 
 /// One thing that happened.
@@ -59,6 +60,15 @@ pub enum Notice<'a> {
         /// What is done about it.
         decision: &'a Decision,
     },
+    /// The shadow of the last attempt is being started.
+    ShadowStarted {
+        /// Its stage.
+        stage: &'a StageName,
+        /// Program and arguments.
+        argv: &'a [String],
+    },
+    /// A shadow came to its end, or never did.
+    Shadowed(&'a Shadow),
     /// The run waits for a retry time.
     Waiting {
         /// Its stage.

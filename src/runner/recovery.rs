@@ -14,7 +14,7 @@ use crate::spec;
 use crate::store::{AttemptRecord, Published, RunFilter};
 
 use super::agent::Prompts;
-use super::attempt::lost;
+use super::bench::lost;
 use super::checkout::artifacts_of;
 use super::drive::{Course, Driven, RUNS_LOOKED_AT, Runner, find};
 use super::error::{RunError, chain};
@@ -48,9 +48,10 @@ impl Runner<'_> {
             }
         }
         self.repair()?;
-        self.stop_left_control();
+        self.stop_left_sibling();
         let driven = self.recover_run(ledger)?;
-        self.clear_left_control()?;
+        self.clear_left_sibling()?;
+        self.mark_left_shadow()?;
         Ok(driven)
     }
 
@@ -159,6 +160,8 @@ impl Runner<'_> {
             told: None,
             used: BTreeMap::new(),
             before: None,
+            shadow: None,
+            shadow_used: BTreeMap::new(),
             masker: self.masker()?,
         };
         let producer = match (&stage.fallback, stored.intent.fallback) {

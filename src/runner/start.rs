@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::agent::Permissions;
+use crate::domain::agent::{Agent, AgentProfile, Permissions};
 use crate::domain::decision::HoldReason;
 use crate::domain::id::{AttemptId, RelPath, RunId, StageName};
 use crate::domain::pipeline::{Producer, ProducerKind, ReportPlace, Stage};
@@ -39,6 +39,8 @@ pub enum PlannedStep {
         why: String,
         /// Whether it stands in for the declared one.
         fallback: bool,
+        /// The agent that would be run beside it, to be compared.
+        shadow: Option<AgentProfile>,
     },
     /// The task would be held there.
     Hold(HoldReason),
@@ -200,6 +202,8 @@ impl Runner<'_> {
             told: None,
             used: BTreeMap::new(),
             before: None,
+            shadow: None,
+            shadow_used: BTreeMap::new(),
             masker: self.masker()?,
         };
         let one = std::num::NonZeroU32::MIN;
@@ -221,7 +225,12 @@ impl Runner<'_> {
                         Next::Hold(reason) => PlannedStep::Hold(reason),
                         Next::Run(chosen) => {
                             let plan = self.plan_of(&stage, chosen.producer, key, &course)?;
-                            PlannedStep::Start { plan: Box::new(plan), why: chosen.why, fallback: chosen.fallback }
+                            PlannedStep::Start {
+                                plan: Box::new(plan),
+                                why: chosen.why,
+                                fallback: chosen.fallback,
+                                shadow: self.shadow_of(&stage, chosen.fallback).map(|agent| agent.profile),
+                            }
                         }
                     },
                 };
@@ -230,20 +239,28 @@ impl Runner<'_> {
             .collect()
     }
 
+    /// Whether an agent is to skip its tool's permission checks, and the environment does not agree.
+    fn is_dangerous(&self, agent: &Agent) -> bool {
+        agent.permissions == Permissions::Skipped && !self.settings.may_skip_permissions()
+    }
+
     /// What keeps a stage from being run by this version or on this tree.
     fn refusal(&self, stage: &Stage, tree: &Snapshot) -> Option<RunError> {
         // What is held is started by nobody.
         let Next::Run(chosen) = self.choose(stage) else { return None };
+        let shadow = self.shadow_of(stage, chosen.fallback);
+        if shadow.is_some_and(|shadow| self.is_dangerous(shadow)) {
+            return Some(RunError::Danger { stage: stage.name.clone() });
+        }
+        if let Some(name) = self.short_secret(chosen.producer, shadow) {
+            return Some(RunError::ShortSecret { stage: stage.name.clone(), name });
+        }
         if let Some(path) = reports_of(chosen.producer).find(|path| tree.commits(path)) {
             return Some(RunError::ReportCommitted { stage: stage.name.clone(), path: path.clone() });
         }
         match chosen.producer {
             Producer::TestRunner(_) | Producer::Command(_) | Producer::Approval => None,
-            Producer::Agent(agent)
-                if agent.permissions == Permissions::Skipped && !self.settings.may_skip_permissions() =>
-            {
-                Some(RunError::Danger { stage: stage.name.clone() })
-            }
+            Producer::Agent(agent) if self.is_dangerous(agent) => Some(RunError::Danger { stage: stage.name.clone() }),
             Producer::Agent(agent) => self.prompt(stage, agent).err(),
             Producer::StagingRunner(staging) => self.target_refusal(stage, staging),
         }

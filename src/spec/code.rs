@@ -86,6 +86,7 @@ codes! {
     PromptVariable = "0318", "a variable that a prompt may not use";
     AgentCap = "0319", "a cap that the agent's tool cannot keep";
     MayWrite = "0320", "a place outside the worktree that cannot be named";
+    Shadow = "0321", "a shadow that nothing can be held against";
 
     MissingGate = "0401", "a stage without a gate";
     UnknownGate = "0402", "an unknown gate";

@@ -333,6 +333,14 @@ impl Code {
                 "may-write: [../other, ~/.ssh]",
                 "may-write: [~/.claude, ~/.claude.json]",
             ),
+            Self::Shadow => explanation(
+                "A shadow is an agent that does the work of a runner beside it, in a worktree of its own. The gate reads \
+                 the runner's artifact, and what the shadow came to is compared with it and decides nothing. So the \
+                 stage's producer is a `test-runner`, a `staging-runner` or a `command`, its gate can read an agent's \
+                 artifact, and `shadow: agent` has an agent as the `fallback` to name.",
+                "producer:\n  agent: { profile: claude-code, prompt: p.md }\nshadow: test-runner",
+                "producer:\n  test-runner: { command: [make, check] }\nshadow:\n  agent: { profile: claude-code, prompt: p.md }",
+            ),
             Self::MissingGate => explanation(
                 "Every stage says what reads its artifact. Where a deterministic producer's own end decides, that is \
                  said too: `gate: none`.",

@@ -31,6 +31,7 @@ pub(super) struct Mark {
     pub(super) stage: Span,
     producer: Span,
     fallback: Span,
+    shadow: Span,
     artifact: Span,
     gate: Span,
     /// Where its pass leads.
@@ -70,6 +71,7 @@ impl Mark {
             stage,
             producer: stage,
             fallback: stage,
+            shadow: stage,
             artifact: stage,
             gate: stage,
             pass: stage,
@@ -84,6 +86,7 @@ impl Mark {
         let or_stage = |span: Option<Span>| span.unwrap_or(self.stage);
         self.producer = or_stage(raw.producer.as_ref().map(|part| part.span));
         self.fallback = or_stage(raw.fallback.as_ref().map(|part| part.span));
+        self.shadow = or_stage(raw.shadow.as_ref().map(|part| part.span));
         self.artifact = or_stage(raw.artifact.as_ref().map(|part| part.span));
         self.gate = or_stage(raw.gate.as_ref().map(|part| part.span));
         self.broken.fallback = raw.unread.contains(&"fallback");
@@ -107,6 +110,7 @@ impl Marks {
             Site::Fail(at) => pick(at, |mark| mark.fail),
             Site::Charge(at) => pick(at, |mark| mark.charge),
             Site::Fallback(at) => pick(at, |mark| mark.fallback),
+            Site::Shadow(at) => pick(at, |mark| mark.shadow),
             Site::Producer(at) => pick(at, |mark| mark.producer),
         }
     }
@@ -124,9 +128,10 @@ pub(super) fn report(flaws: Vec<Flaw>, marks: &Marks, names: &Known, sink: &mut 
         let broken = mark.map(|mark| mark.broken).unwrap_or_default();
         let consequence = match (&flaw.kind, flaw.site) {
             (FlawKind::GateDoesNotFit { .. }, Site::Fallback(_)) => broken.fallback || broken.gate,
+            (FlawKind::GateDoesNotFit { .. }, Site::Shadow(_)) | (FlawKind::BadKeyGate(_), _) => broken.gate,
+            (FlawKind::ShadowWithoutRunner { .. }, _) => broken.producer,
             (FlawKind::GateDoesNotFit { .. }, _) => broken.producer || broken.gate,
             (FlawKind::GateWithoutArtifact | FlawKind::ArtifactWithoutGate, _) => broken.artifact || broken.gate,
-            (FlawKind::BadKeyGate(_), _) => broken.gate,
             (FlawKind::UnknownTarget(name), _) => names.stages.contains(name.as_str()),
             (FlawKind::UnknownBudget(_), _) => broken.charge || marks.budgets_unread,
             (FlawKind::Unreachable | FlawKind::RollbackForward(_), _) => !edges_known,
@@ -206,13 +211,24 @@ fn one(flaw: Flaw, span: Span, marks: &Marks, names: &Known, sink: &mut Sink) {
                 .help("leave the artifact out, or name the gate that reads it")
         }
         FlawKind::GateDoesNotFit { gate, producer } => {
-            let whose = if matches!(flaw.site, Site::Fallback(_)) { "the fallback" } else { "the producer" };
+            let whose = if matches!(flaw.site, Site::Fallback(_)) {
+                "the fallback"
+            } else if matches!(flaw.site, Site::Shadow(_)) {
+                "the shadow"
+            } else {
+                "the producer"
+            };
             let message = format!("the gate `{gate}` cannot read what {whose}, `{producer}`, leaves");
             Draft::new(Code::GateDoesNotFit, span, message).help(fitting(producer))
         }
         FlawKind::FallbackWithoutSwitch => {
             Draft::new(Code::FallbackWithoutSwitch, span, "the fallback can never run: the stage has no `switch`")
                 .help("name the switch: `switch: ORCH_TEST_RUNNER`; a fault never is a reason to fall back")
+        }
+        FlawKind::ShadowWithoutRunner { producer } => {
+            let message = format!("a shadow stands beside a runner, and the producer is `{producer}`");
+            Draft::new(Code::Shadow, span, message)
+                .help("make the runner the producer and the agent its `shadow`; the gate reads the producer's artifact")
         }
         FlawKind::BadKeyGate(what) => Draft::new(Code::GateWords, span, what)
             .help("a gate is `{ key: status, pass: [READY], fail: [BLOCKED] }`; a word has one meaning"),

@@ -32,7 +32,8 @@ pub(super) fn producer(raw: words::Producer, sink: &mut Sink) -> Option<Producer
     }
 }
 
-fn agent_of(mut raw: raw::Agent, sink: &mut Sink) -> Option<Agent> {
+/// Checks an agent; `None` as for [`producer`].
+pub(super) fn agent_of(mut raw: raw::Agent, sink: &mut Sink) -> Option<Agent> {
     let writes = raw.writes.take().map(|list| outside::writes(list.value.items, sink)).unwrap_or_default();
     let profile = raw.profile.as_ref().map(|profile| profile.value.0);
     match (&raw.profile, &raw.command) {

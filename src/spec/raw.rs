@@ -11,7 +11,7 @@ use super::read::{FromNode, List, Mapping as _, mapping, missing_key};
 use super::scalar::shown;
 use super::tree::{Kind, NodeRef};
 use super::values::{Backoff, Count, Flag, OneOf, Span, Text, Version, Word, Words};
-use super::words::{Fail, Gate, Names, Pass, Producer, Stages};
+use super::words::{Fail, Gate, Names, Pass, Producer, Shadow, Stages};
 use crate::domain::agent::Require;
 use crate::domain::id::{BudgetName, PipelineName, RelPath, SerialGroup, StageName, SwitchName};
 use crate::domain::pipeline::{Adapter, AgentProfile, OnTimeout, ProducerKind};
@@ -59,6 +59,8 @@ mapping! {
         "switch" switch: SwitchName;
         /// What runs instead where the switch is off; never because of a fault.
         "fallback" fallback: Producer;
+        /// An agent that does a runner's work beside it and is compared with the gate; it decides nothing.
+        "shadow" shadow: Shadow;
         /// File of the stage's artifact, below the artifacts folder.
         "artifact" artifact: RelPath;
         /// What reads the artifact; `none` where a deterministic producer's own end decides.

@@ -19,7 +19,8 @@ use super::values::Text;
 use super::words::{self, Fail, Pass, RESERVED};
 use crate::domain::id::{BudgetName, Digest, PipelineName, StageName, SwitchName};
 use crate::domain::pipeline::{
-    Advance, Gate, InfraPolicy, KeyGate, Limits, OnFail, OnTimeout, Parts, Pipeline, Producer, SWITCH_PARTS, Stage,
+    Advance, Agent, Gate, InfraPolicy, KeyGate, Limits, OnFail, OnTimeout, Parts, Pipeline, Producer, SWITCH_PARTS,
+    Stage,
 };
 
 /// Checks a file's values and its graph; `None` where the sink got a problem.
@@ -138,6 +139,7 @@ fn check_stage(
     mark.place(&raw);
     let producer = raw.producer.and_then(|raw| producer::producer(raw.value, sink));
     let fallback = raw.fallback.map(|raw| producer::producer(raw.value, sink));
+    let shadow = raw.shadow.and_then(|raw| shadow(raw, fallback.as_ref(), mark.broken.fallback, sink));
     let gate = raw.gate.and_then(|raw| gate(raw.value));
     mark.broken.producer = producer.is_none();
     mark.broken.fallback |= matches!(fallback, Some(None));
@@ -159,6 +161,7 @@ fn check_stage(
         producer: producer.unwrap_or(Producer::Approval),
         switch: raw.switch.map(|switch| switch_name(switch, sink)),
         fallback: fallback.flatten(),
+        shadow,
         artifact: raw.artifact.map(|path| path.value),
         gate: gate.unwrap_or(Gate::None),
         pass,
@@ -171,6 +174,28 @@ fn check_stage(
         limits: limits(&own, defaults),
         on_timeout: raw.on_timeout.map_or(OnTimeout::Hold, |word| word.value.0),
         serial: raw.serial.map(|serial| serial.value),
+    }
+}
+
+/// The shadow: an agent of its own, or the one that is the fallback.
+fn shadow(
+    raw: Spanned<words::Shadow>,
+    fallback: Option<&Option<Producer>>,
+    fallback_unread: bool,
+    sink: &mut Sink,
+) -> Option<Agent> {
+    match (raw.value, fallback) {
+        (words::Shadow::Own(own), _) => producer::agent_of(*own, sink),
+        (words::Shadow::Fallback, Some(Some(Producer::Agent(agent)))) => Some(agent.clone()),
+        // What could not be read may have been one.
+        (words::Shadow::Fallback, Some(None)) => None,
+        (words::Shadow::Fallback, _) if fallback_unread => None,
+        (words::Shadow::Fallback, _) => {
+            let message = "`shadow: agent` names the agent of `fallback`, and there is none";
+            let help = "write `shadow: { agent: { profile: …, prompt: … } }`, or make an agent the `fallback`";
+            sink.push(Draft::new(Code::Shadow, raw.span, message).help(help));
+            None
+        }
     }
 }
 

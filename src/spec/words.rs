@@ -130,6 +130,57 @@ impl JsonSchema for Producer {
     }
 }
 
+/// The agent that does a runner's work beside it: the stage's fallback, or one of its own.
+#[derive(Debug)]
+pub(super) enum Shadow {
+    /// `agent`: the one that is the fallback.
+    Fallback,
+    /// This one.
+    Own(Box<Agent>),
+}
+
+impl FromNode for Shadow {
+    fn read(node: NodeRef<'_>, sink: &mut Sink) -> Option<Self> {
+        const WANTED: &str = "`agent`, which is the agent of `fallback`, or `{ agent: { profile: …, prompt: … } }`";
+        if !matches!(node.kind(), Kind::Map) {
+            let word = text(node, WANTED, sink)?;
+            if word != ProducerKind::Agent.as_str() {
+                only_agents(word, node.span(), sink);
+                return None;
+            }
+            return Some(Self::Fallback);
+        }
+        let mut own = None;
+        for (key, value) in node.entries() {
+            if key.text == ProducerKind::Agent.as_str() {
+                own = Agent::read(value, sink).map(|agent| Self::Own(Box::new(agent)));
+            } else {
+                only_agents(key.text, key.span, sink);
+            }
+        }
+        if node.is_empty() {
+            wrong_shape(node, WANTED, sink);
+        }
+        own
+    }
+}
+
+fn only_agents(word: &str, span: Span, sink: &mut Sink) {
+    let message = format!("`{}` cannot be a shadow; only an agent can", shown(word));
+    let help = "write `shadow: agent` where the `fallback` is an agent, or `shadow: { agent: { … } }`";
+    sink.push(Draft::new(Code::Shadow, span, message).help(help));
+}
+
+impl JsonSchema for Shadow {
+    inline_schema!("Shadow", generator => {
+        let agent = generator.subschema_for::<Agent>();
+        json_schema!({ "oneOf": [
+            { "enum": ["agent"] },
+            { "type": "object", "required": ["agent"], "additionalProperties": false, "properties": { "agent": agent } },
+        ] })
+    });
+}
+
 /// What reads a stage's artifact: a word, or a key with its words.
 #[derive(Debug)]
 pub(super) enum Gate {

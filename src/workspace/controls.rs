@@ -144,7 +144,7 @@ pub enum Found<T> {
     Read(T),
 }
 
-fn read<T: DeserializeOwned>(file: &Path, version: impl Fn(&T) -> u32) -> Found<T> {
+pub(super) fn read<T: DeserializeOwned>(file: &Path, version: impl Fn(&T) -> u32) -> Found<T> {
     let opened = match File::open(file) {
         Ok(opened) => opened,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Found::Nothing,
@@ -157,7 +157,7 @@ fn read<T: DeserializeOwned>(file: &Path, version: impl Fn(&T) -> u32) -> Found<
 }
 
 /// Writes a file whole: a reader sees the old one or the new one.
-fn write(file: &Path, value: &impl Serialize) -> io::Result<()> {
+pub(super) fn write(file: &Path, value: &impl Serialize) -> io::Result<()> {
     let temp = file.with_extension("tmp");
     match std::fs::remove_file(&temp) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

@@ -10,6 +10,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::io::Errno;
+
 /// Longest answer of a listing, in bytes; about five million files.
 const ANSWER_BYTES_MAX: u64 = 512 * 1024 * 1024;
 
@@ -114,6 +116,16 @@ pub enum GitError {
         /// Which part.
         what: &'static str,
     },
+    /// What makes it this worktree could not be looked at.
+    #[error("look at {what} of {}", path.display())]
+    Unreadable {
+        /// The worktree.
+        path: PathBuf,
+        /// Which part.
+        what: &'static str,
+        /// Why.
+        source: io::Error,
+    },
     /// git refused.
     #[error("{what}: git exited with {code}: {said}")]
     Failed {
@@ -133,9 +145,19 @@ pub enum GitError {
 }
 
 impl GitError {
+    /// Whether the machine had no descriptor, process, memory or space for it: nothing is said about the repository then.
+    pub fn is_of_the_machine(&self) -> bool {
+        let (Self::Run { source, .. } | Self::Unreadable { source, .. }) = self else { return false };
+        let short = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::AGAIN, Errno::NOSPC, Errno::DQUOT];
+        Errno::from_io_error(source).is_some_and(|errno| short.contains(&errno))
+    }
+
     /// What to do next.
-    pub const fn help(&self) -> &'static str {
+    pub fn help(&self) -> &'static str {
         match self {
+            Self::Run { .. } | Self::Unreadable { .. } if self.is_of_the_machine() => {
+                "the machine or this user's limits (`ulimit -a`) are at their end: make room, then run it again"
+            }
             Self::Missing => {
                 "install git 2.31 or newer; folders inside the worktree and relative folders of PATH do not count"
             }
@@ -150,6 +172,7 @@ impl GitError {
                 "a verdict is bound to a commit, so make a first one: `git add -A && git commit -m first`"
             }
             Self::DubiousOwnership(_) => "when you trust it: git config --global --add safe.directory PATH",
+            Self::Unreadable { .. } => "look at the worktree's .git: its owner, its mode, and the disk it lies on",
             Self::UnusablePath(_) => "use a path without line breaks that this user may read",
             Self::Redirected { .. } => "remove core.worktree from the repository's configuration",
             Self::Replaced { .. } => "look at the worktree's .git: something put another one there during the run",

@@ -28,6 +28,7 @@ pub mod repository;
 pub mod root;
 pub mod scope;
 pub mod secrets;
+pub mod shadows;
 pub mod shared;
 pub mod sibling;
 pub mod state_dir;

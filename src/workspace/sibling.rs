@@ -4,9 +4,10 @@
 //! is said, and then nothing is run: a control under other conditions would blame the wrong one.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{File, FileTimes};
+use std::fs::{File, FileTimes, Permissions};
 use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::checkout::{CheckoutError, Start, add, open, remove};
@@ -248,17 +249,40 @@ pub fn make(
     Ok(sibling)
 }
 
+/// Removes a folder with all that is in it, also where a tool left folders in it that may not be written.
+fn remove_all(path: &Path) -> io::Result<()> {
+    match std::fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            make_writable(path)?;
+            std::fs::remove_dir_all(path)
+        }
+        done => done,
+    }
+}
+
+/// Lets this user into every folder below one, and write there. Links are not followed.
+fn make_writable(folder: &Path) -> io::Result<()> {
+    std::fs::set_permissions(folder, Permissions::from_mode(0o700))?;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            make_writable(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// Takes a sibling away with its branch, however far it was made. Nothing to take away is no error.
 ///
 /// # Errors
 /// [`GitError`], or what keeps the folder.
 pub fn clear(git: &Git<'_>, of: &Worktree, path: &Path, on: Option<&BranchName>) -> Result<(), CheckoutError> {
     let known = super::checkout::list(git, of)?.iter().any(|known| known.path == path);
+    // The folder first: git does not remove a worktree whose `.git` is gone or leads elsewhere, and forgets one that is gone.
+    remove_all(path).map_err(|source| CheckoutError::Io { path: path.to_owned(), source })?;
     if known {
         remove(git, of, path)?;
-    }
-    if path.symlink_metadata().is_ok() {
-        std::fs::remove_dir_all(path).map_err(|source| CheckoutError::Io { path: path.to_owned(), source })?;
     }
     if let Some(branch) = on {
         let place = Place::Exactly { git_dir: of.common_dir(), toplevel: of.toplevel() };
@@ -267,4 +291,27 @@ pub fn clear(git: &Git<'_>, of: &Worktree, path: &Path, on: Option<&BranchName>)
         git.must("remove the branch of a control run", of.common_dir(), &place, &words)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_are_opened_up_and_links_are_not_followed() {
+        let scratch = tempfile::tempdir().unwrap();
+        let (inside, outside) = (scratch.path().join("in/a/b"), scratch.path().join("out"));
+        std::fs::create_dir_all(&inside).unwrap();
+        std::fs::create_dir(&outside).unwrap();
+        std::os::unix::fs::symlink(&outside, inside.join("link")).unwrap();
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+        for path in [&inside, &inside.parent().unwrap().to_owned(), &outside] {
+            std::fs::set_permissions(path, Permissions::from_mode(0o555)).unwrap();
+        }
+        make_writable(&scratch.path().join("in")).unwrap();
+        assert_eq!((mode(&inside), mode(inside.parent().unwrap()), mode(&outside)), (0o700, 0o700, 0o555));
+        remove_all(&scratch.path().join("in")).unwrap();
+        remove_all(&scratch.path().join("in")).unwrap();
+        assert!(outside.is_dir() && !scratch.path().join("in").exists());
+    }
 }

@@ -53,7 +53,7 @@ pub enum TreeError {
 
 impl TreeError {
     /// What to do next.
-    pub const fn help(&self) -> &'static str {
+    pub fn help(&self) -> &'static str {
         match self {
             Self::Git(error) => error.help(),
             Self::TooNested { .. } => "ignore the folder of nested repositories, or move it out of the worktree",

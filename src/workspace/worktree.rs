@@ -2,10 +2,12 @@
 
 use std::ffi::OsStr;
 use std::fmt;
+use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::git::{Git, GitError, Place, enclosing, refused};
@@ -326,7 +328,16 @@ impl Identity {
     }
 
     fn read(toplevel: &Path, git_dir: &Path, common_dir: &Path) -> Result<Self, GitError> {
-        let gone = |what| move |_| GitError::Replaced { path: toplevel.to_owned(), what };
+        let gone = |what| {
+            move |source: std::io::Error| {
+                let path = toplevel.to_owned();
+                let another =
+                    matches!(source.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::InvalidData)
+                        || Errno::from_io_error(&source) == Some(Errno::LOOP);
+                // What cannot be looked at may well be the same.
+                if another { GitError::Replaced { path, what } } else { GitError::Unreadable { path, what, source } }
+            }
+        };
         let entry = toplevel.join(".git");
         let kind = std::fs::symlink_metadata(&entry).map_err(gone("its .git"))?;
         let entry_digest = if kind.is_symlink() {

@@ -1,5 +1,5 @@
 //! The shipped pipeline `pipelines/delivery.yaml`, run whole: agents by the stand-in, everything else by what is real. Only the
-//! commands of the two suites are other ones, for a project that has no cargo and no staging host.
+//! commands of the two suites are other ones, for a project that has no cargo and a staging host of the test's own.
 
 use std::fs;
 use std::path::PathBuf;
@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use crate::office::Office;
+use crate::sshd::Sshd;
 use crate::support::{Ended, FAILS, PASSES};
 
 const TASK: &str = "login";
@@ -19,6 +20,20 @@ fn delivery() -> String {
     shipped.replace(command, "        command: [sh, suite.sh]\n")
 }
 
+/// The same with a staging suite for a host of the test's own: what its server and its client need, and another command.
+fn delivery_to(sshd: &Sshd, suite: &str) -> String {
+    let text = delivery();
+    let command = "        command: [docker, exec, app-staging, python, staging_check.py, --mode, stub]\n";
+    assert!(text.contains(command), "the test knows the shipped command");
+    let own = format!(
+        "        port: {}\n        identity: {}\n        known-hosts: {}\n        command: [sh, -c, {suite:?}]\n",
+        sshd.port,
+        sshd.path("client").display(),
+        sshd.path("known").display(),
+    );
+    text.replace(command, &own)
+}
+
 /// An artifact, as an agent writes it.
 fn writes(file: &str, key: &str, word: &str) -> String {
     format!(
@@ -29,6 +44,10 @@ fn writes(file: &str, key: &str, word: &str) -> String {
 
 /// An office whose agents do their work, with a task that has a worktree of its own.
 fn office(suite: &str) -> Office {
+    office_of(&delivery(), suite)
+}
+
+fn office_of(pipeline: &str, suite: &str) -> Office {
     let prompts = ["analysis", "architecture", "development", "review", "tester", "staging"].map(|name| {
         let path = format!("pipelines/prompts/{name}.md");
         let text = fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(&path)).unwrap();
@@ -36,7 +55,7 @@ fn office(suite: &str) -> Office {
     });
     let mut files: Vec<(&str, &str)> = prompts.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
     files.push(("suite.sh", suite));
-    let office = Office::new(&delivery(), &files)
+    let office = Office::new(pipeline, &files)
         .at("analysis", &writes("07-analysis.md", "status", "CLEAR"))
         .at("architecture", &writes("09-architecture.md", "status", "SOUND"))
         .at("development", &writes("11-development.md", "status", "READY"))
@@ -183,4 +202,52 @@ fn artifact_of(office: &Office, digest: &str, word: &str) -> Vec<u8> {
     let bytes = fs::read(path).unwrap();
     assert!(String::from_utf8_lossy(&bytes).contains(&format!("result: {word}")), "{digest}");
     bytes
+}
+
+/// The same for `deploy-staging`, with a real server on the other side of the runner: two runs of one and the same pipeline
+/// file, that differ in nothing but the flag and the artifact's writer.
+#[test]
+fn staging_is_swapped_by_a_flag_and_the_gate_sees_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let sshd = Sshd::with(&folder.path().join("sshd"), "");
+    for (line, settlement, word) in
+        [("3 checks, 0 failed", "passed", "SUCCESS"), ("3 checks, 1 failed", "failed", "FAILED")]
+    {
+        let code = i32::from(settlement == "failed");
+        let text = delivery_to(&sshd, &format!("echo '{line}'; exit {code}"));
+        let seen = |office: &Office, off: bool| {
+            let orch =
+                office.orch(&format!("pipeline run --no-wait --task {TASK}")).env("ORCH_STAGING_HOST", "127.0.0.1");
+            let orch = if off { orch.env("ORCH_STAGING_RUNNER_ENABLED", "false") } else { orch };
+            let ended = orch.run();
+            let run = office.orch("run show --json").run().exits(0).json();
+            let last = run["attempts"].as_array().unwrap().last().unwrap().clone();
+            assert_eq!(last["stage"], "deploy-staging", "{ended}");
+            (run["pipeline_digest"].clone(), last)
+        };
+        let by_runner = office_of(&text, PASSES);
+        let (pipeline, runner) = seen(&by_runner, false);
+        assert_eq!(
+            (&runner["producer"], &runner["settlement"]),
+            (&"staging-runner".into(), &settlement.into()),
+            "{runner:#}"
+        );
+        let path = format!("shop.worktrees/{TASK}/docs/work-items/{TASK}/15-staging-log.md");
+        let bytes = fs::read(by_runner.shop.scratch(&path)).unwrap();
+        assert!(String::from_utf8_lossy(&bytes).contains(&format!("staging_status: {word}")));
+
+        let by_agent = office_of(&text, PASSES);
+        fs::write(by_agent.shop.scratch("bytes"), &bytes).unwrap();
+        let by_agent = by_agent.at(
+            "deploy-staging",
+            &format!("begins\nmkdir -p docs/work-items/{TASK}\ncat SCRATCH/bytes > docs/work-items/{TASK}/15-staging-log.md\nends\n"),
+        );
+        let (same, agent) = seen(&by_agent, true);
+        assert_eq!((same, &agent["producer"]), (pipeline, &"agent".into()), "{agent:#}");
+        assert_eq!(agent["artifact"], runner["artifact"], "path and bytes");
+        assert_eq!((&agent["settlement"], &agent["decision"]), (&runner["settlement"], &runner["decision"]));
+        assert!(agent["chosen"].as_str().unwrap().contains(STAGING));
+        let prompt = by_agent.left("prompt");
+        assert!(prompt.contains("`staging_status: SUCCESS` or `staging_status: FAILED`"), "{prompt}");
+    }
 }

@@ -1,6 +1,7 @@
 //! What agents may use up, and limits of their providers that end.
 
-use crate::office::{Office, WORKS};
+use crate::office::{Office, WORKS, pipeline};
+use crate::support::FAILS;
 
 /// Seconds since 1970.
 fn now() -> i64 {
@@ -35,4 +36,43 @@ fn the_end_of_a_providers_limit_is_waited_for() {
     office.run().exits(75).says("has not come yet");
     let over = Office::of("claude-code", ", writes: [\"**\"]").does(&at(-5)).at("development.1.2", WORKS);
     over.run().exits(0).says("done");
+}
+
+/// A stage that waits for its revision is an attempt like any other: where it takes longer than its limit, it is held with
+/// that reason, whether a gate sent the task back or the agent is to mend its own artifact (row A11).
+#[test]
+fn a_revision_that_never_comes_is_held() {
+    let stage = "    idle-timeout: 1s\n    start-timeout: 1s\n    grace: 200ms\n";
+    let hangs = "begins\nsleep 600\n";
+    // The suite says no, and the developer never comes back.
+    let text = pipeline("claude-code", ", writes: [\"**\"]", stage, true);
+    let office = Office::new(&text, &[("suite.sh", FAILS)]).does(WORKS).at("development.2.1", hangs);
+    office.run().held(75, "idle limit");
+    let last = office.last();
+    assert_eq!((&last["stage"], &last["visit"]), (&"development".into(), &2.into()), "{last:#}");
+    let task = office.orch("task show --json").run().exits(0).json();
+    assert_eq!((&task["state"], &task["spent"]["retry"]), (&"held".into(), &1.into()), "the way back is paid once");
+    // The artifact cannot be read, and its writer never mends it.
+    let text = pipeline("claude-code", ", writes: [\"**\"]", stage, false);
+    let office = Office::new(&text, &[]).does("begins\nends\n").at("development.1.2", hangs);
+    office.run().held(75, "idle limit");
+    assert_eq!(office.calls(), 2);
+}
+
+/// No two stages work in one worktree at the same time, so none whose declared paths overlap: a second runner is refused,
+/// whatever its task and its stage (row E9).
+#[test]
+fn stages_of_one_worktree_never_run_together() {
+    let talk = ", writes: [\"src/**\"], may-write: [\"SCRATCH/talk\"]";
+    let office = Office::of("claude-code", talk)
+        .does(&format!("begins\necho $$ > SCRATCH/talk/said\nread word < SCRATCH/talk/go\n{WORKS}"));
+    std::fs::create_dir(office.shop.scratch("talk")).unwrap();
+    let (mut said, mut go) = (office.shop.fifo("talk/said"), office.shop.fifo("talk/go"));
+    let going = office.orch("pipeline run").start();
+    said.next();
+    office.orch("pipeline run").run().exits(4);
+    office.orch("pipeline run --task other").run().exits(4);
+    go.say("go");
+    going.end().exits(0);
+    assert_eq!(office.calls(), 1);
 }

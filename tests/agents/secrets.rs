@@ -101,6 +101,7 @@ fn no_secret_is_on_any_surface() {
         "run show",
         "run show --json",
         "run show --events",
+        "export",
         "logs",
         "logs --raw",
         "logs --json",
@@ -140,4 +141,35 @@ fn an_artifact_with_a_secret_is_taken_away() {
     let run = office.orch("pipeline run --no-wait").env("MY_TOKEN", "correct horse battery").run();
     run.held(10, "holds-secret").never("correct horse");
     assert!(!office.shop.has(crate::office::ARTIFACT));
+}
+
+/// A secret that is too short to be hidden is refused before anything starts, where a stage would be given it.
+#[test]
+fn a_secret_that_cannot_be_hidden_is_refused() {
+    let refused = |agent: &str, name: &str, value: &str| {
+        let office = Office::of("custom", agent).does(crate::office::WORKS);
+        let run = office.orch("pipeline run --no-wait").env("MY_TOKEN", value).env("MY_NAME", "x").run();
+        run.refused(3, name).never("HELD");
+        office.orch("pipeline plan").env("MY_TOKEN", value).run().exits(0).says("refused").says(name);
+        assert!(!office.shop.state().join("runs").exists(), "something was started");
+    };
+    refused(", env: { pass: [MY_TOKEN] }", "MY_TOKEN", "hunter2");
+    refused(", env: { pass: [\"MY_*\"] }", "MY_TOKEN", " x\n");
+    refused(", env: { set: { DB_PASSWORD: test } }", "DB_PASSWORD", "");
+    let runs = |agent: &str, value: &str| {
+        let office = Office::of("custom", agent).does(crate::office::WORKS);
+        office.orch("pipeline run --no-wait").env("MY_TOKEN", value).run().never("refused").never("MY_TOKEN");
+    };
+    // Long enough, empty, or given to nobody.
+    runs(", env: { pass: [MY_TOKEN] }", "hunter2!");
+    runs(", env: { pass: [MY_TOKEN] }", "");
+    runs("", "hunter2");
+    // The shadow is given what its own map declares.
+    let pipeline = pipeline("custom", "", "", true).replace(
+        "    artifact: 13-test-report.md\n",
+        "    shadow: { agent: { profile: custom, prompt: prompts/dev.md, command: [our-agent], env: { pass: [MY_TOKEN] } } }\n    \
+         artifact: 13-test-report.md\n",
+    );
+    let office = Office::new(&pipeline, &[]).does(crate::office::WORKS);
+    office.orch("pipeline run --no-wait").env("MY_TOKEN", "hunter2").run().refused(3, "`testing`");
 }

@@ -289,6 +289,15 @@ fn what_passes_by_itself_blames_nobody() {
     let told = explained(&shop, 75);
     assert!(told.contains("the change ended otherwise when it was tried again"), "{told}");
     is_clean(&shop);
+    // It ends with another code the second time, as mute as before: that is not what it is blamed for.
+    // Nor with the same code and a verdict beside it.
+    for second in ["exit 4", "echo 1..1; echo 'not ok 1 - pay'; exit 3"] {
+        let otherwise = format!("if test -e SCRATCH/seen; then {second}; fi\n: > SCRATCH/seen\nexit 3\n");
+        let shop = changed(&Testing::new().text(), &[("suite.sh", GREEN)], &[("suite.sh", &otherwise)]);
+        let told = explained(&shop, 75);
+        assert!(told.contains("the change ended otherwise when it was tried again"), "{told}");
+        is_clean(&shop);
+    }
     // The base commit meets a fault of the network: that says nothing of the change.
     let refused = "echo 'curl: (7) Failed to connect to h: Connection refused' >&2\nexit 7\n";
     let shop = changed(&Testing::new().text(), &[("suite.sh", refused)], &[("suite.sh", BROKEN)]);
@@ -413,4 +422,73 @@ fn a_base_commit_is_asked_once_for_all_who_wait() {
     });
     assert_eq!(asked + heard.count(), TASKS, "each has an answer, its own or another's");
     assert_eq!(asked, 2);
+}
+
+/// A staging command that is started here is controlled like a suite (row C23): same rules, same refusals, same cache.
+#[test]
+fn a_staging_command_that_runs_here_is_controlled_too() {
+    let text = |idempotent: bool| {
+        Testing::new()
+            .text()
+            .replace(
+                "test-runner: { command: [sh, suite.sh] }",
+                &format!(
+                    "staging-runner: {{ host: \"${{WHERE}}\", command: [sh, suite.sh], idempotent: {idempotent} }}"
+                ),
+            )
+            .replace("13-test-report.md", "15-staging-log.md")
+            .replace("tests-passed", "staging-status")
+    };
+    let run = |shop: &Shop| shop.orch("pipeline run").env("ORCH_STAGING_RUNNER_EXEC_HOST_SIDE", "false").run();
+    let check = |base: &str, change: &str, code: i32, says: &str| {
+        let shop = changed(&text(true), &[("suite.sh", base)], &[("suite.sh", change)]);
+        let ended = run(&shop);
+        let told = shop.orch("explain").run().exits(0).stdout();
+        assert_eq!(ended.code(), Some(code), "{ended}\n{told}");
+        assert!(told.contains(says), "{told}");
+        is_clean(&shop);
+    };
+    check(GREEN, BROKEN, 1, "change-broke-runner");
+    check(BROKEN, "exit 4\n", 78, "base-cannot-run");
+    check("exit 75\n", BROKEN, 75, "the base commit met a fault that may pass");
+    let shop = changed(&text(false), &[("suite.sh", GREEN)], &[("suite.sh", BROKEN)]);
+    run(&shop).exits(75).talks("`idempotent: false`");
+    is_clean(&shop);
+}
+
+/// Only attempts of the same base commit and the same environment share an answer, however closely they wait.
+#[test]
+fn an_answer_is_for_its_base_commit_and_its_environment() {
+    let base = format!("test \"$MODE\" = good || exit 4\nif test $ORCH_TASK = t0; then\n{WAITS}fi\n{PASSES}");
+    let testing = Testing::new().suite("env: { pass: [MODE] }").text();
+    let shop = Shop::new(&testing, &[("suite.sh", &base)]);
+    let add = |task: &str| {
+        shop.orch(&format!("task add {task}")).run().exits(0);
+        let tree = shop.scratch(&format!("shop.worktrees/{task}"));
+        fs::write(tree.join("suite.sh"), format!("echo {task} > {}\nexit 3\n", shop.scratch("ended").display()))
+            .unwrap();
+        crate::support::git_in(&tree, &["commit", "-qam", "change"]);
+    };
+    for task in ["t0", "t1", "t3"] {
+        add(task);
+    }
+    // The base commit of t2 is another one, and cannot run it.
+    shop.write("suite.sh", "exit 5\n");
+    shop.commit("broken");
+    add("t2");
+    let (mut said, mut go) = shop.said_and_go();
+    let mut ends = shop.fifo("ended");
+    let start = |task: &str, mode: &str| shop.orch(&format!("pipeline run --task {task}")).env("MODE", mode).start();
+    let first = start("t0", "good");
+    said.next();
+    let others = [("t1", "good", 1), ("t2", "good", 78), ("t3", "bad", 78)];
+    let others = others.map(|(task, mode, code)| (start(task, mode), code));
+    for _ in 0..=others.len() {
+        ends.next();
+    }
+    go.say("go");
+    first.end().exits(1);
+    for (one, code) in others {
+        one.end().exits(code);
+    }
 }

@@ -1,5 +1,7 @@
 //! Two runners, signals, and deaths: whatever dies, the true result is recorded once.
 
+use std::path::Path;
+
 use rustix::process::Signal;
 
 use crate::support::{FAILS, NOTES, PASSES, REPORT, Shop, Testing, WAITS, lives, supervisor_of};
@@ -221,4 +223,49 @@ fn a_run_folder_that_is_gone_is_a_lost_attempt() {
     go.say("go");
     shop.release_and_run().exits(0);
     assert_eq!(shop.ledger().len(), 2);
+}
+
+/// A suite can find its run's folder through its own descriptors. What it puts there keeps nobody waiting and ends nothing.
+#[test]
+fn what_is_no_plain_file_in_a_run_folder_is_no_record() {
+    let fifo = |path: &Path| {
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            path,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::from_raw_mode(0o600),
+            0,
+        )
+        .unwrap();
+    };
+    let link = |path: &Path| std::os::unix::fs::symlink("elsewhere", path).unwrap();
+    let folder = |path: &Path| std::fs::create_dir(path).unwrap();
+    let puts: [(&str, &dyn Fn(&Path)); 5] = [
+        ("exits.jsonl", &fifo),
+        ("exits.jsonl", &link),
+        ("exits.jsonl", &folder),
+        ("supervisor.json", &fifo),
+        ("supervisor.json", &link),
+    ];
+    for (name, put) in puts {
+        let shop = waiting(PASSES);
+        let (mut said, mut go) = shop.said_and_go();
+        let going = shop.orch("pipeline run").start();
+        said.next();
+        going.kill();
+        let run = std::fs::read_dir(shop.state().join("runs")).unwrap().next().unwrap().unwrap().path();
+        let path = run.join(name);
+        std::fs::remove_file(&path).unwrap();
+        put(&path);
+        shop.orch("status").run().exits(0);
+        go.say("go");
+        let ended = shop.run();
+        if name == "exits.jsonl" {
+            ended.held(75, "nobody saw how it ended (bad-record)");
+            assert!(!shop.has(REPORT));
+        } else {
+            ended.exits(0);
+        }
+        assert_eq!(shop.ledger().len(), 1, "{name}");
+    }
 }

@@ -18,7 +18,7 @@ fn before_the_first_run_there_is_nothing_and_it_says_so() {
     let shop = Shop::running(PASSES);
     shop.orch("status").run().exits(0).says("no task yet").says(shop.state().to_str().unwrap());
     shop.orch("run list").run().exits(0);
-    for words in ["run show", "explain", "logs", "logs --failed"] {
+    for words in ["run show", "explain", "export", "logs", "logs --failed"] {
         shop.orch(words).run().refused(2, "nothing has been run yet").talks("orch pipeline run");
     }
 }
@@ -69,6 +69,29 @@ fn explain_names_what_was_seen_and_the_rule_that_decided() {
     shop.orch("explain ORCH9999").run().refused(2, "ORCH9999");
     // Codes need no repository.
     shop.orch("explain ORCH0101").cwd("/").run().exits(0);
+}
+
+#[test]
+fn an_export_has_everything_that_is_recorded_of_a_run() {
+    let shop = Shop::running(&format!("yes 'a line of a long log' | head -n 20000\n{FAILS}"));
+    shop.run().exits(1);
+    let told = shop.orch("export").run().exits(0).json();
+    let show = shop.orch("run show --json").run().exits(0).json();
+    assert_eq!(told["run"], show);
+    assert_eq!(told["pipeline"], shop.read("pipelines/shop.yaml"));
+    let digest = show["attempts"][0]["artifact"]["digest"].as_str().unwrap();
+    assert_eq!(told["artifacts"][digest], shop.read(REPORT));
+    assert_eq!(told["evidence"][0]["evidence"]["exit"]["exited"]["code"], 1);
+    let events = shop.orch("run show --events").run().exits(0).stdout();
+    let kept: Vec<String> =
+        events.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["event"].to_string()).collect();
+    let exported: Vec<String> = told["events"].as_array().unwrap().iter().map(|one| one["event"].to_string()).collect();
+    assert_eq!(exported, kept);
+    let stdout = &told["logs"][0]["stdout"];
+    let end = stdout["end"].as_str().unwrap();
+    assert!(end.ends_with("not ok 1 - pay\n") && end.len() == 64 * 1024, "{}", end.len());
+    assert!(stdout["bytes"].as_u64().unwrap() > 400_000);
+    shop.orch("export zzz").run().refused(2, "zzz");
 }
 
 #[test]

@@ -122,3 +122,35 @@ fn a_store_without_room_says_so_and_starts_nothing() {
     assert!(shop.ledger().is_empty());
     shop.run().exits(0);
 }
+
+/// An answer that nobody got is no success.
+#[test]
+fn a_stdout_that_cannot_be_written_is_told() {
+    let shop = Shop::running(&noting());
+    let full =
+        |words: &str| shop.orch(words).under(&tool("sh", "dash"), &["-c", "exec \"$0\" \"$@\" > /dev/full"]).run();
+    for words in ["pipeline run", "status", "status --json", "run list --json", "doctor"] {
+        full(words).refused(70, "could not be written to stdout").talks("No space left").talks("orch run list");
+    }
+    assert_eq!(shop.ledger().len(), 1);
+    shop.run().exits(0).says("already");
+}
+
+/// A user whose limits are at their end is not told that somebody has tampered with the worktree.
+#[test]
+fn too_few_descriptors_are_no_other_worktree() {
+    let shop = Shop::running(&noting());
+    let mut short = 0;
+    for limit in 4..=24 {
+        let script = format!("ulimit -n {limit}; exec \"$0\" \"$@\"");
+        let ended =
+            shop.orch("pipeline run --quiet").under(&tool("sh", "dash"), &["-c", &script]).run().never("replaced");
+        // Below some six the loader of the program itself gives up.
+        if ended.code() == Some(70) {
+            short += 1;
+        } else {
+            assert!(matches!(ended.code(), Some(0 | 75 | 127)), "{limit}: {ended}");
+        }
+    }
+    assert!(short > 3, "only {short} limits were too low");
+}

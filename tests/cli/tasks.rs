@@ -203,7 +203,7 @@ fn nothing_of_the_repository_runs_when_a_worktree_is_made() {
     fs::write(&hook, format!("#!/bin/sh\ntouch {}\n", shop.scratch("pwned").display())).unwrap();
     fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).unwrap();
     let touch = format!("touch {}; cat", shop.scratch("pwned").display());
-    for name in ["evil", "a.b=c", "with \"quotes\""] {
+    for name in ["evil", "a.b=c", "quo\"ted"] {
         for part in ["smudge", "clean", "process"] {
             shop.git(&["config", &format!("filter.{name}.{part}"), &touch]);
         }
@@ -214,9 +214,10 @@ fn nothing_of_the_repository_runs_when_a_worktree_is_made() {
     shop.write("raw.bin", "as it is\n");
     let attributes = shop.tree.join(".git/info/attributes");
     fs::create_dir_all(attributes.parent().unwrap()).unwrap();
-    shop.git(&["-c", "core.fsmonitor=false", "add", "raw.bin"]);
+    shop.write("raw.txt", "as it is\n");
+    shop.git(&["-c", "core.fsmonitor=false", "add", "raw.bin", "raw.txt"]);
     shop.git(&["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "commit", "-qm", "raw"]);
-    fs::write(&attributes, "* filter=evil\n*.bin filter=a.b=c\n").unwrap();
+    fs::write(&attributes, "* filter=evil\n*.bin filter=a.b=c\n*.txt filter=quo\"ted\n").unwrap();
     fs::remove_file(shop.scratch("pwned")).ok();
     shop.orch("task add login").run().exits(0);
     assert_eq!(fs::read_to_string(tree_of(&shop, "login").join("raw.bin")).unwrap(), "as it is\n");

@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use orch::domain::decision::{Decision, Fault, HoldReason, Settlement};
-use orch::domain::evidence::{
-    Canceller, Declared, Evidence, Exit, ExitRecord, KillTier, Limit, LogSpan, OutputFacts, Stop,
-};
+use orch::domain::evidence::{Canceller, Declared, Evidence, Exit, ExitRecord, KillTier, Limit, LogSpan, Stop};
 use orch::domain::id::{
     AttemptId, BudgetName, Digest, Nonce, PipelineName, RelPath, RunId, StageName, SwitchName, TaskName,
 };
@@ -241,17 +239,7 @@ pub(crate) fn decided_with(
 
 /// Evidence of an end that shows nothing else.
 pub(crate) fn evidence_of(exit: Exit) -> Evidence {
-    Evidence {
-        exit,
-        declared: Declared::default(),
-        output: OutputFacts::default(),
-        reports: Vec::new(),
-        control: None,
-        smoke: Vec::new(),
-        agent: None,
-        tree: None,
-        channel: None,
-    }
+    Evidence::of(exit, Declared::default())
 }
 
 /// The class that a settlement comes from.

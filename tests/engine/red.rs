@@ -176,15 +176,9 @@ fn smoke() -> impl Strategy<Value = Vec<SmokeFacts>> {
 /// Evidence with a green summary and nothing beside it: a suite that passed.
 fn green_evidence() -> impl Strategy<Value = Evidence> {
     (summary(false), smoke()).prop_map(|(summary, smoke)| Evidence {
-        exit: Exit::Exited { code: 0 },
-        declared: Declared { min_tests: 0, ..Declared::default() },
         output: OutputFacts { summaries: vec![summary], ..OutputFacts::default() },
-        reports: Vec::new(),
-        control: None,
-        tree: None,
         smoke,
-        agent: None,
-        channel: None,
+        ..Evidence::of(Exit::Exited { code: 0 }, Declared { min_tests: 0, ..Declared::default() })
     })
 }
 

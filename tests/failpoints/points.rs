@@ -12,7 +12,7 @@ pub(crate) enum Can {
 }
 
 /// All of them.
-pub(crate) const POINTS: [(&str, Can); 60] = [
+pub(crate) const POINTS: [(&str, Can); 68] = [
     ("answer.stored", Can::Die),
     ("answer.written", Can::Die),
     ("artifact.named", Can::Fail),
@@ -31,6 +31,7 @@ pub(crate) const POINTS: [(&str, Can); 60] = [
     ("child.started", Can::Die),
     ("child.starting", Can::Die),
     ("child.swept", Can::Die),
+    ("control.ended", Can::Die),
     ("desk.decided", Can::Die),
     ("desk.deciding", Can::Die),
     ("effects.asked", Can::Die),
@@ -56,6 +57,13 @@ pub(crate) const POINTS: [(&str, Can); 60] = [
     ("run.locked", Can::Die),
     ("run.way-cleared", Can::Die),
     ("sentinel.named", Can::Fail),
+    ("shadow.due", Can::Die),
+    ("shadow.ended", Can::Die),
+    ("shadow.kept", Can::Die),
+    ("sibling.cleared", Can::Die),
+    ("sibling.made", Can::Die),
+    ("sibling.noted", Can::Die),
+    ("sibling.used", Can::Die),
     ("stamp.writing", Can::Leave),
     ("stop.passed-on", Can::Die),
     ("store.begun", Can::Fail),

@@ -80,6 +80,9 @@ pub(crate) fn look(yard: &Yard, done: &BTreeMap<String, Done>) -> Result<Seen, S
         // An artifact's mark may wait for the next commit of its task; its file is compared above.
         wrong.unless(pending.id.starts_with("publish:"), || format!("I16: effect {} was left", pending.id));
     }
+    for left in [yard.shop.scratch(".shop.orch-control"), yard.shop.tree.join(".git/worktrees/.shop.orch-control")] {
+        wrong.unless(!left.exists(), || format!("I14: {} was left", left.display()));
+    }
     wrong.extend(&marked(&known));
     if wrong.text.is_empty() { Ok(seen) } else { Err(wrong.text) }
 }
@@ -175,8 +178,10 @@ fn ended(attempt: &AttemptRecord, notes: &[Note], what: Done, wrong: &mut Wrong)
     }
     let right = match (&decided.settlement, word) {
         (Settlement::Passed, Some(Word::Pass | Word::Slow | Word::Leaky)) => came_to_its_end && !lost,
-        // Red evidence counts whether or not the end was seen.
-        (Settlement::Failed(_), Some(Word::Fail)) => came_to_its_end,
+        // Red evidence counts whether or not the end was seen; the answer of a control run needs it.
+        (Settlement::Failed(_), Some(Word::Fail | Word::Mute)) => came_to_its_end,
+        // A death in the control run took its answer.
+        (Settlement::TransientInfra(_), Some(Word::Mute)) => came_to_its_end || lost,
         (Settlement::TransientInfra(_), Some(Word::Net | Word::Killed))
         | (Settlement::TimedOut(..), Some(Word::Hang))
         | (Settlement::Cancelled(_), Some(Word::Stop)) => true,

@@ -34,9 +34,11 @@ stages:
 
 /// The suite of every stage. The first attempt of a stage does its word, each later one passes.
 ///
-/// The notes are appended in one write each, so that no kill leaves half a line.
+/// The notes are appended in one write each, so that no kill leaves half a line. In a control run, which is no attempt, it
+/// notes nothing: the base commit has no `part.txt` and passes, the change has one and is as mute as before.
 pub(crate) const SUITE: &str = "\
 set -C
+case $ORCH_WORKTREE in *.orch-control) test -e part.txt && exit 3; echo 1..1; echo 'ok 1 - pay'; exit 0;; esac
 word=pass
 if { true > \"SCRATCH/first/$ORCH_TASK.$ORCH_STAGE\"; } 2>/dev/null; then read word < \"SCRATCH/words/$ORCH_TASK.$ORCH_STAGE\"; fi
 echo \"begin $ORCH_TASK $ORCH_STAGE $ORCH_ATTEMPT $word\" >> SCRATCH/ledger
@@ -45,6 +47,7 @@ case $word in
 fail) note; echo 1..1; echo 'not ok 1 - pay'; exit 1;;
 net) note; echo 'curl: (7) Failed to connect to registry port 443: Connection refused' >&2; exit 7;;
 absent) note; exit 127;;
+mute) note; exit 3;;
 killed) note; kill -KILL $$;;
 slow) sleep 0.02; note; echo 1..1; echo 'ok 1 - pay';;
 hang) exec sleep 60;;
@@ -65,6 +68,8 @@ pub(crate) enum Word {
     Net,
     /// A fault that does not.
     Absent,
+    /// Says no and nothing else: a control run attributes it, where one is made.
+    Mute,
     /// Ends by a signal that nobody of orch sent.
     Killed,
     Slow,
@@ -77,11 +82,12 @@ pub(crate) enum Word {
 }
 
 impl Word {
-    const NAMES: [(&'static str, Self); 9] = [
+    const NAMES: [(&'static str, Self); 10] = [
         ("pass", Self::Pass),
         ("fail", Self::Fail),
         ("net", Self::Net),
         ("absent", Self::Absent),
+        ("mute", Self::Mute),
         ("killed", Self::Killed),
         ("slow", Self::Slow),
         ("hang", Self::Hang),
