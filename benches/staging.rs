@@ -81,6 +81,7 @@ fn main() {
             staged.as_secs_f64() / cold.as_secs_f64()
         );
     }
+    parts(&at);
     run(Command::new("ssh")
         .args(["-F", &at("config"), "-S", &at("master"), "-O", "exit", "target"])
         .stderr(Stdio::null()));
@@ -88,6 +89,32 @@ fn main() {
     let server = rustix::process::Pid::from_raw(server.trim().parse().unwrap()).unwrap();
     rustix::process::kill_process(server, rustix::process::Signal::TERM).unwrap();
 }
+
+/// What a staged command is made of, each part by itself; what is left of it is the far side's own work.
+fn parts(at: &dyn Fn(&str) -> String) {
+    println!("\n{:<44} {:>9}", "part of a staged `true`", "median");
+    let tell = |name: &str, time: Duration| println!("{name:<44} {:>6.1} ms", ms(time));
+    let mut orch = Command::new(env!("CARGO_BIN_EXE_orch"));
+    orch.arg("--version");
+    tell("the helper's start (as `orch --version`)", median(ROUNDS, || run(&mut orch)));
+    let ssh = |words: &[&str]| {
+        let mut ssh = Command::new("ssh");
+        ssh.args(["-F", &at("config")]).args(words).stderr(Stdio::null());
+        run(&mut ssh);
+    };
+    let second = at("second");
+    let on = |word: &'static str| median(ROUNDS, || ssh(&["-S", &at("master"), "target", word]));
+    let connected = median(ROUNDS, || {
+        ssh(&["-M", "-S", &second, "-f", "-N", "-o", "ControlPersist=300", "target"]);
+        ssh(&["-S", &second, "-O", "exit", "target"]);
+    });
+    tell("a connection, made and closed", connected);
+    tell("a session on it, `true`", on("true"));
+    tell("a session on it, `exec sh -c` and 25 processes", on(TWENTY_FIVE));
+}
+
+/// As many processes as the start and the end of a command take on the far side.
+const TWENTY_FIVE: &str = "exec sh -c 'i=0; while [ $i -lt 25 ]; do sh -c :; i=$((i+1)); done'";
 
 /// One command through the helper, as a supervisor would start it.
 fn staged(folder: &Path, port: u16, words: &[&str]) {
@@ -101,7 +128,7 @@ fn staged(folder: &Path, port: u16, words: &[&str]) {
         "argv": words, "cwd": null, "env": [], "container": null, "version": null, "ttl": second,
         "limits": { "total": second, "idle": second, "start": second, "grace": second },
         "output-max-bytes": 1_u64 << 30,
-        "own": { "attempt": uuid::Uuid::now_v7(), "nonce": uuid::Uuid::new_v4() }, "earlier": null, "idempotent": false,
+        "left": [], "own": { "attempt": uuid::Uuid::now_v7(), "nonce": uuid::Uuid::new_v4() }, "earlier": null, "idempotent": false,
     });
     fs::write(folder.join("remote.json"), job.to_string()).unwrap();
     run(Command::new(env!("CARGO_BIN_EXE_orch")).arg("__remote").arg(folder.join("remote.json")));

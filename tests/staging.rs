@@ -11,19 +11,29 @@ mod control;
 mod ends;
 #[path = "staging/engine.rs"]
 mod engine;
+#[path = "staging/experiment.rs"]
+mod experiment;
 #[path = "staging/faults.rs"]
 mod faults;
+#[path = "staging/faults_people.rs"]
+mod faults_people;
+#[path = "staging/faults_run.rs"]
+mod faults_run;
 #[path = "staging/host.rs"]
 mod host;
 #[path = "staging/hostile.rs"]
 mod hostile;
 #[path = "staging/links.rs"]
 mod links;
+#[path = "staging/people.rs"]
+mod people;
 #[path = "staging/proxy.rs"]
 mod proxy;
 #[path = "staging/sshd.rs"]
 mod sshd;
 #[expect(dead_code, unused_imports, reason = "tests/cli.rs uses the rest")]
 mod support;
+#[path = "staging/verdicts.rs"]
+mod verdicts;
 #[path = "staging/waits.rs"]
 mod waits;

@@ -52,6 +52,11 @@ pub(super) fn classify(facts: &ChannelFacts) -> Option<Outcome> {
                 format!("{host} has no place for the record of a command: neither ~/.cache nor /tmp can be written");
             made(Conclusion::PermanentEnv, Reason::SpawnFailed, Rule::Preflight, detail, None)
         }
+        ChannelFault::Occupied(attempt) => {
+            let detail =
+                format!("the command of attempt {attempt} still runs on {host}, and does not end when it is killed");
+            made(Conclusion::TransientInfra, Reason::ChannelBroke, Rule::Preflight, detail, None)
+        }
         ChannelFault::Folder(folder) => {
             let detail = format!("the working folder `{folder}` cannot be entered on {host}");
             made(Conclusion::PermanentEnv, Reason::SpawnFailed, Rule::Preflight, detail, None)

@@ -2,8 +2,10 @@
 
 use crate::classify::classify_suite;
 use crate::domain::agent::AgentFacts;
+use crate::domain::channel::ChannelFacts;
 use crate::domain::control::{Control, ControlRun};
 use crate::domain::evidence::{Evidence, ReportFound, Sighting};
+use crate::domain::id::AttemptId;
 use crate::domain::outcome::{Outcome, Rule};
 use crate::spec::problem::Code;
 use crate::store::{AttemptRecord, Store};
@@ -171,6 +173,7 @@ fn evidence(evidence: &Evidence) -> Vec<String> {
     if let Some(facts) = &evidence.agent {
         lines.extend(agent(facts));
     }
+    lines.extend(evidence.channel.as_ref().map(channel).unwrap_or_default());
     if output.incomplete {
         lines.push("part of the output was not kept".to_owned());
     }
@@ -182,6 +185,24 @@ fn evidence(evidence: &Evidence) -> Vec<String> {
     if lines.is_empty() {
         lines.push("nothing that proves anything".to_owned());
     }
+    lines
+}
+
+/// The way to another host and back, less what broke on it: that is the class's detail.
+fn channel(facts: &ChannelFacts) -> Vec<String> {
+    let began = match (&facts.began, facts.may_have_begun) {
+        (Some(began), _) => format!("began as session {}", began.session),
+        (None, true) => "may have begun".to_owned(),
+        (None, false) => "did not begin".to_owned(),
+    };
+    let ended = if facts.ended.is_some() { "its end was fetched" } else { "no end of it was seen" };
+    let mut lines = vec![format!("on {}: {began}, {ended}; connections: {}", facts.host, facts.connections)];
+    lines.extend(facts.tested.as_ref().map(|tested| format!("version there: {tested}")));
+    let earlier = |what: &'static str| move |attempt: &AttemptId| format!("attempt {attempt}: {what}");
+    lines.extend(facts.cleared.iter().map(earlier("its command still ran there, and was ended first")));
+    lines.extend(
+        facts.to_be_cleared().iter().map(earlier("its command may still run there; the next attempt sees to it")),
+    );
     lines
 }
 

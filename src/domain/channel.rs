@@ -178,6 +178,12 @@ pub struct ChannelFacts {
     pub connections: u32,
     /// The version that was tested, as the stage's own command told it.
     pub tested: Option<String>,
+    /// Commands of earlier attempts that may still run there: whoever starts the next one ends them first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left: Vec<AttemptId>,
+    /// Commands of earlier attempts that were found running there, and were ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cleared: Vec<AttemptId>,
 }
 
 /// The begin mark.
@@ -243,6 +249,8 @@ pub enum ChannelFault {
     ToolMissing(String),
     /// There is no place for the record of a command.
     NoRoom,
+    /// The command of an earlier attempt still runs there, and could not be ended.
+    Occupied(AttemptId),
     /// The working folder is not there.
     Folder(String),
     /// The program is not there.
@@ -285,6 +293,8 @@ impl ChannelFacts {
             stopped: None,
             connections: 0,
             tested: None,
+            left: Vec::new(),
+            cleared: Vec::new(),
         }
     }
 
@@ -303,27 +313,52 @@ impl ChannelFacts {
         }
     }
 
-    /// Whether its command may still run, or its end still lie there, for another attempt to fetch.
-    pub const fn can_be_resumed(&self) -> bool {
-        if self.ended.is_some() || self.stopped.is_some() || !self.may_have_begun {
-            return false;
-        }
-        match &self.fault {
-            Some(ChannelFault::Gone | ChannelFault::Expired) => false,
-            Some(
-                ChannelFault::NotConnected(_)
-                | ChannelFault::NoShell(_)
-                | ChannelFault::LinkLost(_)
-                | ChannelFault::ToolMissing(_)
-                | ChannelFault::NoRoom
-                | ChannelFault::Folder(_)
-                | ChannelFault::Program(_)
-                | ChannelFault::Container { .. }
-                | ChannelFault::Version { .. }
-                | ChannelFault::NoSsh(_)
-                | ChannelFault::OwnSide(_),
-            )
-            | None => true,
+    /// Whether its command may still run there: nobody saw its end, and nothing shows that there is none to see.
+    pub fn may_still_run(&self) -> bool {
+        let over = self.fault.as_ref().is_some_and(|fault| fault.leaves() == Leaves::Nothing);
+        self.may_have_begun && self.ended.is_none() && !over
+    }
+
+    /// Whether its command may still run, or its end still lie there, for another attempt to fetch. What we stopped is
+    /// not taken up again.
+    pub fn can_be_resumed(&self) -> bool {
+        self.stopped.is_none() && self.may_still_run()
+    }
+
+    /// What whoever starts the next command there has to end first.
+    pub fn to_be_cleared(&self) -> Vec<AttemptId> {
+        let own = self.may_still_run().then_some(self.job);
+        self.left.iter().copied().filter(|left| Some(*left) != own).chain(own).collect()
+    }
+}
+
+/// What a fault leaves of a command that had begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leaves<'a> {
+    /// The way broke: the work goes on there. What the transport said.
+    Work(&'a str),
+    /// Nothing: it was ended there, or its record is lost.
+    Nothing,
+    /// Whatever there was: the fault says nothing of it.
+    Unknown,
+}
+
+impl ChannelFault {
+    /// What it leaves.
+    pub fn leaves(&self) -> Leaves<'_> {
+        match self {
+            Self::NotConnected(said) | Self::LinkLost(said) => Leaves::Work(said),
+            Self::Gone | Self::Expired => Leaves::Nothing,
+            Self::NoShell(_)
+            | Self::ToolMissing(_)
+            | Self::NoRoom
+            | Self::Occupied(_)
+            | Self::Folder(_)
+            | Self::Program(_)
+            | Self::Container { .. }
+            | Self::Version { .. }
+            | Self::NoSsh(_)
+            | Self::OwnSide(_) => Leaves::Unknown,
         }
     }
 }
@@ -331,6 +366,36 @@ impl ChannelFacts {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_may_still_run_is_cleared_before_the_next_start() {
+        let [own, before] = [1, 2].map(|number| AttemptId::new(uuid::Uuid::from_u128(number)));
+        let check = |change: fn(&mut ChannelFacts), resumed: bool, left: &[AttemptId]| {
+            let mut facts =
+                ChannelFacts { left: vec![before], may_have_begun: true, ..ChannelFacts::new("h".into(), own) };
+            change(&mut facts);
+            assert_eq!((facts.can_be_resumed(), facts.to_be_cleared().as_slice()), (resumed, left), "{facts:?}");
+        };
+        check(|_| {}, true, &[before, own]);
+        check(|facts| facts.fault = Some(ChannelFault::LinkLost(String::new())), true, &[before, own]);
+        check(|facts| facts.stopped = Some(Stopped::Request), false, &[before, own]);
+        check(|facts| facts.fault = Some(ChannelFault::Gone), false, &[before]);
+        check(|facts| facts.fault = Some(ChannelFault::Expired), false, &[before]);
+        check(|facts| facts.may_have_begun = false, false, &[before]);
+        let end = RemoteEnd { how: RemoteExit::Exited(0), stdout: 0, stderr: 0, leaked: 0, expired: false };
+        check(|facts| (facts.left, facts.stopped) = (Vec::new(), Some(Stopped::Request)), false, &[own]);
+        let mut ended = ChannelFacts { ended: Some(end), may_have_begun: true, ..ChannelFacts::new("h".into(), own) };
+        ended.stopped = Some(Stopped::Request);
+        assert!(ended.to_be_cleared().is_empty());
+    }
+
+    #[test]
+    fn facts_of_an_older_form_are_read() {
+        let old = r#"{"version":1,"host":"h","job":"00000000-0000-0000-0000-000000000001","may-have-begun":false,"began":null,
+            "ended":null,"fault":"no-room","stopped":null,"connections":1,"tested":null}"#;
+        let facts: ChannelFacts = serde_json::from_str(old).unwrap();
+        assert_eq!((facts.fault, facts.left, facts.cleared), (Some(ChannelFault::NoRoom), Vec::new(), Vec::new()));
+    }
 
     #[test]
     fn the_container_of_an_exec_is_found() {

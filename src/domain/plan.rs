@@ -95,6 +95,8 @@ pub struct Remote {
     pub limits: Limits,
     /// An earlier attempt whose work may still be under way there, with its nonce.
     pub earlier: Option<(AttemptId, Nonce)>,
+    /// Earlier attempts whose commands may still run there, and are not taken up again: they are ended first.
+    pub left: Vec<AttemptId>,
     /// Whether it may be started again after it began.
     pub idempotent: bool,
 }

@@ -59,13 +59,16 @@ pub struct Site<'a> {
 }
 
 /// Where a staging command is started.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum StagingSite {
     /// On its host.
     #[default]
     HostSide,
-    /// On its host, where the work of an earlier attempt may still be under way.
-    Earlier(AttemptId, Nonce),
+    /// On its host, once the commands of these attempts, which may still run there, were ended.
+    Clearing(Vec<AttemptId>),
+    /// On its host, where the work of an earlier attempt may still be under way. It is taken up again; where it cannot
+    /// be, the others are ended before anything is started.
+    Earlier(AttemptId, Nonce, Vec<AttemptId>),
     /// Here: `ORCH_STAGING_RUNNER_EXEC_HOST_SIDE` is off.
     Here,
 }
@@ -138,10 +141,11 @@ pub fn plan(
         remote: None,
     };
     let Producer::StagingRunner(far) = producer else { return Ok(local) };
-    let earlier = match site.staging {
+    let (earlier, left) = match &site.staging {
         StagingSite::Here => return Ok(local),
-        StagingSite::HostSide => None,
-        StagingSite::Earlier(attempt, nonce) => Some((attempt, nonce)),
+        StagingSite::HostSide => (None, Vec::new()),
+        StagingSite::Clearing(left) => (None, left.clone()),
+        StagingSite::Earlier(attempt, nonce, left) => (Some((*attempt, *nonce)), left.clone()),
     };
     let declared = |name: &str| declares(&far.suite.env, None, name);
     let remote = staging::remote(far, local.argv, limits, (&local.env, declared), host)?;
@@ -150,7 +154,7 @@ pub fn plan(
         env: staging::helper_env(host),
         limits: staging::helper_limits(limits),
         attempt_dir: Some(site.attempt_dir.to_owned()),
-        remote: Some(Box::new(Remote { earlier, ..remote })),
+        remote: Some(Box::new(Remote { earlier, left, ..remote })),
         ..local
     })
 }

@@ -105,6 +105,7 @@ pub(super) fn remote(
         ttl: staging.ttl,
         limits,
         earlier: None,
+        left: Vec::new(),
         idempotent: staging.suite.idempotent,
     })
 }

@@ -33,6 +33,7 @@ pub(super) fn facts(plan: &AttemptPlan, record: &ExitRecord) -> Option<ChannelFa
         ChannelFacts {
             may_have_begun: remote.earlier.is_some() || !never,
             fault: (!never).then(|| ChannelFault::OwnSide("the helper left no word of what it saw".to_owned())),
+            left: remote.left.clone(),
             ..ChannelFacts::new(remote.target.shown(), job)
         }
     }))

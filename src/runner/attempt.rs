@@ -162,6 +162,7 @@ impl Runner<'_> {
             ledger.apply(Event::AttemptFinished { record: Box::new(record.clone()), at: self.clock.now() })?;
         }
         self.tell_taken(&judged.moved);
+        self.tell_far_side(stage, &judged.evidence);
         let spent = ledger.task().map(|task| task.spent.clone()).unwrap_or_default();
         let infra = self.infra(stage);
         let resets_at = judged.evidence.agent.as_ref().and_then(|facts| facts.fault.as_ref()?.resets_at);

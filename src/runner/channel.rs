@@ -30,16 +30,14 @@ pub(super) fn began(record: &ExitRecord, evidence: &Evidence) -> bool {
 
 impl Runner<'_> {
     /// Where the command of a stage is started: here, on its host, or on its host where the attempt before it, on the
-    /// very same inputs, may have left it running.
+    /// very same inputs, may have left it running. What may still run there and is not taken up again is ended first.
     pub(super) fn staging_site(
         &self,
         stage: &Stage,
         producer: &Producer,
         course: &Course,
     ) -> Result<StagingSite, RunError> {
-        if !matches!(producer, Producer::StagingRunner(_)) {
-            return Ok(StagingSite::HostSide);
-        }
+        let Producer::StagingRunner(staging) = producer else { return Ok(StagingSite::HostSide) };
         if !self.settings.exec_host_side() {
             return Ok(StagingSite::Here);
         }
@@ -47,18 +45,42 @@ impl Runner<'_> {
         let Some(facts) = last.decided.as_ref().and_then(|decided| decided.evidence.channel.as_ref()) else {
             return Ok(StagingSite::HostSide);
         };
+        // On another host nothing of it can be taken up or ended; there its TTL ends it.
+        if engine::target(staging, &self.host_env).is_ok_and(|target| target.shown() != facts.host) {
+            return Ok(StagingSite::HostSide);
+        }
         let run = self.store.run(last.intent.run)?;
         let same = run.is_some_and(|run| {
             run.start.commit == course.tree.head().commit.as_str()
                 && run.start.pipeline_digest == self.pipeline.digest()
-        });
-        if !facts.can_be_resumed() || !same || last.intent.tree != course.tree.digest() {
-            return Ok(StagingSite::HostSide);
-        }
-        Ok(match self.store.attempt(facts.job)? {
-            Some(job) => StagingSite::Earlier(facts.job, job.intent.nonce),
-            None => StagingSite::HostSide,
+        }) && last.intent.tree == course.tree.digest();
+        let job = if facts.can_be_resumed() && same { self.store.attempt(facts.job)? } else { None };
+        let left = facts.to_be_cleared();
+        Ok(match job {
+            Some(job) => StagingSite::Earlier(facts.job, job.intent.nonce, facts.left.clone()),
+            None if left.is_empty() => StagingSite::HostSide,
+            None => StagingSite::Clearing(left),
         })
+    }
+
+    /// What a person may want to know of commands on a host that an attempt found there, or left there.
+    pub(super) fn tell_far_side(&mut self, stage: &Stage, evidence: &Evidence) {
+        let Some(facts) = &evidence.channel else { return };
+        let host = &facts.host;
+        let cleared = facts.cleared.iter().map(|attempt| {
+            format!("stage `{}`: the command of attempt {attempt} still ran on {host}; it was ended first", stage.name)
+        });
+        // One that is taken up again is no news.
+        let left = if facts.can_be_resumed() { facts.left.clone() } else { facts.to_be_cleared() };
+        let left = left.into_iter().map(|attempt| {
+            format!(
+                "stage `{}`: the command of attempt {attempt} may still run on {host}; the next attempt ends it, else its `ttl`",
+                stage.name
+            )
+        });
+        for warning in cleared.chain(left).collect::<Vec<_>>() {
+            (self.notify)(Notice::Warning(warning));
+        }
     }
 
     /// What is wrong with how a host is reached, before anything starts.

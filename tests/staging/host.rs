@@ -18,11 +18,13 @@ pub(crate) struct Host {
 }
 
 /// The staging stage of a shop.
+#[derive(Clone)]
 pub(crate) struct Stage {
     pub(crate) command: String,
     pub(crate) keys: String,
     pub(crate) rest: String,
     pub(crate) retries: u32,
+    pub(crate) developed: bool,
 }
 
 impl Stage {
@@ -33,7 +35,7 @@ impl Stage {
 
     pub(crate) fn words(words: &[&str]) -> Self {
         let command = serde_json::to_string(words).unwrap();
-        Self { command, keys: String::new(), rest: String::new(), retries: 0 }
+        Self { command, keys: String::new(), rest: String::new(), retries: 0, developed: false }
     }
 
     /// A further key of the producer.
@@ -53,8 +55,21 @@ impl Stage {
         self
     }
 
+    /// Behind a stage `development`, to which a fail goes back for a `developer-retry`.
+    pub(crate) const fn developed(mut self) -> Self {
+        self.developed = true;
+        self
+    }
+
     fn text(&self, sshd: &Sshd) -> String {
-        let Self { command, keys, rest, retries } = self;
+        let Self { command, keys, rest, retries, developed } = self;
+        let (before, fail) = if *developed {
+            let development = "  development:\n    producer: { command: { command: [sh, develop.sh], evidence: exit-code } }\n    \
+                               gate: none\n    transitions: { pass: staging, fail: failed }\n";
+            (development, "{ rollback: development, charge: developer-retry }")
+        } else {
+            ("", "failed")
+        };
         let host = if keys.contains("host:") { "" } else { ", host: 127.0.0.1" };
         let identity = if keys.contains("identity:") {
             String::new()
@@ -62,11 +77,12 @@ impl Stage {
             format!(", identity: {}", sshd.path("client").display())
         };
         let port = if keys.contains(" port:") { String::new() } else { format!(", port: {}", sshd.port) };
+        let alive = if keys.contains("alive-interval:") { "" } else { ", alive-interval: 1s" };
         format!(
-            "version: 1\nname: shop\nbudgets: {{ retry: 1 }}\nstages:\n  staging:\n    producer:\n      staging-runner: {{ command: {command}{host}{port}{identity}, \
+            "version: 1\nname: shop\nbudgets: {{ developer-retry: 2 }}\nstages:\n{before}  staging:\n    producer:\n      staging-runner: {{ command: {command}{host}{port}{identity}, \
              known-hosts: {known}, evidence: closing-line, closing-line: '(?P<total>\\d+) checks, (?P<failed>\\d+) failed', \
-             connect-timeout: 1s, alive-interval: 1s{keys} }}\n    artifact: 15-staging-log.md\n    gate: staging-status\n    \
-             infra: {{ retries: {retries}, backoff: 10ms..40ms }}\n    transitions: {{ pass: done, fail: failed }}\n{rest}",
+             connect-timeout: 1s{alive}{keys} }}\n    artifact: 15-staging-log.md\n    gate: staging-status\n    \
+             infra: {{ retries: {retries}, backoff: 10ms..40ms }}\n    transitions: {{ pass: done, fail: {fail} }}\n{rest}",
             known = sshd.path("known").display(),
         )
     }
@@ -86,6 +102,14 @@ impl Host {
         host
     }
 
+    /// A host whose run says that its first stage is under way, and waits there for a word.
+    pub(crate) fn behind_development() -> Self {
+        let host = Self::new(&Stage::sh(GREEN).developed());
+        host.shop.write("develop.sh", "echo $$ > SCRATCH/said; read word < SCRATCH/go\n");
+        host.shop.commit("development");
+        host
+    }
+
     /// Writes another pipeline.
     pub(crate) fn declare(&self, stage: &Stage) {
         self.shop.write("pipelines/shop.yaml", &stage.text(&self.sshd));
@@ -99,6 +123,16 @@ impl Host {
     /// `pipeline run`, which does not wait for the host.
     pub(crate) fn run(&self) -> Ended {
         self.orch("pipeline run --no-wait").run()
+    }
+
+    /// The nonce of the last attempt, from the store's own rows.
+    pub(crate) fn nonce(&self) -> String {
+        let events = self.orch("run show --events").run();
+        let text = events.stdout();
+        let nonce = text.split("\"nonce\":\"").last().and_then(|rest| rest.split('"').next());
+        let nonce = nonce.unwrap_or_else(|| panic!("the events do not tell the nonce\n{events}"));
+        assert!(nonce.len() >= 32, "{nonce:?} is no nonce");
+        nonce.to_owned()
     }
 
     /// A file that a suite on the host wrote into the scratch folder.

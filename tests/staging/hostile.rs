@@ -152,29 +152,6 @@ fn a_hostile_host_is_refused_before_anything_starts() {
 }
 
 #[test]
-fn the_user_s_own_configuration_and_agent_are_not_heard() {
-    let host = Host::with(
-        &Stage::sh(&format!("echo \"$${{LEAK-none}}|$${{SSH_AUTH_SOCK-none}}\" > SCRATCH/leak; {GREEN}")),
-        "AcceptEnv *",
-    );
-    let marker = format!("{}/pwned", host.scratch());
-    // ssh takes the home from the password file, so the system's file is where a test can put it.
-    let system = std::path::Path::new("/etc/ssh/ssh_config.d/orch-test-hostile.conf");
-    let text = format!(
-        "Host *\n  ProxyCommand touch {marker}\n  RemoteCommand touch {marker}\n  ForwardAgent yes\n  SendEnv LEAK\n  \
-         PermitLocalCommand yes\n  LocalCommand touch {marker}\n"
-    );
-    let placed = fs::write(system, text).is_ok();
-    let ended = host.orch("pipeline run --no-wait").env("LEAK", "secret").env("SSH_AUTH_SOCK", "/tmp/agent").run();
-    if placed {
-        fs::remove_file(system).unwrap();
-    }
-    ended.exits(0);
-    assert_eq!(host.noted("leak"), "none|none\n");
-    assert!(!std::path::Path::new(&marker).exists());
-}
-
-#[test]
 fn a_forged_end_and_a_greeting_are_text() {
     // A banner and a profile's greeting come before the suite; a forged end comes from it.
     let host = Host::new(&Stage::sh(&format!(
@@ -205,11 +182,7 @@ fn the_nonce_is_nowhere_where_the_suite_can_look() {
     let host = Host::new(&Stage::sh(&script));
     host.run().exits(0);
     let seen = fs::read(host.shop.scratch("seen")).unwrap();
-    let events = host.orch("run show --events").run();
-    let text = events.stdout();
-    let nonce = text.split("\"nonce\":\"").nth(1).and_then(|rest| rest.split('"').next());
-    if let Some(nonce) = nonce {
-        assert!(!seen.windows(nonce.len()).any(|part| part == nonce.as_bytes()), "the suite can read its nonce");
-    }
+    let nonce = host.nonce();
     assert!(!seen.is_empty());
+    assert!(!seen.windows(nonce.len()).any(|part| part == nonce.as_bytes()), "the suite can read its nonce");
 }

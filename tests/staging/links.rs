@@ -129,40 +129,159 @@ fn a_suite_whose_end_nobody_saw_is_lost_and_never_a_verdict() {
     assert_eq!(host.shop.ledger(), ["begun"]);
 }
 
+/// A suite that is long under way the first time, and that notes the second time whether the first is still there.
+fn twice(sleeper: &str) -> Stage {
+    Stage::sh(&format!(
+        "if [ -e SCRATCH/first ]; then kill -0 $(cat SCRATCH/first) 2>/dev/null && echo overlap >> SCRATCH/ledger; \
+         echo second >> SCRATCH/ledger; {GREEN}; else echo $$ > SCRATCH/first; echo first >> SCRATCH/ledger; \
+         setsid {sleeper} & echo $$ > SCRATCH/said; {sleeper}; fi"
+    ))
+}
+
+/// The second attempt runs alone, and says what it found.
+fn runs_alone(host: &Host, sleeper: &str, run: &crate::support::Ended) {
+    assert_eq!(run.code(), Some(0), "{run}");
+    assert!(run.stderr().contains("still ran on") && run.stderr().contains("it was ended first"), "{run}");
+    assert_eq!(host.shop.ledger(), ["first", "second"]);
+    assert_eq!(named(sleeper), Vec::<i32>::new());
+    let explained = host.orch("explain").run();
+    assert!(explained.stdout().contains("was ended first"), "{explained}");
+}
+
 #[test]
-fn nothing_is_left_after_cancels_and_cut_links() {
-    let long = std::env::var("ORCH_STAGING").is_ok_and(|form| form == "long");
-    let rounds = if long { 66 } else { 2 };
-    let mut left = 0;
-    for round in 0..rounds {
-        let name = format!("sleep 9{:05}", std::process::id() % 10_000 * 10 + round % 10);
-        for how in ["cancel", "limit", "cut"] {
-            let stage = Stage::sh(&format!("setsid {name} & echo $$ > SCRATCH/said; {name}"));
-            let stage = match how {
-                "limit" => stage.stage("timeout: 1s").stage("grace: 1s"),
-                _ => stage.key("ttl: 5s").stage("grace: 1s"),
-            };
-            let host = Host::new(&stage);
-            let mut said = host.shop.fifo("said");
-            let going = host.orch("pipeline run --no-wait").start();
-            said.next();
-            match how {
-                "cancel" => going.signal(Signal::TERM),
-                "cut" => {
-                    // The way back is gone for good: the TTL is what is left.
-                    let mut host = host;
-                    host.sshd.down();
-                    going.end().held(75, "lost");
-                    until_none(&name);
-                    left += named(&name).len();
-                    continue;
+fn what_a_cancel_over_a_dead_link_left_is_ended_before_the_next_attempt() {
+    let sleeper = format!("sleep 61{:05}", std::process::id());
+    let mut host = Host::new(&twice(&sleeper).stage("grace: 1s"));
+    let mut said = host.shop.fifo("said");
+    let going = host.orch("pipeline run --no-wait").start();
+    said.next();
+    host.sshd.down();
+    going.signal(Signal::TERM);
+    let ended = going.end();
+    assert_eq!(ended.code(), Some(143), "{ended}");
+    assert!(ended.stderr().contains("may still run on"), "{ended}");
+    assert_ne!(named(&sleeper), Vec::<i32>::new(), "the link was dead");
+    // An attempt that does not reach the host either forgets nothing.
+    host.orch("pipeline run --no-wait").run().exits(75);
+    host.sshd.up();
+    runs_alone(&host, &sleeper, &host.run());
+}
+
+#[test]
+fn what_a_limit_over_a_stalled_link_left_is_ended_before_the_next_attempt() {
+    let sleeper = format!("sleep 62{:05}", std::process::id());
+    let host = Host::new(&twice(&sleeper));
+    let proxy = Proxy::new(host.sshd.port, Trick::Pass);
+    host.sshd.know_at("host.pub", proxy.port);
+    let stage = twice(&sleeper)
+        .stage("grace: 1s")
+        .stage("timeout: 3s")
+        .key("alive-interval: 5s")
+        .key(&format!("port: {}", proxy.port));
+    host.declare(&stage);
+    let mut said = host.shop.fifo("said");
+    let going = host.orch("pipeline run --no-wait").start();
+    said.next();
+    proxy.stall_all();
+    going.end().held(75, "total limit");
+    assert_ne!(named(&sleeper), Vec::<i32>::new(), "the link was dead");
+    proxy.mend();
+    host.orch("hold release").run().exits(0);
+    runs_alone(&host, &sleeper, &host.run());
+}
+
+#[test]
+fn what_ran_on_an_older_commit_is_ended_before_the_newer_one_is_tested() {
+    let sleeper = format!("sleep 63{:05}", std::process::id());
+    let host = Host::new(&twice(&sleeper).stage("grace: 1s").key("idempotent: true"));
+    let mut said = host.shop.fifo("said");
+    let going = host.orch("pipeline run --no-wait").start();
+    said.next();
+    kill_process(Pid::from_raw(helper_of(&host)).unwrap(), Signal::KILL).unwrap();
+    going.end().exits(75);
+    assert_ne!(named(&sleeper), Vec::<i32>::new(), "nobody told it to stop");
+    host.shop.write("README.md", "another commit\n");
+    host.shop.commit("another");
+    runs_alone(&host, &sleeper, &host.run());
+}
+
+/// A record there may be older than the last start of that host: the numbers in it are other processes' then.
+#[test]
+fn a_session_of_an_older_boot_is_nobody_s() {
+    let bystander = format!("sleep 64{:05}", std::process::id());
+    let suite = format!(
+        "if [ -e SCRATCH/again ]; then {GREEN}; else touch SCRATCH/again; \
+         echo $HOME/.cache/orch/jobs/$ORCH_FAR_ATTEMPT > SCRATCH/said; echo $PPID > SCRATCH/said; read word < SCRATCH/go; fi"
+    );
+    let host = Host::new(&Stage::sh(&suite).key("idempotent: true"));
+    let (mut said, _go) = host.shop.said_and_go();
+    let going = host.orch("pipeline run --no-wait").start();
+    let record = std::path::PathBuf::from(said.next());
+    let watcher = Pid::from_raw(said.pid()).unwrap();
+    kill_process(Pid::from_raw(helper_of(&host)).unwrap(), Signal::KILL).unwrap();
+    going.end().exits(75);
+    let mut other = crate::support::command("setsid");
+    let mut other = other.args(bystander.split(' ')).spawn().unwrap();
+    super::sshd::until_some(&bystander);
+    // As if the machine had been started anew, and the bystander had the session's number.
+    kill_process(watcher, Signal::KILL).unwrap();
+    for name in ["suite", "sup"] {
+        fs::write(record.join(name), format!("{} 1 00000000-0000-0000-0000-000000000000\n", named(&bystander)[0]))
+            .unwrap();
+    }
+    host.run().exits(0);
+    assert_eq!(named(&bystander).len(), 1, "a process that is nobody's was killed");
+    other.kill().unwrap();
+    other.wait().unwrap();
+}
+
+/// How a suite is ended in the experiment below.
+#[derive(Debug, Clone, Copy)]
+enum Ended {
+    Cancel,
+    Limit,
+    /// The way back is gone for good: the TTL is what is left.
+    Cut,
+}
+
+#[test]
+fn nothing_is_left_after_cancels_limits_and_cut_links() {
+    let rounds = if super::experiment::long() { 67 } else { 2 };
+    std::thread::scope(|scope| {
+        for (index, how) in [Ended::Cancel, Ended::Limit, Ended::Cut].into_iter().enumerate() {
+            scope.spawn(move || {
+                for round in 0..rounds {
+                    ends_whole(how, &format!("sleep 9{index}{round:02}{:05}", std::process::id()));
                 }
-                _ => {}
-            }
-            going.end();
-            left += named(&name).len();
+            });
+        }
+    });
+    eprintln!("left after {} cancels, limits and cut links: 0 processes", rounds * 3);
+}
+
+/// A suite with a child, and one in a session of its own; nothing of it is left.
+fn ends_whole(how: Ended, sleeper: &str) {
+    let stage = Stage::sh(&format!("setsid {sleeper} & echo $$ > SCRATCH/said; {sleeper}")).stage("grace: 1s");
+    let stage = match how {
+        Ended::Limit => stage.stage("timeout: 1s"),
+        Ended::Cancel => stage,
+        Ended::Cut => stage.key("ttl: 5s"),
+    };
+    let mut host = Host::new(&stage);
+    let mut said = host.shop.fifo("said");
+    let going = host.orch("pipeline run --no-wait").start();
+    said.next();
+    match how {
+        Ended::Limit => drop(going.end().held(75, "total limit")),
+        Ended::Cancel => {
+            going.signal(Signal::TERM);
+            going.end().exits(143);
+        }
+        Ended::Cut => {
+            host.sshd.down();
+            going.end().held(75, "lost");
+            until_none(sleeper);
         }
     }
-    eprintln!("left after {} cancels, limits and cut links: {left} processes", rounds * 3);
-    assert_eq!(left, 0);
+    assert_eq!(named(sleeper), Vec::<i32>::new(), "{how:?}");
 }

@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -38,8 +38,13 @@ impl Sshd {
 
     /// Writes which host key clients know.
     pub(crate) fn know(&self, public: &str) {
+        self.know_at(public, self.port);
+    }
+
+    /// Writes which host key clients know at another port, behind which a proxy stands.
+    pub(crate) fn know_at(&self, public: &str, port: u16) {
         let key = fs::read_to_string(self.path(public)).unwrap();
-        fs::write(self.path("known"), format!("[127.0.0.1]:{} {key}", self.port)).unwrap();
+        fs::write(self.path("known"), format!("[127.0.0.1]:{port} {key}")).unwrap();
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -49,14 +54,16 @@ impl Sshd {
     /// Starts it, on the same port as before, and waits until it listens.
     pub(crate) fn up(&mut self) {
         let config = self.path("sshd_config");
+        // Of most words the first one counts, of this one the last.
+        let crowd = if self.extra.contains("MaxStartups") { "" } else { "MaxStartups 100" };
         let text = format!(
-            "Port {}\nListenAddress 127.0.0.1\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nStrictModes no\n\
-             UsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nMaxStartups 100\nMaxSessions 100\n\
-             PermitRootLogin yes\nPrintMotd no\nPrintLastLog no\nUseDNS no\n{}\n",
+            "{}\n{crowd}\nPort {}\nListenAddress 127.0.0.1\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nStrictModes no\n\
+             UsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nMaxSessions 100\n\
+             PermitRootLogin yes\nPrintMotd no\nPrintLastLog no\nUseDNS no\n",
+            self.extra,
             self.port,
             self.path("host").display(),
-            self.path("authorized").display(),
-            self.extra
+            self.path("authorized").display()
         );
         fs::write(&config, text).unwrap();
         let mut sshd = Command::new("/usr/sbin/sshd");
@@ -82,6 +89,13 @@ impl Sshd {
             child.kill().unwrap();
             child.wait().unwrap();
         }
+    }
+
+    /// Connects, hears the greeting, and says nothing: one who is not logged in, as long as it is kept.
+    pub(crate) fn knock(&self) -> TcpStream {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        std::io::Read::read_exact(&mut stream, &mut [0; 8]).unwrap();
+        stream
     }
 
     /// Processes that serve a connection: children of the server, and theirs that are called `sshd`.
@@ -141,8 +155,13 @@ pub(crate) fn free_port() -> u16 {
 }
 
 fn keygen(path: &Path) {
+    keygen_of("ed25519", path, "");
+}
+
+/// Makes a key of a kind, locked by a passphrase unless that is empty.
+pub(crate) fn keygen_of(kind: &str, path: &Path, passphrase: &str) {
     let done = Command::new("ssh-keygen")
-        .args(["-q", "-t", "ed25519", "-N", "", "-C", "test", "-f"])
+        .args(["-q", "-t", kind, "-N", passphrase, "-C", "test", "-f"])
         .arg(path)
         .status()
         .expect("ssh-keygen is needed: apt-get install openssh-client");

@@ -19,18 +19,18 @@ pub(super) const TABLE: &[Entry] = &[
     ),
     permanent(
         "ssh-auth",
-        r"^(?:\S+@\S+: )?Permission denied \([a-z][a-z,-]*\)|^Permission denied, please try again\.|Too many authentication failures|^no such identity: |^(?:Warning: )?Identity file .* not accessible|^Load key .*: |UNPROTECTED PRIVATE KEY FILE|^Permissions \d+ for '.*' are too open|^Bad owner or permissions on |No supported authentication methods|^\S+@\S+'s password: |^(?:WARNING: )?Your (?:password|account) has expired|^sign_and_send_pubkey: ",
+        r"^(?:\S+@\S+: )?Permission denied \([a-z,-]*\)|^Permission denied, please try again\.|Too many authentication failures|^no such identity: |^(?:Warning: )?Identity file .* not accessible|^Load key .*: |UNPROTECTED PRIVATE KEY FILE|^Permissions \d+ for '.*' are too open|^Bad owner or permissions on |No supported authentication methods|^\S+@\S+'s password: |^(?:WARNING: )?Your (?:password|account) has expired|^sign_and_send_pubkey: ",
     ),
     permanent(
         "ssh-config",
-        r"^Can't open user config(?:uration)? file |: (?:line \d+: )?Bad (?:configuration option|number|yes/no argument|SSH2 \w+ spec)|: terminating, \d+ bad configuration options|^Unable to negotiate with |^command-line: line \d+: |^Bad (?:port|local forwarding|remote forwarding|dynamic forwarding|escape|stdio|packet|SSH2|cipher|mac|key)\b.*|^ssh: (?:illegal|unknown|invalid) option|^usage: ssh |^unknown option -- |^hostname contains invalid characters|^Unsupported (?:KEX|option)|^subsystem request failed|administratively prohibited|^ssh: .*: line \d+: ",
+        r"^Can't open user config(?:uration)? file |: (?:line \d+: )?Bad (?:configuration option|number|yes/no argument|SSH2 \w+ spec)|: terminating, \d+ bad configuration options|^Unable to negotiate with |^command-line: line \d+: |^Bad (?:port|local forwarding|remote forwarding|dynamic forwarding|escape|stdio|SSH2|cipher|mac|key)\b.*|^ssh: (?:illegal|unknown|invalid) option|^usage: ssh |^unknown option -- |^hostname contains invalid characters|^Unsupported (?:KEX|option)|^Protocol major versions differ|^subsystem request failed|administratively prohibited|^ssh: .*: line \d+: ",
     ),
     permanent("ssh-nologin", r"^This account is currently not available\.|^Your account is (?:locked|disabled)"),
     transient("ssh-boot", r"^\W*System is (?:booting up|going down)|Unprivileged users are not permitted to log in yet"),
     transient("ssh-connect", r"^ssh: connect to host \S+ port \d+: |^ssh: Could not resolve hostname "),
     transient(
         SSH_CUT,
-        r"^Connection (?:closed by|reset by|timed out during|to \S+ closed by remote host|to \S+ timed out|to \S+ port \d+ timed out)|^Timeout, server |^client_loop: |^kex_exchange_identification: |^ssh_exchange_identification: |^ssh_dispatch_run_fatal: |banner exchange: |^Read from (?:remote host|socket) |^Write failed: |^packet_write_wait: |^packet_write_poll: |^mux_client_(?:request_session|read_packet): |^channel \d+: open failed: connect failed: |^stdio forwarding failed|^Received disconnect from |^kex_protocol_error: ",
+        r"^Connection (?:closed by|reset by|timed out during|to \S+ closed by remote host|to \S+ timed out|to \S+ port \d+ timed out)|^Timeout, server |^client_loop: |^kex_exchange_identification: |^ssh_exchange_identification: |^ssh_dispatch_run_fatal: |banner exchange: |^Read from (?:remote host|socket) |^Write failed: |^packet_write_wait: |^packet_write_poll: |^mux_client_(?:request_session|read_packet): |^channel \d+: open failed: connect failed: |^stdio forwarding failed|^Received disconnect from |^kex_protocol_error: |^Bad packet length \d",
     ),
     transient("ssh-after", r"^Disconnected from \S+ port \d+|^Connection to \S+ closed\.?$|^ssh: ").weak(),
     permanent("scp-file", r"^(?:scp|sftp): .*(?:No such file or directory|[Pp]ermission denied|not a regular file)"),

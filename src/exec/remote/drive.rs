@@ -9,7 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::classify::passes_by_waiting;
-use crate::domain::channel::{Began, ChannelFacts, ChannelFault, RemoteEnd, Stopped};
+use crate::domain::channel::{Began, ChannelFacts, ChannelFault, Leaves, RemoteEnd, Stopped};
 use crate::domain::evidence::Limit;
 
 use super::job::{CHANNEL_FILE, Errand, Job, Key};
@@ -28,6 +28,8 @@ const STOP_SLACK: Duration = Duration::from_secs(4);
 const LEAVE: Duration = Duration::from_secs(1);
 /// How long the last bytes may take once the end record is here and the session says nothing more.
 const WHOLE_WITHIN: Duration = Duration::from_secs(5);
+/// What ssh says of a session that the server does not open.
+const SESSION_REFUSED: &str = "Session open refused by peer";
 /// Beats within a TTL.
 const BEATS: u32 = 12;
 
@@ -321,6 +323,18 @@ impl<'a> Drive<'a> {
                 self.facts.tested = Some(found);
                 return None;
             }
+            Mark::Cleared { attempt, ran } => {
+                self.facts.left.retain(|left| left.to_string() != attempt);
+                if ran && let Some(attempt) = self.job.left.iter().find(|left| left.to_string() == attempt) {
+                    self.facts.cleared.push(*attempt);
+                }
+                self.note();
+                return None;
+            }
+            Mark::Stuck(attempt) => {
+                let known = self.job.left.iter().find(|left| left.to_string() == attempt);
+                ChannelFault::Occupied(*known.unwrap_or(&self.job.own.attempt))
+            }
             Mark::Ready => return Some(Turn::Over),
             Mark::Void => return Some(Turn::Fresh(None)),
             Mark::Gone | Mark::Taken => return Some(Turn::Fresh(Some(ChannelFault::Gone))),
@@ -351,12 +365,20 @@ impl<'a> Drive<'a> {
         let said = link.said();
         if !here && stands && said.is_empty() {
             // ssh has nothing to say and the connection stands, and what answered is no shell that did what it was told.
-            self.facts.may_have_begun &= self.job.earlier.is_some();
-            self.facts.fault = Some(ChannelFault::NoShell(preamble));
-            return Turn::Over;
+            return self.no_shell(preamble);
+        }
+        if !here && stands && said.contains(SESSION_REFUSED) {
+            // This connection has one session at a time: a server that refuses it lets nobody open any.
+            return self.no_shell("the server lets nobody open a session (MaxSessions)".to_owned());
         }
         let said = if said.is_empty() { "the session ended without a word".to_owned() } else { said };
         Turn::Broken(ChannelFault::LinkLost(said))
+    }
+
+    fn no_shell(&mut self, said: String) -> Turn {
+        self.facts.may_have_begun &= self.job.earlier.is_some();
+        self.facts.fault = Some(ChannelFault::NoShell(said));
+        Turn::Over
     }
 
     /// Hands the suite's bytes to our own stream, which the supervisor keeps.
@@ -421,18 +443,5 @@ enum Way {
 
 /// Whether a fault may pass by itself, so that the same helper tries again.
 fn may_pass(fault: &ChannelFault) -> bool {
-    match fault {
-        ChannelFault::NotConnected(said) | ChannelFault::LinkLost(said) => passes_by_waiting(said),
-        ChannelFault::NoShell(_)
-        | ChannelFault::ToolMissing(_)
-        | ChannelFault::NoRoom
-        | ChannelFault::Folder(_)
-        | ChannelFault::Program(_)
-        | ChannelFault::Container { .. }
-        | ChannelFault::Version { .. }
-        | ChannelFault::Gone
-        | ChannelFault::Expired
-        | ChannelFault::NoSsh(_)
-        | ChannelFault::OwnSide(_) => false,
-    }
+    matches!(fault.leaves(), Leaves::Work(said) if passes_by_waiting(said))
 }

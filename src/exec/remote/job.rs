@@ -48,6 +48,8 @@ pub(super) struct Job {
     pub(super) own: Key,
     /// The earlier one whose work is taken up again.
     pub(super) earlier: Option<Key>,
+    /// Earlier attempts whose commands may still run there: they are ended before this one starts.
+    pub(super) left: Vec<AttemptId>,
     /// Whether the command may be started again where the earlier one's end cannot be learnt.
     pub(super) idempotent: bool,
 }
@@ -91,6 +93,7 @@ impl Job {
             output_max_bytes: super::super::protocol::OUTPUT_MAX_BYTES,
             own: Key { attempt: plan.key.attempt, nonce: plan.nonce },
             earlier: remote.earlier.map(|(attempt, nonce)| Key { attempt, nonce }),
+            left: remote.left.clone(),
             idempotent: remote.idempotent,
         }
     }
@@ -98,7 +101,11 @@ impl Job {
     /// What is known of the way before anything was done.
     pub(super) fn facts(&self) -> ChannelFacts {
         let key = self.earlier.unwrap_or(self.own);
-        ChannelFacts { may_have_begun: self.earlier.is_some(), ..ChannelFacts::new(self.target.shown(), key.attempt) }
+        ChannelFacts {
+            may_have_begun: self.earlier.is_some(),
+            left: self.left.clone(),
+            ..ChannelFacts::new(self.target.shown(), key.attempt)
+        }
     }
 
     /// Writes it for the helper, for nobody else to read.

@@ -28,6 +28,15 @@ pub(super) enum Mark {
     Version(String),
     /// It is another one than is wanted.
     Other,
+    /// Nothing of an earlier attempt's command is there any more, and whether it was ended just now.
+    Cleared {
+        /// The attempt.
+        attempt: String,
+        /// Whether something of it ran until now.
+        ran: bool,
+    },
+    /// The command of an earlier attempt still runs, and cannot be ended.
+    Stuck(String),
     /// All looked at is as it should be.
     Ready,
     /// A command of this name was started before.
@@ -59,6 +68,8 @@ impl Mark {
             "container" => Self::Container(rest.to_owned()),
             "version" => Self::Version(rest.to_owned()),
             "other" => Self::Other,
+            "cleared" => cleared(rest).unwrap_or_else(|| Self::Strange(text.to_owned())),
+            "stuck" => Self::Stuck(rest.to_owned()),
             "ready" => Self::Ready,
             "taken" => Self::Taken,
             "void" => Self::Void,
@@ -69,6 +80,17 @@ impl Mark {
             _ => Self::Strange(text.to_owned()),
         }
     }
+}
+
+/// `ATTEMPT ran|over`.
+fn cleared(text: &str) -> Option<Mark> {
+    let (attempt, how) = text.split_once(' ')?;
+    let ran = match how {
+        "ran" => true,
+        "over" => false,
+        _ => return None,
+    };
+    Some(Mark::Cleared { attempt: attempt.to_owned(), ran })
 }
 
 /// `NONCE exited|signalled N OUT ERR LEAKED yes|no`: the record as it stands in its file, which other processes of that

@@ -59,6 +59,8 @@ pub(super) fn program(job: &Job, key: Key, mode: Mode, received: Received) -> Pr
             received.stdout, received.stderr
         ),
     );
+    let olds: Vec<String> = job.left.iter().map(ToString::to_string).collect();
+    line(&mut text, format_args!("olds={}", quote(&olds.join(" "))));
     let words = words(job.argv.words());
     line(&mut text, format_args!("argv_() {{ \"$@\"{words}; }}"));
     text.push_str("env_() { :\n");

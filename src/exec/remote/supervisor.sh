@@ -1,20 +1,28 @@
 # The far side of a staging-runner. POSIX sh on Linux; nothing is installed. It comes over stdin, behind a header that
-# sets: n nonce, id attempt, mode, ttl_s, grace_s, blocks, from_out, from_err, and the functions argv_, env_, cwd_, seen_.
+# sets: n nonce, id attempt, mode, tick_s, grace_s, blocks, from_out, from_err, olds (attempts to be ended before this one
+# starts), and the functions argv_, env_, cwd_, seen_.
 # r says whose part is played: launch (the ssh session), supervise, watch. p holds this very text. `argv_ x y` runs x y
 # with the words of the command behind it.
 # The nonce is in no argument, no environment and no file until the suite has ended.
 say() { printf '\nORCH %s %s\n' "$n" "$*" >&2; }
 
-# Processes of the suite: those of its session, and those that carry the attempt's mark.
+# Processes of the suite: those of its session, and those that carry the attempt's mark. A session's number may be
+# another's by now (the host was started anew, the number was used again): it counts while its leader is the one that
+# was noted, or for the one who has waited for that leader.
 family() {
   f=
   s=0
-  [ -s "$d/suite" ] && read -r s <"$d/suite"
+  [ -s "$d/suite" ] && read -r s s_t s_b <"$d/suite"
+  if [ "$s" != 0 ] && [ "$r" != supervise ]; then
+    boot
+    started_at "$s"
+    { [ "$b" = "$s_b" ] && [ "$t" = "$s_t" ]; } || s=0
+  fi
   if [ -z "$nul" ]; then
     # A grep that stops at NUL bytes finds no mark in an environment.
     printf 'a\000b\n' | LC_ALL=C grep -q b && nul=seen || nul=stops
   fi
-  for q in $(LC_ALL=C grep -lE "^[0-9]+ \(.*\) [^Z ] [0-9-]+ [0-9-]+ $s " /proc/[0-9]*/stat 2>/dev/null; marked); do
+  for q in $([ "$s" = 0 ] || LC_ALL=C grep -lE "^[0-9]+ \(.*\) [^Z ] [0-9-]+ [0-9-]+ $s " /proc/[0-9]*/stat 2>/dev/null; marked); do
     q=${q#/proc/}
     q=${q%/*}
     case " $f " in *" $q "*) ;; *) [ -d "/proc/$q" ] && f="$f $q" ;; esac
@@ -85,7 +93,8 @@ supervise() {
   : >"$d/began"
   (
     read -r me l </proc/self/stat
-    echo "$me" >"$d/suite.new"
+    started_at "$me"
+    echo "$me $t $b" >"$d/suite.new"
     mv "$d/suite.new" "$d/suite"
     exec >&6 2>&7 6>&- 7>&-
     umask "$um"
@@ -128,9 +137,15 @@ watch() {
   trap '' HUP
   left=8
   last=
-  read -r sup l <"$d/sup"
-  while kill -0 "$sup" && ! [ -e "$d/end" ]; do
+  read -r sup sup_t l <"$d/sup"
+  while ! [ -e "$d/end" ]; do
     sleep "$tick_s"
+    started_at "$sup"
+    if [ "$t" != "$sup_t" ]; then
+      # Nobody will write an end; what runs on has its TTL all the same.
+      family
+      [ -z "$f" ] && exit 0
+    fi
     read -r now <"$d/alive"
     left=$((left - 1))
     [ "$now" != "$last" ] && left=8
@@ -175,7 +190,9 @@ stream() {
   [ "$from_out" -gt 0 ] && dd bs=1 count=0 skip="$from_out" <&4 2>/dev/null
   [ "$from_err" -gt 0 ] && dd bs=1 count=0 skip="$from_err" <&5 2>/dev/null
   printf '\nORCH %s out\n' "$n"
-  say begin "$(cat "$d/suite" 2>/dev/null)"
+  s=
+  [ -s "$d/suite" ] && read -r s l <"$d/suite"
+  say begin "$s"
   i=0
   while :; do
     over=
@@ -225,6 +242,43 @@ resume() {
   stream
 }
 
+# What earlier attempts left here ends before anything of this one begins.
+clear_olds() {
+  for o in $olds; do
+    was=over
+    for there in "${HOME:-/nowhere}/.cache/orch" "/tmp/orch-$(id -u)"; do
+      [ -O "$there/jobs/$o" ] || continue
+      (
+        d=$there/jobs/$o
+        id=$o
+        end_old
+      )
+      case $? in
+        0) ;;
+        3) was=ran ;;
+        *) say stuck "$o"; return 1 ;;
+      esac
+    done
+    say cleared "$o" "$was"
+  done
+}
+end_old() { # 0 where nothing ran, 3 where it was ended, 4 where it does not end
+  [ -e "$d/end" ] && return 0
+  # One that has not begun never will.
+  mkdir "$d/claim" 2>/dev/null && { : >"$d/void"; return 0; }
+  i=0
+  while ! [ -s "$d/suite" ] && ! [ -e "$d/end" ] && ! [ -e "$d/void" ] && [ "$i" -lt 100 ]; do
+    sleep 0.05
+    i=$((i + 1))
+  done
+  family
+  [ -z "$f" ] && return 0
+  put_down ask
+  family
+  [ -z "$f" ] && return 3
+  return 4
+}
+
 find_program() {
   case $1 in
     */*) [ -f "$1" ] && [ -x "$1" ]; return ;;
@@ -245,6 +299,7 @@ launch() {
   [ -r /proc/self/stat ] || { say missing /proc; return; }
   room || { say room; return; }
   [ "$mode" = check ] && find "$base/jobs" -type d -mtime +7 -prune -exec rm -rf '{}' + 2>/dev/null
+  [ "$mode" != start ] || clear_olds || return
   if [ "$mode" != resume ]; then
     ( cwd_ ) 2>/dev/null || { say cwd; return; }
     ( env_; cwd_; argv_ find_program ) || { say program; return; }
