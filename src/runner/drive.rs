@@ -20,7 +20,7 @@ use crate::producer::{Before, PrepareError, prepare};
 use crate::store::{Holder, PinnedPipeline, RunFilter, Store};
 use crate::workspace::artifact::take_away;
 use crate::workspace::state_dir::StateDir;
-use crate::workspace::tree::{Less, Snapshot, compare};
+use crate::workspace::tree::{Less, Snapshot, compare, head_moved};
 use crate::workspace::tree_cache;
 use crate::workspace::worktree::{Head, Worktree};
 
@@ -530,8 +530,7 @@ impl Runner<'_> {
         let mut tree = compare(&before, &after);
         if before.head() != after.head() {
             // A verdict is bound to the commit the suite started from; it says nothing of another one.
-            let (was, is) = (before.head(), after.head());
-            tree.changed.insert(0, format!("HEAD ({} is now {})", was.commit.short(), is.commit.short()));
+            tree.changed.insert(0, head_moved(before.head(), after.head()));
         }
         let scope = self.scope(self.pipeline, (stage, chosen.producer), course, before_visit.as_ref(), &after);
         course.tree = after;

@@ -5,13 +5,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::domain::evidence::{Exit, ExitRecord, LostReason, TreeFacts};
-use crate::domain::id::{AttemptId, Digest, RunId, StageName};
+use crate::domain::id::{AttemptId, RunId, StageName};
 use crate::domain::plan::{AttemptKey, AttemptPlan};
-use crate::domain::task::{AttemptPhase, Effect, Event, RunEnd, TaskState};
+use crate::domain::task::{AttemptPhase, Effect, Event, Intent, RunEnd, TaskState};
 use crate::exec::{BootId, Ending, Recovered, longest};
 use crate::producer::Before;
 use crate::spec;
 use crate::store::{AttemptRecord, Published, RunFilter};
+use crate::workspace::tree::Snapshot;
 
 use super::agent::Prompts;
 use super::attempt::lost;
@@ -183,7 +184,7 @@ impl Runner<'_> {
             }
         };
         failpoint!("recovery.found");
-        let tree = unseen(stored.intent.tree, course.tree.digest());
+        let tree = unseen(&stored.intent, &start.commit, &course.tree);
         let artifact = self.artifact_path(&pinned, stage);
         let before = Before::load(&self.state.attempt_dir(run, attempt), self.worktree);
         let scope = self.scope(&pinned, (stage, producer), &course, before.as_ref(), &course.tree);
@@ -245,7 +246,10 @@ impl Runner<'_> {
     }
 }
 
-/// What is known of a tree whose files before the attempt nobody remembers: only whether it is another.
-fn unseen(before: Digest, now: Digest) -> TreeFacts {
-    TreeFacts { before, after: now, left: now, changed: Vec::new(), added: Vec::new() }
+/// What is known of a tree whose files before the attempt nobody remembers: whether it is another; and where the attempt
+/// began on a clean commit, which files differ from that one now.
+fn unseen(intent: &Intent, commit: &str, now: &Snapshot) -> TreeFacts {
+    let began_clean = !intent.dirty && now.head().commit.as_str() == commit;
+    let changed = if began_clean && intent.tree != now.digest() { now.dirty_names() } else { Vec::new() };
+    TreeFacts { before: intent.tree, after: now.digest(), left: now.digest(), changed, added: Vec::new() }
 }
