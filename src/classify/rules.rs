@@ -80,6 +80,9 @@ struct Case<'a> {
     counts: Option<Counts>,
 }
 
+/// The number of "permission denied" in errno(3).
+const EACCES: i32 = 13;
+
 impl<'a> Case<'a> {
     fn new(evidence: &'a Evidence) -> Self {
         Self { evidence, counts: counts(evidence) }
@@ -154,7 +157,9 @@ impl<'a> Case<'a> {
     fn spawn_errno(&self) -> Option<Outcome> {
         let Exit::SpawnFailed(failure) = &self.evidence.exit else { return None };
         let cause = failure.errno.map_or_else(|| "not found".to_owned(), errno_name);
+        let is_there = failure.step == SpawnStep::Find && failure.errno == Some(EACCES);
         let step = match failure.step {
+            SpawnStep::Find if is_there => "the program cannot be executed",
             SpawnStep::Cwd => "the working folder cannot be used",
             SpawnStep::Find => "the program cannot be found",
             SpawnStep::Output => "its output cannot be connected",
@@ -170,6 +175,9 @@ impl<'a> Case<'a> {
             (Conclusion::PermanentEnv, Reason::SpawnFailed)
         };
         let hint = match (failure.step, failure.errno) {
+            (SpawnStep::Find, Some(EACCES)) => {
+                "; it is there, and is a folder or nobody may execute it: `chmod +x` helps where it is a program"
+            }
             (SpawnStep::Exec, Some(2)) => "; the file is there, so the interpreter in its first line (`#!`) is missing",
             (SpawnStep::Exec, Some(8)) => "; a script needs a first line such as `#!/bin/sh`",
             _ => "",

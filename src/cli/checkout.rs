@@ -92,6 +92,14 @@ pub(super) fn add(options: &TaskAddArgs) -> Result<ExitCode, Problem> {
         Some(known) => known_path(known, &branch, options, wished)?,
         None => wished.map_or_else(|| default_path(&counter.place.worktree, &counter.task), Ok)?,
     };
+    if known.as_ref().is_some_and(|known| known.state.live_run().is_some()) {
+        let place = known.as_ref().map_or(path.as_path(), |known| &known.worktree);
+        output::talk(&format!(
+            "orch: {} is not the worktree any more that a run was left in: what ran there can no longer be judged",
+            place.display()
+        ));
+        counter.desk(&SystemClock).abandon().map_err(|error| trouble::of_run(&error))?;
+    }
     let reason = format!("orch task {}", counter.task);
     let wish = Wish {
         branch: &branch,
@@ -162,14 +170,12 @@ fn known_path(
     if options.base.is_some() {
         return Err(taken(format!("it started at {}", checkout.base_commit)));
     }
-    if known.state.live_run().is_some() {
-        return Err(taken("a run owns it".to_owned()));
-    }
     let stands = checkout.identity.is_some_and(|identity| {
         let found = store::git(&known.worktree).ok().and_then(|git| Worktree::open(&git, &known.worktree).ok());
         found.is_some_and(|found| found.identity().digest() == identity)
     });
     if stands {
+        // Under its lock: nobody drives it, whatever is left of a run.
         return Err(taken(format!("it is {}, in {}", known.state.status(), known.worktree.display())));
     }
     Ok(wished.unwrap_or_else(|| known.worktree.clone()))

@@ -178,17 +178,27 @@ pub(super) fn document(holder: &Holder, heartbeat_at: Option<Timestamp>) -> Valu
         "host": holder.host,
         "started_at": holder.started_at.to_string(),
         "command": holder.command,
-        "heartbeat_age": age.map(|age| shown_duration(Duration::from_secs(age.as_secs()))),
+        "heartbeat_age": age.map(shown_age),
         "heartbeat_age_s": age.map(|age| age.as_secs()),
     })
 }
 
 /// How old a holder's last beat is, for people; in front stands who it is.
 pub(super) fn beat(heartbeat_at: Option<Timestamp>) -> String {
-    heartbeat_at.map_or_else(String::new, |at| {
-        let age = age(at, SystemClock.now());
-        format!(", heartbeat {} ago", shown_duration(Duration::from_secs(age.as_secs())))
-    })
+    heartbeat_at.map_or_else(String::new, |at| format!(", heartbeat {} ago", shown_age(age(at, SystemClock.now()))))
+}
+
+/// An age for people, in whole numbers of the largest unit that it has two of.
+fn shown_age(age: Duration) -> String {
+    const MINUTE_S: u64 = 60;
+    const HOUR_S: u64 = 60 * MINUTE_S;
+    const DAY_S: u64 = 24 * HOUR_S;
+    let seconds = age.as_secs();
+    let units = [(DAY_S, "days"), (HOUR_S, "h"), (MINUTE_S, "min")];
+    match units.into_iter().find(|(unit, _)| seconds >= 2 * unit) {
+        Some((unit, name)) => format!("{} {name}", seconds / unit),
+        None => format!("{seconds} s"),
+    }
 }
 
 /// What is seen of a lock: one word for machines.
@@ -219,4 +229,25 @@ fn lost(view: std::io::Result<LockView>, error: &RunError, as_json: bool) -> Pro
         output::document(&refusal(holder.as_deref(), heartbeat_at, hint));
     }
     Problem::new(ExitCode::Locked, format!("could not {error}: {who}")).help(hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_age_is_told_in_whole_units() {
+        let ages = [
+            (0, "0 s"),
+            (3, "3 s"),
+            (119, "119 s"),
+            (120, "2 min"),
+            (3_600, "60 min"),
+            (7_200, "2 h"),
+            (218_138_194, "2524 days"),
+        ];
+        for (seconds, shown) in ages {
+            assert_eq!(shown_age(Duration::from_millis(seconds * 1_000 + 999)), shown);
+        }
+    }
 }

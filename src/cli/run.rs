@@ -160,8 +160,8 @@ fn warn(
     }
     for missing in doctor::missing_programs(pipeline, (settings, repository), worktree, host_env) {
         output::talk(&format!(
-            "orch: warning: the program `{}` of stage `{}` cannot be found; the stage will be held unless it is there by then",
-            missing.program, missing.stage
+            "orch: warning: the program `{}` of stage `{}` {}; the stage will be held unless that is mended by then",
+            missing.program, missing.stage, missing.seen
         ));
     }
 }

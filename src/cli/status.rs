@@ -5,7 +5,7 @@ use std::str::FromStr as _;
 use serde_json::{Value, json};
 
 use crate::domain::id::{RunId, TaskName};
-use crate::store::{RunFilter, Store, Version};
+use crate::store::{RunFilter, Store, StoredTask, Version};
 use crate::workspace::lock::{self, LockView, Subject};
 use crate::workspace::{logs, preflight};
 
@@ -40,16 +40,24 @@ pub(super) fn status(options: &StateArgs) -> Result<ExitCode, Problem> {
             None => Stillborn::default(),
         });
     }
+    let mut left = Vec::with_capacity(tasks.len());
+    for (stored, lock) in tasks.iter().zip(&locks) {
+        left.push(match &store {
+            Some(store) => is_left(store.as_ref(), stored, lock)?,
+            None => false,
+        });
+    }
     let preflights = preflight::kept(place.state.path());
     if options.json {
         let tasks: Vec<Value> = tasks
             .iter()
             .zip(&attempts)
-            .zip(locks.iter().zip(&stillborn))
-            .map(|((stored, attempt), (lock, stillborn))| {
+            .zip(locks.iter().zip(stillborn.iter().zip(&left)))
+            .map(|((stored, attempt), (lock, (stillborn, left)))| {
                 let mut shown = view::task(stored, attempt.as_ref());
                 shown["holder"] = json!(holder(lock));
                 shown["lock"] = driven_by(lock);
+                shown["left"] = json!(left);
                 shown["stillborn"] = stillborn.document();
                 shown
             })
@@ -74,14 +82,19 @@ pub(super) fn status(options: &StateArgs) -> Result<ExitCode, Problem> {
     if tasks.is_empty() {
         output::data("no task yet; `orch pipeline run` makes one");
     }
-    for ((stored, attempt), lock) in tasks.iter().zip(&attempts).zip(&locks) {
+    for ((stored, attempt), (lock, left)) in tasks.iter().zip(&attempts).zip(locks.iter().zip(&left)) {
         let task = &stored.task;
         let stage = task.state.stage().map(|stage| format!(" at {stage}")).unwrap_or_default();
         let why = Waiting::of(&task.name, &task.state, attempt.as_ref())
             .map(|waiting| format!(": {}; {}", waiting.text(), waiting.way_out()))
             .unwrap_or_default();
         let holder = holder(lock).map(|holder| format!(" [{holder}]")).unwrap_or_default();
-        let line = format!("{}: {}{stage}{why}{holder}", task.name, task.state.status());
+        let left = if *left {
+            format!("; nobody drives it: `orch pipeline run --task {}` goes on from what was recorded", task.name)
+        } else {
+            String::new()
+        };
+        let line = format!("{}: {}{stage}{why}{left}{holder}", task.name, task.state.status());
         // Why it waits may be what a suite printed.
         output::data(&logs::escape(line.as_bytes()));
     }
@@ -91,6 +104,20 @@ pub(super) fn status(options: &StateArgs) -> Result<ExitCode, Problem> {
         output::data(&logs::escape(line.as_bytes()));
     }
     Ok(ExitCode::Success)
+}
+
+/// Whether a run of the task is open and nobody drives it: its runner died or gave up.
+fn is_left(store: &dyn Store, stored: &StoredTask, lock: &std::io::Result<LockView>) -> Result<bool, Problem> {
+    let free = match lock {
+        Ok(LockView::Free | LockView::Abandoned(_)) => true,
+        Ok(LockView::Held { .. } | LockView::Elsewhere { .. }) | Err(_) => false,
+    };
+    if !free || stored.task.state.live_run().is_none() {
+        return Ok(false);
+    }
+    // The lock was looked at after the task: a run that came to its end in between was not left.
+    let now = store.task(&stored.task.name).map_err(|error| of_store(&error))?;
+    Ok(now.is_some_and(|now| now.version == stored.version))
 }
 
 fn holder(lock: &std::io::Result<LockView>) -> Option<String> {

@@ -6,7 +6,7 @@ use crate::domain::id::{Nonce, TaskName};
 use crate::runner::{Clock as _, SystemClock};
 use crate::workspace::heartbeat::{HEARTBEAT_TTL, is_expired};
 use crate::workspace::holder::{Holder, Liveness};
-use crate::workspace::lock::{Lock, LockView, Subject, look};
+use crate::workspace::lock::{Lock, LockView, Subject, UNSAFE_HELP, is_free, look};
 use crate::workspace::lock_log::Deed;
 
 use super::args::UnlockArgs;
@@ -27,6 +27,13 @@ pub(super) fn unlock(options: &UnlockArgs) -> Result<ExitCode, Problem> {
     let task = goal::task_name(options.task.as_deref(), &place.worktree)?;
     let bolt = Bolt { place: &place, task: &task, options };
     let view = bolt.look(Subject::Task(&task))?;
+    if let LockView::Elsewhere { holder, .. } = &view
+        && bolt.is_free_after_all(holder)
+    {
+        bolt.clear(holder, Deed::Cleared)?;
+        let done = "its holder is gone, the kernel says: nobody has the lock; the card was cleared";
+        return Ok(bolt.answer(&view, Some((holder, Deed::Cleared)), done));
+    }
     match &view {
         LockView::Free => Ok(bolt.answer(&view, None, "nobody has its lock; nothing was done")),
         LockView::Abandoned(holder) => {
@@ -76,8 +83,23 @@ pub(super) fn unlock(options: &UnlockArgs) -> Result<ExitCode, Problem> {
 impl Bolt<'_> {
     fn look(&self, subject: Subject<'_>) -> Result<LockView, Problem> {
         look(&self.place.state, subject).map_err(|error| {
-            Problem::new(ExitCode::Internal, format!("could not look at the lock of task {}: {error}", self.task))
+            let help = if error.kind() == std::io::ErrorKind::InvalidData {
+                UNSAFE_HELP
+            } else {
+                "look at the state folder's owner and mode"
+            };
+            let what = format!("could not look at the lock of task {}: could not {error}", self.task);
+            Problem::new(ExitCode::Internal, what).help(help)
         })
+    }
+
+    /// Whether a holder in another PID namespace has let go. This kernel gives its lock to nobody else while it lives, so
+    /// it is enough to take it for a moment; of another machine's locks it knows nothing.
+    fn is_free_after_all(&self, holder: &Holder) -> bool {
+        if holder.is_of_another_machine() {
+            return false;
+        }
+        is_free(&self.place.state, Subject::Task(self.task))
     }
 
     /// Takes the lock, and that of the checkout where the same holder left it, and gives them back.

@@ -22,7 +22,8 @@ pub use document::{env_example, reference};
 pub use secrets::is_secret;
 pub use settings::{Choice, ConfigProblem, Flags, InForce, Origin, Settings, Sourced};
 pub use table::{
-    INFRA_RETRIES_MAX, Kind, OWN, Part, Reader, STATE_FREE_MIN, Setting, TABLE, TIMEOUT_S_MAX, WORKTREE_FREE_MIN,
+    INFRA_RETRIES_MAX, Kind, OWN, Part, Reader, STATE_FREE_MIN, STATE_RESERVE, Setting, TABLE, TIMEOUT_S_MAX,
+    WORKTREE_FREE_MIN,
 };
 pub use value::{Scope, Value};
 pub use variables::Variables;

@@ -188,7 +188,7 @@ pub const STATE_FREE_MIN: &str = "ORCH_STATE_FREE_MIN_MIB";
 /// Least free space of the worktree's file system.
 pub const WORKTREE_FREE_MIN: &str = "ORCH_WORKTREE_FREE_MIN_MIB";
 /// Space that is kept beside the store.
-pub(super) const STATE_RESERVE: &str = "ORCH_STATE_RESERVE_MIB";
+pub const STATE_RESERVE: &str = "ORCH_STATE_RESERVE_MIB";
 
 /// The three of them where nothing is said, in MiB (RELIABILITY §4.9).
 pub(super) const STATE_FREE_MIN_MIB: u32 = 256;

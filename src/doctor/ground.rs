@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::examine::{Notes, Visit};
 use super::finding::Finding;
+use super::privacy;
 use crate::config::{Flags, STATE_FREE_MIN, Settings, Variables, WORKTREE_FREE_MIN};
 use crate::domain::decision::size;
 use crate::domain::id::RelPath;
@@ -161,6 +162,7 @@ pub(super) fn state(visit: &Visit, worktree: &Worktree, notes: &Notes) -> Option
         .map(|found| format!(", owner {}, mode {:04o}", found.uid(), found.mode() & 0o7777));
     notes.add(Finding::ok("state", format!("{} (from {origin}){}", state.path().display(), owner.unwrap_or_default())));
     space(state.path(), floors(visit).state, notes);
+    privacy::look(state.path(), notes);
     Some(state)
 }
 

@@ -11,6 +11,7 @@ mod hosts;
 mod machine;
 mod others;
 mod paper;
+mod privacy;
 mod programs;
 mod switches;
 pub mod verify;

@@ -69,6 +69,9 @@ fn of_lock(what: &str, state: &StateDir, subject: Subject<'_>, live: bool) -> Op
             format!("{what} was last driven from elsewhere: {}", holder.describe()),
             "another PID namespace or machine uses this state folder: look there",
         ),
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+            Finding::fail(AREA, format!("could not {error}: the lock of {what} cannot be taken"), lock::UNSAFE_HELP)
+        }
         Err(error) => Finding::warn(
             AREA,
             format!("the lock of {what} cannot be looked at: {error}"),

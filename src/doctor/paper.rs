@@ -9,6 +9,9 @@ use crate::domain::pipeline::ProducerKind;
 use crate::exec::{RecordError, Sentinel, Trail, sentinels, trail};
 use crate::store::{AttemptRecord, RunRecord};
 
+/// What to do about a record that is missing.
+const MISSING_HELP: &str = "the outcome stands in the store and nothing is to be settled; a power loss or a full disk may take a record, else find out who removes files of the state folder";
+
 const BRIEF: &str = "brief";
 const LAUNCH: &str = "launch";
 const END: &str = "end";
@@ -83,6 +86,18 @@ fn launch(
             format!("was about to start at {starting_at:.0}; whether it began, nobody wrote down"),
             "it is not started again unless the stage is idempotent",
         ),
+        (Ok(Trail::Nothing), None) if ended_by_itself(attempt) => Finding::fail(
+            LAUNCH,
+            format!(
+                "the exit record of attempt {id} is missing: it ended, and no supervisor's line tells of its start"
+            ),
+            MISSING_HELP,
+        ),
+        (Ok(Trail::Nothing), None) if attempt.decided.is_some() => Finding::warn(
+            LAUNCH,
+            format!("NEVER LAUNCHED: no supervisor wrote anything of attempt {id}"),
+            "it is settled; `orch explain` says what followed",
+        ),
         (Ok(Trail::Nothing), None) => Finding::warn(
             LAUNCH,
             format!("NEVER LAUNCHED: no supervisor wrote anything of attempt {id}"),
@@ -116,7 +131,7 @@ fn end(attempt: &AttemptRecord, written: &Result<Trail, RecordError>) -> Finding
         (Ok(Trail::Nothing | Trail::Open { .. } | Trail::Bad), Some(stored)) => Finding::fail(
             END,
             format!("the store has `{}`, and no supervisor's line says so", words(stored)),
-            "the outcome stands in the store; find out who removes files of the state folder",
+            MISSING_HELP,
         ),
         (Ok(Trail::Bad), None) => bad(END, attempt),
         (Ok(Trail::Nothing | Trail::Open { .. }), None) => Finding::warn(
@@ -151,8 +166,13 @@ fn bad(area: &'static str, attempt: &AttemptRecord) -> Finding {
     )
 }
 
+/// Whether the store has an end of it that a supervisor saw.
+fn ended_by_itself(attempt: &AttemptRecord) -> bool {
+    attempt.finished.as_ref().is_some_and(|finished| !nobody_saw(&finished.record.exit))
+}
+
 /// Whether an end is one that the runner records in a supervisor's place.
-const fn nobody_saw(exit: &Exit) -> bool {
+pub(super) const fn nobody_saw(exit: &Exit) -> bool {
     match exit {
         Exit::Lost { .. } | Exit::SpawnFailed(_) => true,
         Exit::Exited { .. }

@@ -4,10 +4,13 @@
 use std::collections::HashSet;
 use std::path::Path;
 
+use rustix::io::Errno;
+
 use super::examine::{Notes, Visit};
 use super::finding::Finding;
 use super::hosts;
 use crate::config::{Choice, Settings};
+use crate::domain::evidence::SpawnFailure;
 use crate::domain::id::{AttemptId, Nonce, RelPath, RunId, TaskName};
 use crate::domain::pipeline::{EnvSpec, Ordinal, Pipeline, Producer, Stage};
 use crate::domain::plan::{AttemptKey, AttemptPlan};
@@ -26,6 +29,8 @@ pub struct Missing {
     pub stage: String,
     /// The program, as the pipeline names it.
     pub program: String,
+    /// What is wrong with it, in words.
+    pub seen: &'static str,
 }
 
 /// Programs that cannot be found now, by the search path their producers would have. Those named by a path in the
@@ -45,14 +50,30 @@ pub fn missing_programs<'a>(
         }
         let plan = resolve(stage, producer, worktree, host)?.ok().filter(|plan| plan.remote.is_none())?;
         let program = plan.argv.program();
-        if exec::find(program, plan.env.get("PATH"), &plan.cwd).is_ok() {
-            found.extend(sought);
-            return None;
-        }
+        let failure = match exec::find(program, plan.env.get("PATH"), &plan.cwd) {
+            Ok(_) => {
+                found.extend(sought);
+                return None;
+            }
+            Err(failure) => failure,
+        };
         let elsewhere = !program.contains('/') || Path::new(program).is_absolute();
-        elsewhere.then(|| Missing { stage: stage.name.to_string(), program: plan.shown.program().to_owned() })
+        elsewhere.then(|| Missing {
+            stage: stage.name.to_string(),
+            program: plan.shown.program().to_owned(),
+            seen: not_usable(&failure),
+        })
     };
     pipeline.stages().iter().filter_map(missing).collect()
+}
+
+/// What is wrong with a program, in words: a file that nobody may execute is not missing.
+fn not_usable(failure: &SpawnFailure) -> &'static str {
+    if failure.errno == Some(Errno::ACCESS.raw_os_error()) {
+        "is there, and is a folder or nobody may execute it"
+    } else {
+        "cannot be found"
+    }
 }
 
 /// A program, and what says where it is looked for: many stages of a long pipeline share them, and each search is a
@@ -184,12 +205,14 @@ fn of_stage(stage: &Stage, worktree: &Worktree, host: &HostEnv) -> Finding {
                 .errno
                 .map(std::io::Error::from_raw_os_error)
                 .map_or_else(String::new, |error| format!(": {error}"));
-            let help = if word.contains('/') {
+            let help = if failure.errno == Some(Errno::ACCESS.raw_os_error()) {
+                "`chmod +x` helps where it is a program; until then the stage is held (permanent-env)"
+            } else if word.contains('/') {
                 "an earlier stage must make it; otherwise the stage is held (permanent-env)"
             } else {
                 "install it, or add its folder to PATH; until then the stage is held (permanent-env)"
             };
-            Finding::warn(AREA, format!("{name}: the program `{word}` cannot be found{why}"), help)
+            Finding::warn(AREA, format!("{name}: the program `{word}` {}{why}", not_usable(&failure)), help)
         }
     }
 }

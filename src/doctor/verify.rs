@@ -33,6 +33,8 @@ pub enum Part {
     Artifact,
     /// Logs, records or stamps in the state folder.
     Files,
+    /// A supervisor's record of a decided attempt is missing or another.
+    Records,
     /// Something of an attempt that is over lives.
     Processes,
 }
@@ -47,6 +49,7 @@ impl Part {
             Self::Gate => "gate",
             Self::Artifact => "artifact",
             Self::Files => "files",
+            Self::Records => "records",
             Self::Processes => "processes",
         }
     }
@@ -62,6 +65,9 @@ impl Part {
             Self::Artifact => "the next `orch pipeline run` puts it back from the store and keeps what stands there",
             Self::Files => {
                 "the outcome stands in the store and needs no file; find out who changes the state folder, or restore runs/ from a backup"
+            }
+            Self::Records => {
+                "the outcome stands in the store and needs no record; a power loss or a full disk may take one, else find out who changes the state folder"
             }
             Self::Processes => "look at it with `ps`, and end it: nobody else will",
         }

@@ -590,7 +590,7 @@ pub struct TreeFacts {
 }
 
 impl TreeFacts {
-    /// Whether the suite changed files that stood there.
+    /// Whether files that stood there changed.
     pub fn was_changed(&self) -> bool {
         !self.changed.is_empty() || self.before != self.after
     }

@@ -231,7 +231,7 @@ pub enum Reason {
     OutputIncomplete,
     /// A green summary and a code that is not the framework's.
     GreenButNonzero,
-    /// The suite changed files that stood in the worktree.
+    /// Files that stood in the worktree changed while the suite ran.
     TreeChanged,
     /// The base commit cannot run it either.
     BaseCannotRun,

@@ -48,7 +48,7 @@ pub fn settle(evidence: &Evidence, outcome: Option<&Outcome>, gate: GateAnswer) 
             Settlement::PermanentEnv(Fault {
                 reason: Reason::TreeChanged,
                 detail: format!(
-                    "the suite changed files that stood in the worktree, so its answer does not count: {changed}"
+                    "the worktree changed between the start and the end of the attempt, so its answer does not count: {changed}"
                 ),
             })
         }
@@ -102,9 +102,14 @@ fn listed(names: &[String]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
-/// The first files that were changed, where any were.
+/// The first files that were changed, where any were; by whom, nobody has seen.
 fn tree_changed(evidence: &Evidence) -> Option<String> {
     let tree = evidence.tree.as_ref().filter(|tree| tree.was_changed())?;
     let shown: Vec<String> = tree.changed.iter().take(5).map(|path| format!("`{path}`")).collect();
-    Some(if shown.is_empty() { "the tree's hash is another".to_owned() } else { shown.join(", ") })
+    Some(if shown.is_empty() {
+        "its hash is another, and which files it is cannot be told: what stood there before is not remembered"
+            .to_owned()
+    } else {
+        shown.join(", ")
+    })
 }

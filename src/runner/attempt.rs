@@ -12,7 +12,7 @@ use crate::domain::task::{AttemptPhase, Decided, Event, Intent, TaskState};
 use crate::engine::{Launched, Site, caps_left, decide, plan};
 use crate::exec::ExecError;
 use crate::producer::prepare;
-use crate::workspace::tree::{Snapshot, compare};
+use crate::workspace::tree::{Snapshot, compare, head_moved};
 
 use super::agent::used_by;
 use super::bench::Bench;
@@ -113,8 +113,7 @@ impl Runner<'_> {
         let mut tree = compare(&before, &after);
         if before.head() != after.head() {
             // A verdict is bound to the commit the suite started from; it says nothing of another one.
-            let (was, is) = (before.head(), after.head());
-            tree.changed.insert(0, format!("HEAD ({} is now {})", was.commit.short(), is.commit.short()));
+            tree.changed.insert(0, head_moved(before.head(), after.head()));
         }
         let scope = self.scope(self.pipeline, (stage, chosen.producer), course, before_visit.as_ref(), &after);
         course.tree = after;

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
+
 use crate::domain::decision::Probe;
 use crate::domain::pipeline::Stage;
 use crate::engine::search_path;
@@ -36,6 +38,9 @@ impl Runner<'_> {
                         // `components` takes out what `./` adds.
                         let path: PathBuf = cwd.join(path).components().collect();
                         Found::Passed(format!("`{name}` is {} now", path.display()))
+                    }
+                    Err(failure) if failure.errno == Some(Errno::ACCESS.raw_os_error()) => {
+                        Found::Failed(format!("`{name}` is there, and still is a folder or nobody may execute it"))
                     }
                     Err(_) => Found::Failed(format!("`{name}` still cannot be found")),
                 }

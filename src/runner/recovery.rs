@@ -5,13 +5,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::domain::evidence::{Exit, ExitRecord, LostReason, TreeFacts};
-use crate::domain::id::{AttemptId, Digest, RunId, StageName};
+use crate::domain::id::{AttemptId, RunId, StageName};
 use crate::domain::plan::{AttemptKey, AttemptPlan};
-use crate::domain::task::{AttemptPhase, Effect, Event, RunEnd, TaskState};
+use crate::domain::task::{AttemptPhase, Effect, Event, Intent, RunEnd, TaskState};
 use crate::exec::{BootId, Ending, Recovered, longest};
 use crate::producer::Before;
 use crate::spec;
 use crate::store::{AttemptRecord, Published, RunFilter};
+use crate::workspace::tree::Snapshot;
 
 use super::agent::Prompts;
 use super::bench::lost;
@@ -187,7 +188,7 @@ impl Runner<'_> {
         };
         failpoint!("recovery.found");
         let same_worktree = stored.intent.worktree.is_none_or(|then| then == self.worktree.identity().digest());
-        let tree = unseen(stored.intent.tree, course.tree.digest(), same_worktree);
+        let tree = unseen(&stored.intent, &start.commit, &course.tree, same_worktree);
         let artifact = self.artifact_path(&pinned, stage);
         let before = Before::load(&self.state.attempt_dir(run, attempt), self.worktree);
         let scope = self.scope(&pinned, (stage, producer), &course, before.as_ref(), &course.tree);
@@ -249,9 +250,14 @@ impl Runner<'_> {
     }
 }
 
-/// What is known of a tree whose files before the attempt nobody remembers: only whether it is another, and whether it is
-/// that of the worktree in which the attempt began. A copy with the same files is not what the suite ran in.
-fn unseen(before: Digest, now: Digest, same_worktree: bool) -> TreeFacts {
-    let changed = if same_worktree { Vec::new() } else { vec![".git".to_owned()] };
-    TreeFacts { before, after: now, left: now, changed, added: Vec::new() }
+/// What is known of a tree whose files before the attempt nobody remembers: whether it is another; where the attempt
+/// began on a clean commit, which files differ from that one now; and whether it is that of the worktree in which the
+/// attempt began. A copy with the same files is not what the suite ran in.
+fn unseen(intent: &Intent, commit: &str, now: &Snapshot, same_worktree: bool) -> TreeFacts {
+    let began_clean = !intent.dirty && now.head().commit.as_str() == commit;
+    let mut changed = if began_clean && intent.tree != now.digest() { now.dirty_names() } else { Vec::new() };
+    if !same_worktree {
+        changed.insert(0, ".git".to_owned());
+    }
+    TreeFacts { before: intent.tree, after: now.digest(), left: now.digest(), changed, added: Vec::new() }
 }

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use crate::config::{STATE_FREE_MIN, WORKTREE_FREE_MIN};
+use crate::config::{STATE_FREE_MIN, STATE_RESERVE, WORKTREE_FREE_MIN};
 use crate::domain::decision::{HoldReason, size};
 use crate::workspace::filesystem::free_bytes;
 
@@ -28,7 +28,8 @@ impl Runner<'_> {
         if self.store.is_short_of_room() {
             // What is free now belongs to what must still be recorded; the next run makes the reserve again first.
             let reserve = self.settings.state_reserve_bytes().max(1);
-            room.look(self.state.path(), floor.max(reserve), STATE_FREE_MIN, &|_free, _least| true);
+            let (least, setting) = if reserve > floor { (reserve, STATE_RESERVE) } else { (floor, STATE_FREE_MIN) };
+            room.look(self.state.path(), least, setting, &|_free, _least| true);
         } else {
             room.look(self.state.path(), floor, STATE_FREE_MIN, &|free, least| free < least);
         }

@@ -34,6 +34,9 @@ const CARD_TRIES_PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
 /// How often the kernel's table is read before a living holder is said to have no lock.
 const TABLE_READS_MAX: u32 = 5;
 
+/// What to do about a lock that is no plain file.
+pub const UNSAFE_HELP: &str = "orch makes plain files only: while no orch runs move away what stands there, and look at who can write to the state folder";
+
 /// A lock that was not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
@@ -47,8 +50,8 @@ pub enum LockError {
         /// When the holder last renewed its card.
         heartbeat_at: Option<Timestamp>,
     },
-    /// The lock file is a link, a folder, or is being replaced all the time.
-    #[error("trust the lock file {}", path.display())]
+    /// The lock file or its card is a link, a folder or a FIFO, or is being replaced all the time.
+    #[error("trust {}: it is no plain file, or something replaces it all the time", path.display())]
     Unsafe {
         /// The file.
         path: PathBuf,
@@ -81,7 +84,7 @@ impl LockError {
             Self::Held { holder: None, .. } => {
                 "try again in a moment; if it stays so, `fuser` on the lock file names the process"
             }
-            Self::Unsafe { .. } => "something replaces orch's own files: look at who can write to the state folder",
+            Self::Unsafe { .. } => UNSAFE_HELP,
             Self::StateDir(error) => error.help(),
             Self::Io { .. } => "look at the state folder's owner, its mode and the space left",
         }
@@ -205,7 +208,7 @@ impl Lock {
                 return Err(LockError::Held { subject: subject.describe(), holder: left, heartbeat_at });
             }
             failpoint!("lock.taken", error => io(error));
-            let card_file = write_card(card_path, &card).map_err(io)?;
+            let card_file = write_card(card_path.clone(), &card).map_err(|source| of_card(&card_path, source))?;
             failpoint!("lock.named");
             return Ok(Self { locked, card_file, card, took_over_from: left });
         }
@@ -237,7 +240,8 @@ impl Lock {
         rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|errno| io(errno.into()))?;
         std::fs::rename(&fresh, &path).map_err(io)?;
         let locked = Kept::new(file, path.clone()).map_err(io)?;
-        let card_file = write_card(folder.join(format!("{stem}.json")), &card).map_err(io)?;
+        let card_path = folder.join(format!("{stem}.json"));
+        let card_file = write_card(card_path.clone(), &card).map_err(|source| of_card(&card_path, source))?;
         Ok(Self { locked, card_file, card, took_over_from: Some(holder) })
     }
 
@@ -292,6 +296,14 @@ impl Pulse {
         let now = rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
         rustix::fs::futimens(&self.card, &rustix::fs::Timestamps { last_access: now, last_modification: now })?;
         Ok(())
+    }
+}
+
+/// What kept a card from being written.
+fn of_card(path: &Path, source: std::io::Error) -> LockError {
+    match Errno::from_io_error(&source) {
+        Some(Errno::ISDIR | Errno::EXIST | Errno::NOTEMPTY) => LockError::Unsafe { path: path.to_owned() },
+        Some(_) | None => LockError::Io { path: path.to_owned(), source },
     }
 }
 
@@ -352,13 +364,21 @@ pub enum LockView {
 /// Looks at a lock. Takes nothing, not even for a moment, so that it can be in nobody's way.
 ///
 /// # Errors
-/// What the kernel says of the lock file or of `/proc/locks`.
+/// What the kernel says of the lock file or of `/proc/locks`; [`std::io::ErrorKind::InvalidData`] where a lock or a card is
+/// none that could be taken: [`UNSAFE_HELP`].
 pub fn look(state: &StateDir, subject: Subject<'_>) -> std::io::Result<LockView> {
     let folder = state.locks_dir();
     let stem = subject.file_stem();
-    let (card, heartbeat_at) = read_card(&folder.join(format!("{stem}.json")));
+    let (path, card_path) = (folder.join(format!("{stem}.lock")), folder.join(format!("{stem}.json")));
+    let unsafe_file = |path: PathBuf| std::io::Error::new(std::io::ErrorKind::InvalidData, LockError::Unsafe { path });
+    // A link or a FIFO there is replaced by the next holder's card; a folder stays.
+    if std::fs::symlink_metadata(&card_path).is_ok_and(|found| found.is_dir()) {
+        return Err(unsafe_file(card_path));
+    }
+    let (card, heartbeat_at) = read_card(&card_path);
     let holder = card.map(Box::new);
-    let inode = match std::fs::symlink_metadata(folder.join(format!("{stem}.lock"))) {
+    let inode = match std::fs::symlink_metadata(&path) {
+        Ok(found) if !found.is_file() => return Err(unsafe_file(path)),
         Ok(found) => found.ino(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(LockView::Free),
         Err(error) => return Err(error),
@@ -377,6 +397,15 @@ pub fn look(state: &StateDir, subject: Subject<'_>) -> std::io::Result<LockView>
         Some((Liveness::Alive | Liveness::Gone, holder)) => LockView::Abandoned(holder),
         Some((Liveness::Unknown, holder)) => LockView::Elsewhere { holder, heartbeat_at },
     })
+}
+
+/// Whether the kernel would give a lock now, asked by taking it for a moment; the card is left alone. It knows of holders
+/// in every PID namespace of this machine. `false` where it cannot be asked.
+pub fn is_free(state: &StateDir, subject: Subject<'_>) -> bool {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let path = state.locks_dir().join(format!("{}.lock", subject.file_stem()));
+    let file = rustix::fs::open(path, flags, Mode::empty());
+    file.is_ok_and(|file| rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok())
 }
 
 /// Whether somebody has a flock(2) lock on a file. Takes nothing; `false` where there is no such file, and for a

@@ -113,6 +113,23 @@ pub(super) struct Inner {
     pub(super) watch: Option<Watch>,
 }
 
+/// That HEAD is another, in words: its commit, its branch, or both.
+pub fn head_moved(was: &Head, is: &Head) -> String {
+    let branch = |head: &Head| {
+        head.branch
+            .as_ref()
+            .map_or_else(|| "no branch".to_owned(), |name| format!("branch {}", escape(name.as_bytes())))
+    };
+    let mut moved = Vec::new();
+    if was.commit != is.commit {
+        moved.push(format!("{} is now {}", was.commit.short(), is.commit.short()));
+    }
+    if was.branch != is.branch {
+        moved.push(format!("{} is now {}", branch(was), branch(is)));
+    }
+    format!("HEAD ({})", moved.join(", "))
+}
+
 impl Snapshot {
     /// Looks at the tree.
     ///
@@ -219,6 +236,12 @@ impl Snapshot {
         }
         found.extend(committed.into_keys().map(|path| (path.to_vec(), None)));
         found
+    }
+
+    /// Names of the first paths that differ from HEAD's, for people.
+    pub fn dirty_names(&self) -> Vec<String> {
+        let shown = |(path, _): &(Vec<u8>, Option<Digest>)| escape(path).chars().take(NAME_CHARS_MAX).collect();
+        self.differences().iter().take(NAMED_MAX).map(shown).collect()
     }
 
     /// How many files it has.

@@ -92,6 +92,7 @@ fn each_fault_has_its_finding() {
     };
     let suite = Testing::new;
     check(&suite().command("[no-such-program, x]").text(), "programs", "warn", "`no-such-program` cannot be found", 0);
+    check(&suite().command("[./suite.sh, x]").text(), "programs", "warn", "`./suite.sh` is there, and ", 0);
     check(&suite().command("[./built, x]").text(), "programs", "warn", "`./built` cannot be found", 0);
     check(&suite().suite("cwd: out").text(), "programs", "warn", "its folder ", 0);
     let unset = suite().command("[sh, \"${NOT_SET}\"]").suite("env: { pass: [NOT_SET] }");
@@ -116,6 +117,30 @@ fn each_fault_has_its_finding() {
     shop.orch("doctor --pipeline pipelines/other.yaml").run().exits(0);
     shop.orch("doctor --pipeline pipelines/none.yaml").run().exits(3).says("pipelines/none.yaml");
     shop.run().exits(3);
+}
+
+/// The folder keeps others out; what would be open without it, or is another's, is told all the same.
+#[test]
+fn what_others_may_write_in_the_state_folder_is_told() {
+    let shop = noting();
+    shop.run().exits(0);
+    let ended = shop.orch("doctor --json").run().exits(0);
+    assert_eq!(found(&ended, "state", "warn"), [""; 0], "{ended}");
+    let run = fs::read_dir(shop.state().join("runs")).unwrap().next().unwrap().unwrap().path();
+    for path in [shop.state().join("locks"), shop.state().join("locks/main.lock"), run.join("stdout.log")] {
+        let was = fs::metadata(&path).unwrap().permissions();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
+        let ended = shop.orch("doctor --json").run().exits(0);
+        assert!(found(&ended, "state", "warn")[0].contains(&format!("{} (owner ", path.display())), "{ended}");
+        fs::set_permissions(&path, was).unwrap();
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(&path, Some(12_345), None).unwrap();
+            let ended = shop.orch("doctor --json").run().exits(0);
+            assert!(found(&ended, "state", "warn")[0].contains("(owner 12345, "), "{ended}");
+            std::os::unix::fs::chown(&path, Some(0), None).unwrap();
+        }
+    }
+    shop.run().exits(0);
 }
 
 #[test]
@@ -232,7 +257,7 @@ fn the_paper_trail_of_a_run() {
     std::fs::write(&records, text.replace("{\"code\":0}", "{\"code\":1}")).unwrap();
     trail().run().exits(1).says("the supervisor wrote `exit code 1`, and the store has `exit code 0`");
     std::fs::write(&records, "").unwrap();
-    trail().run().exits(1).says("NEVER LAUNCHED").says("no supervisor's line says so");
+    trail().run().exits(1).says("the exit record of attempt").says("no supervisor's line says so");
     std::fs::write(&records, text.replace("\"version\":1,\"fact\"", "\"version\":9,\"fact\"")).unwrap();
     trail().run().exits(1).says("form 9");
 }

@@ -57,15 +57,20 @@ fn fail_failed_ends_the_task_and_fail_hold_asks_a_person() {
 #[test]
 fn what_cannot_start_is_the_environments_fault() {
     let check = |command: &str, part: &str| {
-        let shop =
-            Shop::new(&Testing::new().command(command).text(), &[("plain", "echo hi\n"), ("bad", "#!/no/such/sh\n")]);
+        let shop = Shop::new(
+            &Testing::new().command(command).text(),
+            &[("plain", "echo hi\n"), ("bad", "#!/no/such/sh\n"), ("docs/readme", "\n")],
+        );
         shop.git(&["update-index", "--chmod=+x", "bad"]);
         std::fs::set_permissions(shop.tree.join("bad"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         shop.run().held(78, part).says("(permanent-env)");
         assert!(!shop.has(REPORT), "{command} left an artifact");
     };
     check("[no-such-tool, --ci]", "the program cannot be found: `no-such-tool`");
-    check("[./plain]", "EACCES");
+    for there in ["[./plain]", "[\"./docs/\"]"] {
+        check(there, "the program cannot be executed");
+        check(there, "it is there, and is a folder or nobody may execute it: `chmod +x`");
+    }
     check("[./bad]", "the interpreter in its first line (`#!`) is missing");
     check("[sh, -c, 'exit 127']", "exit code 127");
     let shop = Shop::new(&Testing::new().suite("cwd: no/such/folder").text(), &[("suite.sh", PASSES)]);

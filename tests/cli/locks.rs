@@ -50,7 +50,13 @@ fn a_holder_renews_its_card_while_its_child_works() {
     said.next();
     backdate(&shop);
     assert!((0..2_000).any(|_| heartbeat_age_s(&shop) < 60), "the card is never renewed");
-    shop.orch("status").run().exits(0).says(", heartbeat ").says(" ago");
+    shop.orch("status")
+        .run()
+        .exits(0)
+        .says(", heartbeat ")
+        .says(" s ago")
+        .says("running at testing [")
+        .never("its limit");
     go.say("go");
     going.end().exits(0);
     assert!(!card(&shop).exists());
@@ -153,10 +159,13 @@ fn a_lock_that_nobody_has_any_more_is_lost_too() {
     take_lock_files_away(&shop);
     go.say("go");
     going.end().exits(4).talks("nobody has it now").talks("help: ");
-    shop.orch("status").run().exits(0).says("running at testing");
+    let left = "running at testing; nobody drives it: `orch pipeline run --task main` goes on from what was recorded";
+    shop.orch("status").run().exits(0).says(left);
+    assert_eq!(shop.orch("status --json").run().exits(0).json()["tasks"][0]["left"], true);
     assert!(!shop.has("docs/work-items/main/13-test-report.md"), "it wrote no artifact");
     shop.run().exits(0).says("done");
     assert_eq!(shop.ledger().len(), 1, "the recorded result is taken");
+    assert_eq!(shop.orch("status --json").run().exits(0).json()["tasks"][0]["left"], false);
 }
 
 #[test]

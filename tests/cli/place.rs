@@ -54,11 +54,18 @@ fn a_suite_that_changes_a_tracked_file_and_passes_is_held() {
     let shop = Shop::running(&format!("echo fixed >> price.txt\n{PASSES}"));
     shop.write("price.txt", "1\n");
     shop.commit("price");
-    shop.run().held(78, "`price.txt`").says("tree-changed");
+    let held = shop.run().held(78, "`price.txt`").says("tree-changed");
+    held.says("the worktree changed between the start and the end of the attempt").never("the suite changed");
     assert!(!shop.has(REPORT), "no artifact may say PASS");
     // A fail counts all the same.
     let red = Shop::running(&format!("echo x >> .gitignore\n{FAILS}"));
     red.run().exits(1);
+}
+
+#[test]
+fn a_branch_that_was_switched_is_named() {
+    let shop = Shop::running(&format!("git checkout -q -b foo\n{PASSES}"));
+    shop.run().held(78, "`HEAD (branch main is now branch foo)`").says("tree-changed");
 }
 
 #[test]

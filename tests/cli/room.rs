@@ -83,6 +83,20 @@ fn what_runs_when_the_disk_fills_is_recorded() {
     });
 }
 
+/// What is too little there is room for the reserve, and that is another setting than the floor.
+#[test]
+fn the_setting_that_is_in_the_way_is_named() {
+    in_own_mounts("room::the_setting_that_is_in_the_way_is_named", || {
+        let shop = Shop::running(&format!("{NOTES}{PASSES}"));
+        fs::create_dir(shop.state()).unwrap();
+        let _mount = Mount::of_kib(&shop.state(), 1024);
+        let ended = shop.orch("pipeline run").env("ORCH_STATE_FREE_MIN_MIB", "0").run();
+        ended.held(75, "nothing is started below 8.0 MiB (ORCH_STATE_RESERVE_MIB)").never("ORCH_STATE_FREE_MIN_MIB");
+        assert!(shop.ledger().is_empty());
+        shop.orch("pipeline run").env("ORCH_STATE_FREE_MIN_MIB", "0").env("ORCH_STATE_RESERVE_MIB", "0").run().exits(0);
+    });
+}
+
 /// A runner that dies before the disk is full: the next one has the reserve, and records what the supervisor wrote down.
 #[test]
 fn a_full_disk_does_not_keep_recovery_from_its_work() {

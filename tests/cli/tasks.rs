@@ -10,7 +10,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
-use crate::support::{NOTES, Orch, PASSES, Shop, git_in};
+use crate::support::{NOTES, Orch, PASSES, Shop, WAITS, git_in};
 
 const TASKS: &str = "ORCH_TEST_TASKS";
 const TASKS_SHORT: usize = 12;
@@ -191,6 +191,31 @@ fn a_worktree_is_removed_when_nothing_is_lost_or_a_person_says_so() {
     // What was removed is made again by the same name.
     shop.orch("task add done").run().exits(0).says("which was there already");
     shop.orch("pipeline run --task done --from testing").run().exits(0);
+    shop.orch("verify").run().exits(0);
+}
+
+/// The worktree goes away under a run: what the messages say to do leads on.
+#[test]
+fn a_worktree_that_goes_away_under_a_run_is_made_again() {
+    let shop = Shop::running(&format!("{NOTES}{WAITS}{PASSES}"));
+    let (mut said, mut go) = shop.said_and_go();
+    shop.orch("task add t1").run().exits(0);
+    let going = shop.orch("pipeline run --task t1").start();
+    said.next();
+    fs::remove_dir_all(tree_of(&shop, "t1")).unwrap();
+    // Its runner lives: it is not disturbed.
+    shop.orch("task add t1").run().refused(4, &going.pid().to_string());
+    go.say("go");
+    assert_ne!(going.end().code(), Some(0), "nothing can be judged there");
+    shop.orch("status").run().exits(0).says("t1: running at testing; nobody drives it");
+    shop.orch("pipeline run --task t1").run().refused(3, "is gone").talks("`orch task add t1` makes it again");
+    let added = shop.orch("task add t1").run().exits(0).says("which was there already");
+    added.talks("what ran there can no longer be judged");
+    let again = shop.orch("pipeline run --task t1").start();
+    said.next();
+    go.say("go");
+    again.end().exits(0).says("task t1: done");
+    assert_eq!(shop.ledger().len(), 2, "the stage was begun anew");
     shop.orch("verify").run().exits(0);
 }
 

@@ -182,3 +182,59 @@ fn a_holder_in_another_pid_namespace_is_fenced_off() {
     shop.run().exits(0).talks("was left by its runner");
     assert_eq!(shop.ledger().len(), 1);
 }
+
+/// A state folder that a container used: its PID namespace is gone, and this kernel says that the lock is free.
+#[test]
+fn a_holder_of_another_pid_namespace_that_let_go_is_cleared() {
+    let shop = waiting();
+    let (mut said, mut go) = shop.said_and_go();
+    let going = shop.orch("pipeline run").start();
+    said.next();
+    let mut foreign: Value = serde_json::from_slice(&std::fs::read(card(&shop)).unwrap()).unwrap();
+    foreign["pid-namespace"] = 1.into();
+    std::fs::write(card(&shop), serde_json::to_vec(&foreign).unwrap()).unwrap();
+    shop.orch("unlock").run().refused(4, "cannot be asked from here");
+    assert!(deeds(&shop).is_empty());
+    going.kill();
+    let document = shop.orch("unlock --json").run().exits(0).json();
+    assert_eq!((&document["found"], &document["did"]), (&"elsewhere".into(), &"cleared".into()));
+    assert_eq!(deeds(&shop)[0]["deed"], "cleared");
+    shop.orch("unlock").run().exits(0).says("nobody has its lock");
+    go.say("go");
+    shop.run().exits(0).never("without releasing it");
+}
+
+/// What nobody could take is not said to be free (RELIABILITY section 4).
+#[test]
+fn what_is_no_lock_is_refused_by_its_own_name() {
+    let plain = |shop: &Shop, name: &str| {
+        let path = shop.state().join("locks").join(name);
+        std::fs::remove_file(&path).ok();
+        path
+    };
+    let fifo = |path: &std::path::Path| assert!(command("mkfifo").arg(path).status().unwrap().success());
+    let folder = |path: &std::path::Path| std::fs::create_dir(path).unwrap();
+    let link = |path: &std::path::Path| std::os::unix::fs::symlink("/dev/null", path).unwrap();
+    let kinds: [(&str, &dyn Fn(&std::path::Path)); 4] =
+        [("main.lock", &fifo), ("main.lock", &folder), ("main.lock", &link), ("main.json", &folder)];
+    for (name, put) in kinds {
+        let shop = Shop::running(PASSES);
+        shop.run().exits(0);
+        let path = plain(&shop, name);
+        put(&path);
+        let run = shop.run().talks("could not trust ").talks(name).talks("move away what stands there");
+        assert_eq!(run.code(), Some(70), "{run}");
+        shop.orch("unlock").run().refused(70, "could not trust ").talks(name).talks("move away what stands there");
+        let doctor = shop.orch("doctor").run().exits(3).never("all is well");
+        doctor.says("the lock of task main cannot be taken").says(name);
+        shop.orch("status").run().exits(0).says("its lock cannot be read").says(name);
+    }
+    let shop = Shop::running(PASSES);
+    shop.run().exits(0);
+    let locks = std::fs::read_dir(shop.state().join("locks")).unwrap().map(|entry| entry.unwrap().path());
+    let checkout = locks.filter_map(|path| path.to_str().map(str::to_owned)).find(|path| path.contains(".worktree-"));
+    std::fs::create_dir(checkout.unwrap().replace(".lock", ".json")).unwrap();
+    shop.orch("doctor").run().exits(3).says("the lock of this worktree cannot be taken").says(".json");
+    let run = shop.run().talks("could not trust ").talks(".json");
+    assert_eq!(run.code(), Some(70), "{run}");
+}

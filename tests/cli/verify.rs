@@ -148,6 +148,42 @@ fn files_that_went_away_are_told() {
     verify(&shop).exits(1).says("stamp.json is not the stamp that the store has");
 }
 
+/// What orch itself recorded as cut is nobody's deed; a run that was held for it stays checkable.
+#[test]
+fn output_that_was_never_kept_accuses_nobody() {
+    let shop = Shop::running(&format!("yes line | head -c 20000000\n{PASSES}"));
+    // More than the store and its reserve need, and less than the suite writes.
+    let limited = shop.orch("pipeline run").under(&crate::support::tool("prlimit", "util-linux"), &["--fsize=9216000"]);
+    limited.run().held(78, "output-incomplete");
+    verify(&shop).exits(0).says("clean").talks("a part of its output was not kept");
+    fs::remove_file(run_folder(&shop).join("stdout.log")).unwrap();
+    verify(&shop).exits(1).says("stdout.log is gone");
+}
+
+#[test]
+fn an_exit_record_that_is_missing_is_told() {
+    let shop = Shop::running(PASSES);
+    shop.run().exits(0);
+    let records = run_folder(&shop).join("exits.jsonl");
+    let whole = fs::read_to_string(&records).unwrap();
+    let run = records.parent().unwrap().file_name().unwrap().to_owned();
+    fs::write(&records, "").unwrap();
+    let told = verify(&shop).exits(1).says("records: ").says("has no line about its end, and the attempt is decided");
+    told.says("a power loss or a full disk may take one");
+    fs::remove_file(&records).unwrap();
+    verify(&shop).exits(1).says("records: ").says("has no line about its end");
+    let doctor = shop.orch("doctor").arg(&run).run().exits(1).says("the exit record of attempt").says("is missing");
+    doctor.never("NEVER LAUNCHED").never("settles it");
+    fs::write(&records, whole.replace("{\"code\":0}", "{\"code\":1}")).unwrap();
+    verify(&shop).exits(1).says("tells of another end than the store");
+    fs::write(&records, whole).unwrap();
+    verify(&shop).exits(0);
+    // Taken away while the run goes on, it is missing all the same.
+    let shop = Shop::running(&format!("rm -f SCRATCH/state/runs/*/exits.jsonl\n{PASSES}"));
+    shop.run().exits(0);
+    verify(&shop).exits(1).says("records: ");
+}
+
 /// Invariant I14: somebody started it with the attempt's environment, after the attempt.
 #[test]
 fn a_process_of_an_attempt_that_is_over_is_told() {

@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::{Check, Part, Pipelines, Report, Whole};
+use crate::doctor::paper;
 use crate::domain::evidence::Stream;
 use crate::domain::id::{Digest, RunId, StageName};
+use crate::domain::pipeline::ProducerKind;
 use crate::domain::pipeline::{Advance, OnFail, Pipeline};
 use crate::domain::stamp::Stamp;
 use crate::domain::task::ArtifactRef;
-use crate::exec::EXITS_FILE;
+use crate::exec::{EXITS_FILE, Trail, trail};
 use crate::producer::log_name;
 use crate::store::AttemptRecord;
 use crate::workspace::artifact::{ARTIFACT_BYTES_MAX, read_back};
@@ -62,6 +64,7 @@ pub(super) fn check(check: &Check<'_>, whole: &Whole, report: &mut Report) {
         }
         for attempt in attempts {
             logs(&folder, attempt, report);
+            exit_record(&folder, attempt, report);
             stamp(&check.state.attempt_dir(run.start.run, attempt.intent.attempt), attempt, report);
         }
     }
@@ -73,14 +76,44 @@ fn logs(folder: &Path, attempt: &AttemptRecord, report: &mut Report) {
         let path = folder.join(log_name(stream));
         let wanted = span.start.saturating_add(span.bytes);
         let found = std::fs::symlink_metadata(&path).ok().filter(std::fs::Metadata::is_file).map(|found| found.len());
+        // The store knows that a part was not kept: nobody took it away later.
+        let was_cut = attempt.decided.as_ref().is_none_or(|decided| decided.evidence.output.incomplete);
         let what = match found {
             _ if span.bytes == 0 => continue,
             Some(len) if len >= wanted => continue,
+            Some(len) if was_cut => {
+                report.left_out.push(format!(
+                    "attempt {}: the length of {} was not compared: it has {len} of {wanted} bytes, and it was recorded \
+                     that a part of its output was not kept",
+                    attempt.intent.attempt,
+                    path.display()
+                ));
+                continue;
+            }
             Some(len) => format!("{} has {len} bytes, and the attempt's output ends at {wanted}", path.display()),
             None => format!("{} is gone", path.display()),
         };
         report.add(Part::Files, format!("attempt {}", attempt.intent.attempt), what);
     }
+}
+
+/// The supervisor's own lines about an attempt that is decided. Its end is in the store; without them nothing shows
+/// any more where it came from.
+fn exit_record(folder: &Path, attempt: &AttemptRecord, report: &mut Report) {
+    let (Some(finished), Some(_decided)) = (&attempt.finished, &attempt.decided) else { return };
+    // An end that the runner wrote down itself, because no supervisor was there or nobody had to be.
+    if attempt.intent.producer == ProducerKind::Approval || paper::nobody_saw(&finished.record.exit) {
+        return;
+    }
+    let what = match trail(folder, attempt.intent.attempt, attempt.intent.nonce) {
+        Ok(Trail::Ended(record)) if record.exit == finished.record.exit => return,
+        Ok(Trail::Ended(_)) => "tells of another end than the store",
+        Ok(Trail::Nothing | Trail::Open { .. }) => "has no line about its end, and the attempt is decided",
+        Ok(Trail::Bad) => "has lines about it that are torn, doubled or of another nonce",
+        Err(_) => "cannot be read",
+    };
+    let what = format!("{} {what}", folder.join(EXITS_FILE).display());
+    report.add(Part::Records, format!("attempt {}", attempt.intent.attempt), what);
 }
 
 fn stamp(folder: &Path, attempt: &AttemptRecord, report: &mut Report) {
