@@ -50,12 +50,9 @@ pub fn missing_programs<'a>(
         }
         let plan = resolve(stage, producer, worktree, host)?.ok().filter(|plan| plan.remote.is_none())?;
         let program = plan.argv.program();
-        let failure = match exec::find(program, plan.env.get("PATH"), &plan.cwd) {
-            Ok(_) => {
-                found.extend(sought);
-                return None;
-            }
-            Err(failure) => failure,
+        let Err(failure) = exec::find(program, plan.env.get("PATH"), &plan.cwd) else {
+            found.extend(sought);
+            return None;
         };
         let elsewhere = !program.contains('/') || Path::new(program).is_absolute();
         elsewhere.then(|| Missing {
