@@ -504,6 +504,9 @@ pub struct Intent {
     /// Hash of what makes it this worktree: its folder and its way to the repository. `None` in older records.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worktree: Option<Digest>,
+    /// The commit it stood at. `None` in older records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
     /// When.
     pub at: Timestamp,
 }

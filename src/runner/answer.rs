@@ -76,6 +76,7 @@ impl Runner<'_> {
             tree: tree.digest(),
             dirty: tree.is_dirty(),
             worktree: Some(self.worktree.identity().digest()),
+            commit: None,
             at,
         };
         ledger.apply(Event::AttemptIntended(Box::new(intent.clone())))?;

@@ -80,6 +80,7 @@ impl Runner<'_> {
             tree: before.digest(),
             dirty: before.is_dirty(),
             worktree: Some(self.worktree.identity().digest()),
+            commit: Some(before.head().commit.as_str().to_owned()),
             at: self.clock.now(),
         };
         ledger.apply(Event::AttemptIntended(Box::new(intent.clone())))?;

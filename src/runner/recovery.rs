@@ -188,7 +188,7 @@ impl Runner<'_> {
         };
         failpoint!("recovery.found");
         let same_worktree = stored.intent.worktree.is_none_or(|then| then == self.worktree.identity().digest());
-        let tree = unseen(&stored.intent, &start.commit, &course.tree, same_worktree);
+        let tree = unseen(&stored.intent, &course.tree, same_worktree);
         let artifact = self.artifact_path(&pinned, stage);
         let before = Before::load(&self.state.attempt_dir(run, attempt), self.worktree);
         let scope = self.scope(&pinned, (stage, producer), &course, before.as_ref(), &course.tree);
@@ -250,12 +250,17 @@ impl Runner<'_> {
     }
 }
 
-/// What is known of a tree whose files before the attempt nobody remembers: whether it is another; where the attempt
-/// began on a clean commit, which files differ from that one now; and whether it is that of the worktree in which the
-/// attempt began. A copy with the same files is not what the suite ran in.
-fn unseen(intent: &Intent, commit: &str, now: &Snapshot, same_worktree: bool) -> TreeFacts {
-    let began_clean = !intent.dirty && now.head().commit.as_str() == commit;
+/// What is known of a tree whose files before the attempt nobody remembers: whether it is another, or stands at another
+/// commit; where the attempt began on a clean one, which files differ from that now; and whether it is that of the
+/// worktree in which the attempt began. A copy with the same files is not what the suite ran in.
+fn unseen(intent: &Intent, now: &Snapshot, same_worktree: bool) -> TreeFacts {
+    let is = now.head().commit.as_str();
+    let moved = intent.commit.as_deref().filter(|was| *was != is);
+    let began_clean = !intent.dirty && intent.commit.is_some() && moved.is_none();
     let mut changed = if began_clean && intent.tree != now.digest() { now.dirty_names() } else { Vec::new() };
+    if let Some(was) = moved {
+        changed.insert(0, format!("HEAD ({was:.12} is now {is:.12})"));
+    }
     if !same_worktree {
         changed.insert(0, ".git".to_owned());
     }

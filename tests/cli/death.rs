@@ -299,3 +299,17 @@ fn a_pass_in_a_worktree_that_was_replaced_is_held() {
     go.say("go");
     shop.run().held(78, "tree-changed");
 }
+
+/// A verdict is bound to the commit: one of the same files is another.
+#[test]
+fn a_pass_is_not_taken_for_a_commit_that_was_made_meanwhile() {
+    let shop = waiting(PASSES);
+    let (mut said, mut go) = shop.said_and_go();
+    let going = shop.orch("pipeline run").start();
+    said.next();
+    going.kill();
+    shop.git(&["commit", "-q", "--allow-empty", "-m", "meanwhile"]);
+    go.say("go");
+    shop.run().held(78, "tree-changed").says("HEAD (");
+    assert!(!shop.has(REPORT));
+}

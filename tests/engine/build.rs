@@ -171,6 +171,7 @@ fn intent(run: u32, attempt: u32, place: &str, (visit, number): (Ordinal, Ordina
         tree: Digest::of(b"tree"),
         dirty: false,
         worktree: None,
+        commit: None,
         at: at(),
     }
 }

@@ -115,6 +115,7 @@ fn fill(shop: &Shop, tasks: usize, interrupted: usize) {
                 tree: Digest::of(b"tree"),
                 dirty: false,
                 worktree: None,
+                commit: None,
                 at,
             })));
         }

@@ -141,6 +141,7 @@ impl Life {
             tree: Digest::of(b"tree"),
             dirty: false,
             worktree: None,
+            commit: None,
             at: self.tick(),
         }))
     }
