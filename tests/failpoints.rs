@@ -19,6 +19,8 @@ mod points;
 #[expect(dead_code, reason = "tests/lab.rs uses the rest")]
 #[path = "lab/scenario.rs"]
 mod scenario;
+#[path = "failpoints/scenarios.rs"]
+mod scenarios;
 #[expect(dead_code, unused_imports, reason = "tests/cli.rs uses the rest")]
 mod support;
 #[expect(dead_code, reason = "tests/lab.rs uses the rest")]
@@ -34,7 +36,8 @@ use std::time::{Duration, Instant};
 use draw::{Draw, Size, number, seed};
 use oracle::Done;
 use points::{Can, POINTS};
-use scenario::{CONTROL, SCENARIOS, SHADOW, Scenario, Stage, mend};
+use scenario::{SCENARIOS, Scenario, Stage, mend};
+use scenarios::{CONTROL, SHADOW};
 use support::{Ended, Fifo};
 use yard::Yard;
 

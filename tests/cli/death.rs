@@ -226,6 +226,9 @@ fn a_run_folder_that_is_gone_is_a_lost_attempt() {
     assert_eq!(shop.ledger().len(), 2);
 }
 
+/// Puts something at a path.
+type Put<'a> = &'a dyn Fn(&Path);
+
 /// A suite can find its run's folder through its own descriptors. What it puts there keeps nobody waiting and ends nothing.
 #[test]
 fn what_is_no_plain_file_in_a_run_folder_is_no_record() {
@@ -241,7 +244,7 @@ fn what_is_no_plain_file_in_a_run_folder_is_no_record() {
     };
     let link = |path: &Path| std::os::unix::fs::symlink("elsewhere", path).unwrap();
     let folder = |path: &Path| std::fs::create_dir(path).unwrap();
-    let puts: [(&str, &dyn Fn(&Path)); 5] = [
+    let puts: [(&str, Put<'_>); 5] = [
         ("exits.jsonl", &fifo),
         ("exits.jsonl", &link),
         ("exits.jsonl", &folder),

@@ -204,6 +204,9 @@ fn a_holder_of_another_pid_namespace_that_let_go_is_cleared() {
     shop.run().exits(0).never("without releasing it");
 }
 
+/// Puts something at a path.
+type Put<'a> = &'a dyn Fn(&std::path::Path);
+
 /// What nobody could take is not said to be free (RELIABILITY section 4).
 #[test]
 fn what_is_no_lock_is_refused_by_its_own_name() {
@@ -215,7 +218,7 @@ fn what_is_no_lock_is_refused_by_its_own_name() {
     let fifo = |path: &std::path::Path| assert!(command("mkfifo").arg(path).status().unwrap().success());
     let folder = |path: &std::path::Path| std::fs::create_dir(path).unwrap();
     let link = |path: &std::path::Path| std::os::unix::fs::symlink("/dev/null", path).unwrap();
-    let kinds: [(&str, &dyn Fn(&std::path::Path)); 4] =
+    let kinds: [(&str, Put<'_>); 4] =
         [("main.lock", &fifo), ("main.lock", &folder), ("main.lock", &link), ("main.json", &folder)];
     for (name, put) in kinds {
         let shop = Shop::running(PASSES);

@@ -9,14 +9,14 @@ use crate::yard::{PIPELINE, Word, Yard};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
-    pipeline: fn(&Stage) -> String,
-    words: [(&'static str, Word); 2],
+    pub(crate) pipeline: fn(&Stage) -> String,
+    pub(crate) words: [(&'static str, Word); 2],
     /// Commands that nobody disturbs.
     pub(crate) before: &'static [&'static str],
     /// Whether other tasks have filled the store's log nearly up to where it is written back.
     pub(crate) log_is_full: bool,
     /// What is done to the place after them.
-    spoil: fn(&Yard),
+    pub(crate) spoil: fn(&Yard),
     /// The command that is disturbed.
     pub(crate) disturbed: &'static str,
     /// What may become of its attempts where nothing is disturbed at all.
@@ -36,7 +36,7 @@ impl Stage {
 }
 
 const RUN: &str = "pipeline run --quiet --task t";
-const PLAIN: Scenario = Scenario {
+pub(crate) const PLAIN: Scenario = Scenario {
     name: "pass",
     pipeline: |_| PIPELINE.to_owned(),
     words: [("check", Word::Pass), ("testing", Word::Pass)],
@@ -129,38 +129,6 @@ pub(crate) const CHECKPOINT: Scenario = Scenario {
     name: "checkpoint",
     words: [("check", Word::Pass), ("testing", Word::Fail)],
     log_is_full: true,
-    ..PLAIN
-};
-
-/// A run that asks the base commit who is at fault: the change is not committed.
-#[cfg(feature = "failpoints")]
-pub(crate) const CONTROL: Scenario = Scenario {
-    name: "control",
-    words: [("check", Word::Pass), ("testing", Word::Mute)],
-    spoil: |yard| yard.shop.write("part.txt", "1\n"),
-    ..PLAIN
-};
-
-/// A run with an agent in the shadow of its suite.
-#[cfg(feature = "failpoints")]
-pub(crate) const SHADOW: Scenario = Scenario {
-    name: "shadow",
-    pipeline: |_| {
-        PIPELINE.replace(
-            "    gate: tests-passed",
-            "    shadow: { agent: { profile: custom, prompt: prompt.md, command: [sh, \"${ORCH_WORKTREE}/agent.sh\"] } }\n    \
-             gate: tests-passed",
-        )
-    },
-    words: [("check", Word::Pass), ("testing", Word::Fail)],
-    spoil: |yard| {
-        yard.shop.write("prompt.md", "Test it.\n");
-        yard.shop.write(
-            "agent.sh",
-            "mkdir -p docs/work-items/t\nprintf -- '---\\nresult: PASS\\n---\\n\\n# Tests\\n\\nThey ran.\\n' > \
-             docs/work-items/t/13-test-report.md\n",
-        );
-    },
     ..PLAIN
 };
 

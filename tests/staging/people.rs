@@ -88,7 +88,11 @@ impl Drop for People {
 
 /// Puts a file or folder over another, in this namespace only.
 pub(crate) fn bind(from: &Path, to: &Path) {
-    assert!(command("mount").arg("--bind").args([from, to]).status().unwrap().success(), "no bind mount over {to:?}");
+    assert!(
+        command("mount").arg("--bind").args([from, to]).status().unwrap().success(),
+        "no bind mount over {}",
+        to.display()
+    );
 }
 
 /// Lets others in.
