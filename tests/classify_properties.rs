@@ -109,17 +109,7 @@ fn facts(evidence: &EvidenceKind, stdout: &[u8], stderr: &[u8]) -> OutputFacts {
 
 fn judged(exit: Exit, kind: EvidenceKind, output: OutputFacts) -> Outcome {
     let declared = Declared { evidence: kind, ..Declared::default() };
-    let evidence = Evidence {
-        exit,
-        declared,
-        output,
-        reports: Vec::new(),
-        control: None,
-        tree: None,
-        smoke: Vec::new(),
-        agent: None,
-        channel: None,
-    };
+    let evidence = Evidence { output, ..Evidence::of(exit, declared) };
     let first = classify(&evidence).expect("not cancelled");
     assert_eq!(classify(&evidence), Some(first.clone()), "the same input has the same answer");
     first

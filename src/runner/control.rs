@@ -20,8 +20,8 @@ use crate::domain::evidence::{Evidence, ExitRecord, TreeFacts};
 use crate::domain::id::Digest;
 use crate::domain::outcome::{Conclusion, Outcome, Rule};
 use crate::domain::pipeline::{Producer, Stage, Suite};
-use crate::domain::plan::{AttemptKey, AttemptPlan};
-use crate::engine::{Site, StagingSite, ambiguous, plan};
+use crate::domain::plan::AttemptPlan;
+use crate::engine::ambiguous;
 use crate::exec;
 use crate::producer::{gather, prepare};
 use crate::workspace::controls::Answers;
@@ -262,19 +262,9 @@ impl Runner<'_> {
 
     /// The attempt's plan, in the sibling.
     fn plan_for(&self, course: &Course, suspect: Suspect<'_>, sibling: &Sibling<'_>) -> Result<AttemptPlan, NoAnswer> {
-        let (id, nonce) = sibling.process;
-        let key = AttemptKey { attempt: id, ..suspect.plan.key.clone() };
-        let attempt_dir = self.state.attempt_dir(course.run, id);
-        let artifacts = sibling.worktree.toplevel().join(self.artifacts_folder(self.pipeline).as_str());
-        let site = Site {
-            worktree: sibling.worktree.toplevel(),
-            base_commit: &course.base_commit,
-            artifacts: &artifacts,
-            attempt_dir: &attempt_dir,
-            staging: StagingSite::Here,
-        };
-        let limits = suspect.plan.limits;
-        let plan = plan(suspect.stage, suspect.producer, limits, key, nonce, &site, &self.host_env)
+        let (stage, producer) = (suspect.stage, suspect.producer);
+        let plan = self
+            .plan_in_sibling(course, (stage, producer), suspect.plan.limits, &suspect.plan.key, sibling)
             .map_err(|source| RunError::Plan { stage: suspect.stage.name.clone(), source })?;
         let top = self.worktree.toplevel().to_string_lossy();
         let leads_back = |text: &str| {

@@ -10,7 +10,7 @@ use crate::domain::pipeline::{Producer, Stage};
 use crate::domain::plan::{AttemptKey, AttemptPlan, Cage};
 use crate::domain::shadow::{Shadow, ShadowAnswer, ShadowEnd};
 use crate::domain::task::Intent;
-use crate::engine::{Site, StagingSite, cap_reached, caps_left, plan};
+use crate::engine::{cap_reached, caps_left};
 use crate::producer::{Before, prepare, ready, scope_facts};
 use crate::store::RunFilter;
 use crate::workspace::controls::Found;
@@ -214,24 +214,13 @@ impl Runner<'_> {
     }
 
     fn shadow_plan(&self, course: &Course, due: &Due, sibling: &Sibling<'_>) -> Result<AttemptPlan, NoAnswer> {
-        let (id, nonce) = sibling.process;
-        let key = AttemptKey { attempt: id, ..due.key.clone() };
-        let attempt_dir = self.state.attempt_dir(course.run, id);
-        let artifacts = sibling.worktree.toplevel().join(self.artifacts_folder(self.pipeline).as_str());
-        let site = Site {
-            worktree: sibling.worktree.toplevel(),
-            base_commit: &course.base_commit,
-            artifacts: &artifacts,
-            attempt_dir: &attempt_dir,
-            staging: StagingSite::Here,
-        };
         let caps = match course.shadow_used.get(&due.stage.name) {
             Some(used) => caps_left(&due.agent.caps, used),
             None => due.agent.caps,
         };
         // Where the kernel cannot keep it in its sibling it is not started at all.
         let agent = Producer::Agent(Agent { caps, require: Require::Contained, ..due.agent.clone() });
-        plan(&due.stage, &agent, self.limits(&due.stage), key, nonce, &site, &self.host_env)
+        self.plan_in_sibling(course, (&due.stage, &agent), self.limits(&due.stage), &due.key, sibling)
             .or_else(|error| refuse(format!("it cannot be resolved: {error}")))
     }
 

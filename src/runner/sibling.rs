@@ -4,7 +4,9 @@
 use std::path::PathBuf;
 
 use crate::domain::id::{AttemptId, Nonce};
-use crate::domain::pipeline::Limits;
+use crate::domain::pipeline::{Limits, Producer, Stage};
+use crate::domain::plan::{AttemptKey, AttemptPlan};
+use crate::engine::{PlanError, Site, StagingSite, plan};
 use crate::exec::{BootId, longest};
 use crate::workspace::controls::{Found, UnderWay};
 use crate::workspace::git::Git;
@@ -95,6 +97,28 @@ impl Runner<'_> {
         let less = Less::new(self.artifacts_folder(self.pipeline), places);
         let carried = sibling::carried(self.git()?, self.worktree, &less)?;
         Ok(Conditions { path, on_branch: course.tree.head().branch.is_some(), carried, uncommitted })
+    }
+
+    /// The plan of a stage's attempt as it runs in a sibling, under the sibling's own id.
+    pub(super) fn plan_in_sibling(
+        &self,
+        course: &Course,
+        (stage, producer): (&Stage, &Producer),
+        limits: Limits,
+        key: &AttemptKey,
+        sibling: &Sibling<'_>,
+    ) -> Result<AttemptPlan, PlanError> {
+        let (id, nonce) = sibling.process;
+        let attempt_dir = self.state.attempt_dir(course.run, id);
+        let artifacts = sibling.worktree.toplevel().join(self.artifacts_folder(self.pipeline).as_str());
+        let site = Site {
+            worktree: sibling.worktree.toplevel(),
+            base_commit: &course.base_commit,
+            artifacts: &artifacts,
+            attempt_dir: &attempt_dir,
+            staging: StagingSite::Here,
+        };
+        plan(stage, producer, limits, AttemptKey { attempt: id, ..key.clone() }, nonce, &site, &self.host_env)
     }
 
     /// Does something in a sibling at a commit. Gives what came of it, and why the sibling could not be taken away where

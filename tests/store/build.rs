@@ -446,17 +446,8 @@ fn counts() -> Counts {
 fn evidence() -> Evidence {
     let at = Sighting { tool: "nextest".to_owned(), stream: Stream::Stderr, line: 40, text: "12 passed".to_owned() };
     let summary = Summary { source: SummarySource::Adapter(Adapter::Nextest), counts: counts(), at };
-    Evidence {
-        exit: Exit::Exited { code: 0 },
-        declared: Declared::default(),
-        output: OutputFacts { summaries: vec![summary], stdout_bytes: 10, ..OutputFacts::default() },
-        reports: Vec::new(),
-        control: None,
-        tree: None,
-        smoke: Vec::new(),
-        agent: None,
-        channel: None,
-    }
+    let output = OutputFacts { summaries: vec![summary], stdout_bytes: 10, ..OutputFacts::default() };
+    Evidence { output, ..Evidence::of(Exit::Exited { code: 0 }, Declared::default()) }
 }
 
 fn outcome(conclusion: Conclusion, reason: Reason) -> Outcome {
