@@ -87,11 +87,17 @@ pub(crate) fn look(yard: &Yard, done: &BTreeMap<String, Done>) -> Result<Seen, S
     if wrong.text.is_empty() { Ok(seen) } else { Err(wrong.text) }
 }
 
-/// Whether all that is wrong is a log or a folder of a run, which no sync keeps.
+/// Whether all that is wrong is a log, a folder of a run or a supervisor's line, which no sync keeps. A line that tells
+/// another end than the store is none of them.
 fn lacks_files_only(verified: &Ended) -> bool {
     let Ok(told) = serde_json::from_slice::<serde_json::Value>(&verified.raw_stdout) else { return false };
     let findings = told["findings"].as_array().map(Vec::as_slice).unwrap_or_default();
-    verified.code() == Some(1) && !findings.is_empty() && findings.iter().all(|finding| finding["part"] == "files")
+    let unkept = |finding: &serde_json::Value| match finding["part"].as_str() {
+        Some("files") => true,
+        Some("records") => !finding["what"].as_str().is_none_or(|what| what.contains("another end")),
+        _ => false,
+    };
+    verified.code() == Some(1) && !findings.is_empty() && findings.iter().all(unkept)
 }
 
 #[derive(Default)]
