@@ -1,8 +1,9 @@
 //! Hides secrets in what is shown. Evidence is never changed: masks are put on output.
 //!
 //! A secret is known by fingerprints alone, one for each form it may appear in: as it is, in base64 at each of the three
-//! offsets and in both alphabets, in hexadecimal, percent-encoded, as a JSON string, reversed. Line ends inside any of them do not hide
-//! it. The fingerprints can be kept, so that an output that is shown later, by a process that does not have the secret,
+//! offsets and in both alphabets, in hexadecimal, as a JSON string, reversed. Line ends inside any of them do not hide
+//! it, and neither do percent escapes of any of its bytes. Lines of a secret of several are secrets of their own.
+//! The fingerprints can be kept, so that an output that is shown later, by a process that does not have the secret,
 //! is masked too. Texts with the shape of a known kind of token are masked without being known.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -17,8 +18,11 @@ use super::id::Digest;
 /// Fewest bytes of a secret: a shorter one would blank what is no secret.
 pub const SECRET_BYTES_MIN: usize = 8;
 
-/// Most bytes of a secret that are compared, from its beginning.
+/// Most bytes of a secret that are compared as one piece; a longer one is several.
 const SECRET_BYTES_MAX: usize = 512;
+
+/// Most pieces of a secret that are looked for: as many as the kernel's longest variable has (128 KiB).
+const PIECES_MAX: usize = 256;
 
 /// What is shown in a secret's place.
 pub const MASK: &[u8] = b"[masked]";
@@ -101,12 +105,13 @@ impl Masker {
         if secret.len() < SECRET_BYTES_MIN {
             return false;
         }
-        let cut = secret.floor_char_boundary(SECRET_BYTES_MAX);
-        for form in forms(secret.get(..cut).unwrap_or_default()) {
-            let (bytes, _) = without_line_ends(&form);
-            if bytes.len() >= SECRET_BYTES_MIN {
-                let print = self.print(&bytes);
-                self.recall(print);
+        for piece in pieces(secret) {
+            for form in forms(piece) {
+                let (bytes, _) = without_line_ends(&form);
+                if bytes.len() >= SECRET_BYTES_MIN {
+                    let print = self.print(&bytes);
+                    self.recall(print);
+                }
             }
         }
         true
@@ -156,9 +161,16 @@ impl Masker {
         };
         if !self.known.is_empty() {
             let (bytes, at) = without_line_ends(text);
-            for (length, by_hash) in &self.known {
-                self.of_length(*length, by_hash, &bytes, &mut |start| {
-                    if let (Some(first), Some(last)) = (at.get(start), at.get(start + length - 1)) {
+            self.all_lengths(&bytes, &mut |start, end| {
+                if let (Some(first), Some(last)) = (at.get(start), at.get(end - 1)) {
+                    places.push((*first, last + 1));
+                }
+            });
+            if let Some((plain, from)) = without_percent(&bytes) {
+                self.all_lengths(&plain, &mut |start, end| {
+                    // The place behind the last byte, which may be an escape.
+                    let last = from.get(end).and_then(|next| at.get(next - 1));
+                    if let (Some(first), Some(last)) = (from.get(start).and_then(|first| at.get(*first)), last) {
                         places.push((*first, last + 1));
                     }
                 });
@@ -173,6 +185,12 @@ impl Masker {
             }
         }
         apart
+    }
+
+    fn all_lengths(&self, bytes: &[u8], found: &mut dyn FnMut(usize, usize)) {
+        for (length, by_hash) in &self.known {
+            self.of_length(*length, by_hash, bytes, &mut |start| found(start, start + length));
+        }
     }
 
     fn of_length(
@@ -216,8 +234,8 @@ impl Masker {
 
     /// How many bytes a secret may take, line ends in it included.
     fn reach(&self) -> usize {
-        // Shapes are bounded too; the longest are those of private keys.
-        self.known.keys().next_back().copied().unwrap_or(0).saturating_mul(2).max(16 * 1024)
+        // Shapes are bounded too; the longest are those of private keys. An escape takes three bytes.
+        self.known.keys().next_back().copied().unwrap_or(0).saturating_mul(4).max(16 * 1024)
     }
 }
 
@@ -293,6 +311,51 @@ fn without_line_ends(text: &[u8]) -> (Vec<u8>, Vec<usize>) {
     (bytes, places)
 }
 
+/// The bytes of a text with its percent escapes decoded, with the place of each and of the end; `None` where it has none.
+/// Whichever bytes a writer escapes, and in whichever case, one comparison finds the secret.
+fn without_percent(text: &[u8]) -> Option<(Vec<u8>, Vec<usize>)> {
+    let digit =
+        |at: usize| text.get(at).and_then(|byte| char::from(*byte).to_digit(16)).and_then(|d| u8::try_from(d).ok());
+    let escape =
+        |at: usize| (text.get(at) == Some(&b'%')).then(|| Some(digit(at + 1)? << 4 | digit(at + 2)?)).flatten();
+    let first = (0..text.len()).find(|at| escape(*at).is_some())?;
+    let mut bytes = text.get(..first)?.to_vec();
+    let mut places: Vec<usize> = (0..first).collect();
+    let mut at = first;
+    while let Some(byte) = text.get(at) {
+        places.push(at);
+        let decoded = escape(at);
+        bytes.push(decoded.unwrap_or(*byte));
+        at += if decoded.is_some() { 3 } else { 1 };
+    }
+    places.push(at);
+    Some((bytes, places))
+}
+
+/// What of a secret is looked for by itself: the whole, in pieces where it is long, and each line of several. The lines
+/// around a key are in every key.
+fn pieces(secret: &str) -> Vec<&str> {
+    let mut pieces = Vec::new();
+    let mut rest = secret;
+    while rest.len() > SECRET_BYTES_MAX {
+        let (piece, behind) = rest.split_at(rest.floor_char_boundary(SECRET_BYTES_MAX));
+        pieces.push(piece);
+        rest = behind;
+    }
+    // A short rest is looked for with what stands before it.
+    let start = secret.ceil_char_boundary(secret.len().saturating_sub(SECRET_BYTES_MAX));
+    pieces.push(if pieces.is_empty() { rest } else { secret.get(start..).unwrap_or(rest) });
+    let lines = secret.split(['\n', '\r']).flat_map(|line| line.split("\\n")).map(str::trim);
+    let whole = secret.len();
+    let is_own = |line: &&str| (SECRET_BYTES_MIN..whole).contains(&line.len()) && !line.starts_with("-----");
+    for line in lines.filter(is_own) {
+        let end = line.floor_char_boundary(SECRET_BYTES_MAX);
+        pieces.push(line.get(..end).unwrap_or(line));
+    }
+    pieces.truncate(PIECES_MAX);
+    pieces
+}
+
 /// The forms in which a secret is looked for.
 fn forms(secret: &str) -> Vec<Vec<u8>> {
     let bytes = secret.as_bytes();
@@ -308,16 +371,9 @@ fn forms(secret: &str) -> Vec<Vec<u8>> {
             .collect()
     };
     forms.extend([hex(false), hex(true)]);
-    let percent = |keep: &str, upper: bool| -> Vec<u8> {
-        let one = |byte: &u8| match byte {
-            byte if byte.is_ascii_alphanumeric() || keep.as_bytes().contains(byte) => vec![*byte],
-            byte if upper => format!("%{byte:02X}").into_bytes(),
-            byte => format!("%{byte:02x}").into_bytes(),
-        };
-        bytes.iter().flat_map(one).collect()
-    };
-    for keep in ["-_.~", "-_.!~*'()", "-_.*"] {
-        forms.extend([percent(keep, true), percent(keep, false)]);
+    // Forms on the web write a space as a plus, and a plus as an escape.
+    if secret.contains(' ') {
+        forms.push(secret.replace(' ', "+").into_bytes());
     }
     // A log of JSON stands in a document of JSON, and that in an event. Some writers escape slashes, and what they wrote is
     // escaped again.
@@ -456,6 +512,41 @@ mod tests {
         assert_eq!(masker.mask_text("abc 1234567"), "abc 1234567");
         assert_eq!(masker.mask_text("key ghp_0123456789012345678901234567890123456 end"), "key [masked] end");
         assert_eq!(masker.mask_text("AKIAABCDEFGHIJKLMNOP"), "[masked]");
+    }
+
+    /// Python's `quote` keeps `/`, others escape every byte, in either case; what stands around a secret is kept.
+    #[test]
+    fn percent_escapes_of_any_bytes_hide_nothing() {
+        let masker = knowing("tok/abc+def/ghi=jkl mno");
+        let check = |text: &str, expected: &str| assert_eq!(masker.mask_text(text), expected);
+        check("?t=tok/abc%2Bdef/ghi%3Djkl%20mno&x=%41", "?t=[masked]&x=%41");
+        check("?t=tok%2fabc%2bdef/ghi%3djkl+mno%0A", "?t=[masked]%0A");
+        let every: String = "tok/abc+def/ghi=jkl mno".bytes().map(|byte| format!("%{byte:02x}")).collect();
+        check(&format!("%{every}%"), "%[masked]%");
+        let (head, tail) = every.split_at(10);
+        check(&format!("<{head}\n{tail}>"), "<[masked]>");
+        check("100% of 5%x and %zz, %", "100% of 5%x and %zz, %");
+        // A secret with an escape in it is found as it is, and escaped.
+        let masker = knowing("ab%41cdefg");
+        assert_eq!(masker.mask_text("<ab%41cdefg> <ab%2541cdefg>"), "<[masked]> <[masked]>");
+    }
+
+    #[test]
+    fn each_line_and_each_end_of_a_long_secret_is_hidden() {
+        let body = ["MIIEpAIBAAKCAQEA7bq2", "Zk9fQmJ0c3RyaW5nMDE5", "short", "c2Vjb25kLWxhc3QtbGlu"];
+        let lines = format!("-----BEGIN X KEY-----\n{}\n-----END X KEY-----", body.join("\n"));
+        for secret in [lines.clone(), lines.replace('\n', "\\n"), lines.replace('\n', "\r\n")] {
+            let masker = knowing(&secret);
+            for line in body {
+                let shown = masker.mask_text(&format!("line <{line}>"));
+                assert_eq!(shown == "line <[masked]>", line != "short", "{shown}");
+            }
+            assert_eq!(masker.mask_text("-----BEGIN X KEY-----"), "-----BEGIN X KEY-----");
+        }
+        for length in [511, 512, 513, 519, 1024, 1500] {
+            let secret: String = (0..length).map(|n| char::from(b'a' + u8::try_from(n * n % 23).unwrap())).collect();
+            assert_eq!(knowing(&secret).mask_text(&format!("<{secret}>")), "<[masked]>", "{length}");
+        }
     }
 
     /// With 1 for a base the rolling hash is a sum: every order of the same letters is a candidate, and one is the secret.

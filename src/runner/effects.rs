@@ -89,17 +89,23 @@ impl Runner<'_> {
     /// Tells the configured program of a hold. Its failure is told and changes nothing (row P8).
     fn alert(&mut self, run: RunId, stage: &StageName, reason: &HoldReason, since: Timestamp) {
         let Some(program) = self.settings.alert_command() else { return };
+        // Hidden before the document is made: what is escaped in it may be a form that no mask knows.
+        let masker = self.masker();
+        let hide = |text: &str| match &masker {
+            Ok(masker) => masker.mask_text(text),
+            Err(error) => format!("not told, because its secrets cannot be hidden: {}", chain(error)),
+        };
         let document = serde_json::json!({
             "version": 1,
             "event": "held",
             "task": self.task.as_str(),
-            "repository": self.repository,
+            "repository": hide(&self.repository),
             "run": run.to_string(),
             "stage": stage.as_str(),
             "kind": reason.kind(),
-            "text": reason.text(),
+            "text": hide(&reason.text()),
             "since": since.to_string(),
-            "worktree": self.worktree.toplevel().display().to_string(),
+            "worktree": hide(&self.worktree.toplevel().display().to_string()),
         });
         let passed = self.host_env.iter().filter(|(name, _)| ALERT_NAMES.contains(&name.as_str())).cloned();
         let env = Environment::new(passed.chain([("ORCH_ALERT".to_owned(), document.to_string())]));

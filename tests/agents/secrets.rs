@@ -143,6 +143,28 @@ fn an_artifact_with_a_secret_is_taken_away() {
     assert!(!office.shop.has(crate::office::ARTIFACT));
 }
 
+/// What an agent names, and what its provider answers, stand in the reason of a hold, and that goes to the alert program.
+#[test]
+fn the_reason_of_a_hold_is_told_to_the_alert_program_without_secrets() {
+    let named = "touch \"out-$MY_TOKEN\"\nartifact docs/work-items/main/11-development.md READY\n";
+    let told = "begins\nfails 401 \"Invalid API key: $MY_TOKEN\"\n";
+    for (profile, script, reason) in [("custom", named, "out-[masked]"), ("claude-code", told, "key: [masked]")] {
+        let office = Office::of(profile, ", writes: [\"src/**\"], env: { pass: [MY_TOKEN] }").does(script);
+        let (alert, alerted) = (office.shop.scratch("alert"), office.shop.scratch("alerted"));
+        fs::write(&alert, format!("#!/bin/sh\nprintf '%s' \"$ORCH_ALERT\" > {}\n", alerted.display())).unwrap();
+        fs::set_permissions(&alert, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let run = office
+            .orch("pipeline run --no-wait")
+            .env("MY_TOKEN", "toktoktok99887x")
+            .env("ORCH_ALERT_COMMAND", &alert)
+            .run();
+        run.says("HELD").never("99887x");
+        let document: serde_json::Value = serde_json::from_slice(&fs::read(&alerted).unwrap()).unwrap();
+        let text = document["text"].as_str().unwrap();
+        assert!(text.contains(reason) && !document.to_string().contains("99887x"), "{document:#}");
+    }
+}
+
 /// A secret that is too short to be hidden is refused before anything starts, where a stage would be given it.
 #[test]
 fn a_secret_that_cannot_be_hidden_is_refused() {
