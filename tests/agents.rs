@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+#[path = "agents/cage.rs"]
+mod cage;
 #[path = "agents/delivery.rs"]
 mod delivery;
 #[path = "agents/lies.rs"]

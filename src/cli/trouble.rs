@@ -59,6 +59,11 @@ pub(super) fn of_run(error: &RunError) -> Problem {
         RunError::Plan { .. } => "set the variable, or declare it under `env:` of the stage's producer".to_owned(),
         RunError::Secrets(_) => "look at secrets.json in the state folder, its owner, and the space left".to_owned(),
         RunError::ShortSecret { name, .. } => short_secret_help(name),
+        RunError::MayWrite { .. } => {
+            "name only what the tool itself must write, such as `~/.claude`; an agent that can write there could decide about \
+             itself"
+                .to_owned()
+        }
         RunError::Danger { .. } => {
             "leave the key out; or, where the agent may do what it likes, set ORCH_AGENT_SKIP_PERMISSIONS_ENABLED=true"
                 .to_owned()
@@ -97,6 +102,7 @@ pub(super) fn of_run(error: &RunError) -> Problem {
         RunError::ReportCommitted { .. }
         | RunError::Prompt { .. }
         | RunError::ShortSecret { .. }
+        | RunError::MayWrite { .. }
         | RunError::Danger { .. }
         | RunError::Prepare { .. }
         | RunError::Elsewhere { .. }

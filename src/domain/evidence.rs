@@ -260,10 +260,13 @@ pub enum Containment {
     /// Nobody asked for any.
     #[default]
     Unasked,
-    /// Landlock, no new privileges, limits and umask.
+    /// Landlock, no new privileges, few capabilities, limits and umask.
     InForce {
         /// Version of Landlock's interface.
         landlock: u32,
+        /// The capabilities that were kept; records of before they were dropped do not have them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        capabilities: Option<Vec<String>>,
     },
     /// It was asked for and is not in force.
     Missing {
@@ -282,7 +285,14 @@ impl Containment {
     pub fn in_words(&self) -> Option<String> {
         match self {
             Self::Unasked => None,
-            Self::InForce { landlock } => Some(format!("contained (Landlock {landlock})")),
+            Self::InForce { landlock, capabilities } => {
+                let kept = match capabilities.as_deref() {
+                    None => String::new(),
+                    Some([]) => "; no capabilities".to_owned(),
+                    Some(kept) => format!("; capabilities: {}", kept.join(", ")),
+                };
+                Some(format!("contained (Landlock {landlock}{kept})"))
+            }
             Self::Missing { why } => Some(format!("NOT contained: {why}")),
         }
     }

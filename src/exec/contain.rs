@@ -1,4 +1,4 @@
-//! What keeps an agent from the rest of the machine: Landlock, no new privileges, limits, a umask.
+//! What keeps an agent from the rest of the machine: Landlock, no new privileges, few capabilities, limits, a umask.
 //!
 //! The rules are made here, in the supervisor, where memory may be allocated; the child only enters them, with one
 //! system call between its birth and `execve`. Landlock allows and never forbids, so what is hidden is left out: the
@@ -11,7 +11,9 @@ use landlock::{
     ABI, Access as _, AccessFs, CompatLevel, Compatible as _, PathBeneath, PathFd, Ruleset, RulesetAttr as _,
     RulesetCreated, RulesetCreatedAttr as _, Scope,
 };
+use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit};
+use rustix::thread::{CapabilitySet, CapabilitySets, capabilities};
 
 use super::group;
 use crate::domain::plan::Cage;
@@ -33,6 +35,20 @@ pub(super) const UMASK: u32 = 0o077;
 /// fills the disk; descriptors for a large build and not for a flood.
 pub(super) const LIMITS: [(Resource, u64); 3] =
     [(Resource::Core, 0), (Resource::Fsize, 16 * 1024 * 1024 * 1024), (Resource::Nofile, 65_536)];
+
+/// Capabilities that a contained process keeps, where orch has them: what builds, package managers and test servers of
+/// root do with files and ports that they reach anyway. All others are dropped. With `CAP_PERFMON` or `CAP_SYS_ADMIN` a
+/// process reads `/proc/PID/environ` of any other, and Landlock is not asked (`may_access_mm` of fs/proc/base.c, Linux 6.13);
+/// with `CAP_SYS_RESOURCE` and `CAP_KILL` it ends those of other users.
+const KEPT: [(CapabilitySet, &str); 7] = [
+    (CapabilitySet::CHOWN, "chown"),
+    (CapabilitySet::DAC_OVERRIDE, "dac-override"),
+    (CapabilitySet::FOWNER, "fowner"),
+    (CapabilitySet::FSETID, "fsetid"),
+    (CapabilitySet::SETGID, "setgid"),
+    (CapabilitySet::SETUID, "setuid"),
+    (CapabilitySet::NET_BIND_SERVICE, "net-bind-service"),
+];
 
 /// Rules that a child can enter.
 #[derive(Debug)]
@@ -107,6 +123,34 @@ fn allow(rules: &mut Option<RulesetCreated>, path: &Path, access: landlock::BitF
     let extended = current.add_rule(PathBeneath::new(file, access));
     *rules = Some(extended.map_err(|error| format!("Landlock refuses {}: {error}", path.display()))?);
     Ok(())
+}
+
+/// What a contained child of this process may keep of its capabilities.
+pub(super) fn kept() -> Result<CapabilitySet, Errno> {
+    let all = KEPT.iter().fold(CapabilitySet::empty(), |all, (one, _)| all | *one);
+    capabilities(None).map(|own| own.permitted & all)
+}
+
+/// Their names.
+pub(super) fn names(set: CapabilitySet) -> Vec<String> {
+    KEPT.iter().filter(|(one, _)| set.contains(*one)).map(|(_, name)| (*name).to_owned()).collect()
+}
+
+/// Drops every capability of the calling process but these, for itself and all that it starts: system calls only.
+pub(super) fn drop_capabilities(kept: CapabilitySet) -> Result<(), Errno> {
+    if capabilities(None)?.effective.contains(CapabilitySet::SETPCAP) {
+        for bit in 0..u64::BITS {
+            let one = CapabilitySet::from_bits_retain(1 << bit);
+            // EINVAL is behind the last one that the kernel knows. Without the bounding set, `execve` gives none back either:
+            // no new privileges are in force.
+            if !kept.contains(one) && rustix::thread::remove_capability_from_bounding_set(one).is_err() {
+                break;
+            }
+        }
+    }
+    // What is no longer inheritable is no longer ambient.
+    let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };
+    rustix::thread::set_capabilities(None, sets)
 }
 
 /// The limits as the kernel takes them, never above what this process has itself.

@@ -14,10 +14,12 @@ use std::ffi::{CString, c_char, c_int};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::ptr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::process::{Pid, Resource, Rlimit, Signal, getpid, getppid, set_parent_process_death_signal, setpgid};
+use rustix::thread::CapabilitySet;
 
 /// Resets handlers of the parent to the default in the child; linux/sched.h, since Linux 5.5.
 const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
@@ -61,6 +63,8 @@ pub(super) struct Wiring<'fd> {
 pub(super) struct Confine<'fd> {
     /// Landlock's rules, where the kernel has it.
     pub(super) rules: Option<BorrowedFd<'fd>>,
+    /// The capabilities that it keeps; `None` where it keeps all.
+    pub(super) capabilities: Option<CapabilitySet>,
     /// Limits of resources.
     pub(super) limits: &'fd [(Resource, Rlimit)],
 }
@@ -243,6 +247,9 @@ fn enter(confine: Confine<'_>) -> Result<(), Errno> {
         rustix::process::setrlimit(*resource, *limit)?;
     }
     rustix::thread::set_no_new_privs(true)?;
+    if let Some(kept) = confine.capabilities {
+        super::contain::drop_capabilities(kept)?;
+    }
     let Some(rules) = confine.rules else { return Ok(()) };
     // SAFETY: the descriptor is a ruleset that is open in this process; the call takes no memory.
     let entered = unsafe { libc::syscall(libc::SYS_landlock_restrict_self, rules.as_raw_fd(), 0_u32) };
@@ -370,10 +377,14 @@ pub(super) fn empty_mask() {
 }
 
 /// Makes a process fit to have children, whatever it was started with: with SIGCHLD ignored the kernel throws away how
-/// they end, and blocked signals would be handed on to them. To be called once by `main`, before any thread.
+/// they end, and blocked signals would be handed on to them. A limit on the size of files, which any process of the same
+/// user can set from outside (prlimit(2)), becomes an error of the write and not its death. To be called once by `main`,
+/// before any thread.
 pub fn normalise_signals() {
     // SAFETY: SIG_DFL installs no code.
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+    // Caught, not ignored: what is ignored stays so across `execve`. It cannot be refused for this signal.
+    signal_hook::flag::register(libc::SIGXFSZ, Arc::default()).ok();
     empty_mask();
 }
 

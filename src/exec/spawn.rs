@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, FileType, Mode, OFlags, access, open};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::thread::CapabilitySet;
 
 use crate::domain::agent::Require;
 use crate::domain::evidence::{Containment, KillTier, SpawnFailure, SpawnStep};
@@ -80,7 +81,8 @@ pub(super) fn spawn(launch: &Launch, gifts: Gifts<'_>, leaf: &mut Option<Leaf>) 
     let (stderr, stderr_end) = pipe()?;
     let (status, status_end) = pipe()?;
     let stdin = launch.stdin.as_deref().map(open_input).transpose()?;
-    let (fence, containment) = confinement(launch)?;
+    let capabilities = capabilities(launch)?;
+    let (fence, containment) = confinement(launch, capabilities)?;
     let limits = contain::limits();
     let wiring = Wiring {
         stdin: stdin.as_ref().map_or(gifts.null, OwnedFd::as_fd),
@@ -89,10 +91,11 @@ pub(super) fn spawn(launch: &Launch, gifts: Gifts<'_>, leaf: &mut Option<Leaf>) 
         cwd: cwd.as_fd(),
         status: status_end.as_fd(),
         oom_score: gifts.oom_score,
-        confine: launch
-            .cage
-            .as_ref()
-            .map(|_| Confine { rules: fence.as_ref().map(|fence| fence.rules.as_fd()), limits: &limits }),
+        confine: launch.cage.as_ref().map(|_| Confine {
+            rules: fence.as_ref().map(|fence| fence.rules.as_fd()),
+            capabilities,
+            limits: &limits,
+        }),
     };
     let in_leaf = leaf.as_ref().map(|leaf| group::start(&image, wiring, Cradle::Leaf(leaf.folder())));
     let (made, tier) = match in_leaf {
@@ -112,13 +115,19 @@ pub(super) fn spawn(launch: &Launch, gifts: Gifts<'_>, leaf: &mut Option<Leaf>) 
     Ok(Born { main, status, stdout, stderr, tier, containment })
 }
 
+/// The capabilities that a launch keeps; `None` for one that is not contained, or where that is switched off.
+fn capabilities(launch: &Launch) -> Result<Option<CapabilitySet>, SpawnFailure> {
+    let contained = launch.cage.as_ref().is_some_and(|cage| cage.off.is_none());
+    contained.then(contain::kept).transpose().map_err(|errno| failure(SpawnStep::Contain, errno, "capabilities"))
+}
+
 /// What a launch is started under. Without the containment that it requires nothing is started.
-fn confinement(launch: &Launch) -> Result<(Option<Fence>, Containment), SpawnFailure> {
+fn confinement(launch: &Launch, kept: Option<CapabilitySet>) -> Result<(Option<Fence>, Containment), SpawnFailure> {
     let Some(cage) = &launch.cage else { return Ok((None, Containment::Unasked)) };
     match (contain::fence(cage), cage.require) {
         (Ok(fence), _) => {
             let landlock = fence.version;
-            Ok((Some(fence), Containment::InForce { landlock }))
+            Ok((Some(fence), Containment::InForce { landlock, capabilities: kept.map(contain::names) }))
         }
         (Err(why), Require::Nothing) => Ok((None, Containment::Missing { why })),
         (Err(why), Require::Contained) => Err(failure(SpawnStep::Contain, Errno::OPNOTSUPP, &why)),

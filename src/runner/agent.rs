@@ -1,15 +1,15 @@
 //! What a run does for an agent besides: its prompt, its folder, its cage, what it may use up, what it changed.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::domain::agent::{Agent, ScopeFacts, Usage};
 use crate::domain::decision::{Decision, HoldReason};
 use crate::domain::id::{RelPath, StageName};
 use crate::domain::pipeline::{Pipeline, Producer, Stage};
-use crate::domain::plan::{AttemptPlan, Cage};
+use crate::domain::plan::AttemptPlan;
 use crate::domain::prompt::{PROMPT_BYTES_MAX, Prompt, Values};
-use crate::engine::{OUT_NAME, TMP_NAME, cap_reached, contract};
+use crate::engine::{cap_reached, contract};
 use crate::producer::{Before, PrepareError, copy_logs, ready, scope_facts};
 use crate::spec::{self, problem};
 use crate::store::RunFilter;
@@ -21,24 +21,6 @@ use super::drive::{Course, RUNS_LOOKED_AT, Runner};
 use super::error::RunError;
 use super::judge::Judged;
 use super::told::Told;
-
-/// Folders and files below `HOME` that hold keys: a contained agent does not see them.
-const KEYS_BELOW_HOME: [&str; 10] = [
-    ".ssh",
-    ".gnupg",
-    ".aws",
-    ".kube",
-    ".netrc",
-    ".git-credentials",
-    ".config/gh",
-    ".config/gcloud",
-    ".docker/config.json",
-    ".local/state/orch",
-];
-
-/// Parts of the common git folder that a commit in a linked worktree writes to; its configuration and its hooks are
-/// not among them.
-const COMMIT_NEEDS: [&str; 3] = ["objects", "refs", "logs"];
 
 /// The prompts of a run, by stage and file: what was read when it started counts to its end.
 pub(super) type Prompts = BTreeMap<(StageName, RelPath), Prompt>;
@@ -134,7 +116,7 @@ impl Runner<'_> {
         plan: &mut AttemptPlan,
         before: Option<&Before>,
     ) -> Result<(), RunError> {
-        let cage = self.cage(agent, plan);
+        let cage = self.cage(stage, agent, plan)?;
         let failed = |path: &Path, source| {
             let source = PrepareError::Folder { path: path.display().to_string(), source };
             RunError::Prepare { stage: stage.name.clone(), source }
@@ -194,39 +176,6 @@ impl Runner<'_> {
             return Err("it was changed after it was recorded".to_owned());
         }
         String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())
-    }
-
-    /// What a contained agent may reach: its worktree, what a commit in it needs, its own folder, what its stage names.
-    fn cage(&self, agent: &Agent, plan: &AttemptPlan) -> Cage {
-        let (git_dir, common_dir) = (self.worktree.git_dir(), self.worktree.common_dir());
-        let mut write = vec![self.worktree.toplevel().to_owned(), git_dir.to_owned()];
-        if git_dir != common_dir {
-            write.extend(COMMIT_NEEDS.map(|name| common_dir.join(name)));
-        }
-        self.cage_around(agent, plan, write)
-    }
-
-    /// A cage in which an agent may write what is named, its own folder, and what its stage names.
-    pub(super) fn cage_around(&self, agent: &Agent, plan: &AttemptPlan, mut write: Vec<PathBuf>) -> Cage {
-        let home = self.host_env.iter().find(|(name, _)| name == "HOME").map(|(_, value)| PathBuf::from(value));
-        let home = home.filter(|home| home.is_absolute());
-        write.extend(plan.attempt_dir.iter().flat_map(|folder| [folder.join(OUT_NAME), folder.join(TMP_NAME)]));
-        for named in &agent.may_write {
-            match (named.strip_prefix("~/"), &home) {
-                (Some(below), Some(home)) => write.push(home.join(below)),
-                (Some(_), None) => {}
-                (None, _) => write.push(PathBuf::from(named)),
-            }
-        }
-        let mut hidden = vec![self.state.path().to_owned()];
-        hidden.extend(home.iter().flat_map(|home| KEYS_BELOW_HOME.map(|name| home.join(name))));
-        Cage {
-            require: agent.require,
-            write,
-            read: plan.attempt_dir.iter().cloned().collect(),
-            hidden,
-            off: (!self.settings.containment()).then(|| "ORCH_CONTAINMENT_ENABLED=false switches it off".to_owned()),
-        }
     }
 
     /// What an agent changed, held against its scope. Prompts, the pipeline and other stages' artifacts are in no scope

@@ -110,6 +110,9 @@ impl Runner<'_> {
         failpoint!("attempt.ended");
         // Before the artifact is written: without the lock the record stays for whoever has it now.
         self.fence()?;
+        if plan.agent.is_some() {
+            self.close_state(stage);
+        }
         let after = self.look_again(&before)?;
         let mut tree = compare(&before, &after);
         if before.head() != after.head() {

@@ -161,6 +161,16 @@ pub enum RunError {
         /// The stage.
         stage: StageName,
     },
+    /// A stage would let its agent write what decides about it, or keys.
+    #[error("start stage `{stage}`: its agent may not be given `may-write: {named}`: {why}")]
+    MayWrite {
+        /// The stage.
+        stage: StageName,
+        /// The place, as the pipeline names it.
+        named: String,
+        /// What it covers or lies in.
+        why: String,
+    },
     /// A stage cannot be resolved here.
     #[error("resolve stage `{stage}`")]
     Plan {

@@ -13,6 +13,7 @@ mod agent;
 mod answer;
 mod attempt;
 mod bench;
+mod cage;
 mod channel;
 mod checkout;
 mod choice;

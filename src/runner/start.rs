@@ -252,6 +252,10 @@ impl Runner<'_> {
         if shadow.is_some_and(|shadow| self.is_dangerous(shadow)) {
             return Some(RunError::Danger { stage: stage.name.clone() });
         }
+        let agents = chosen.producer.agent().into_iter().chain(shadow);
+        if let Some(refusal) = agents.into_iter().find_map(|agent| self.opens_too_much(stage, agent)) {
+            return Some(refusal);
+        }
         if let Some(name) = self.short_secret(chosen.producer, shadow) {
             return Some(RunError::ShortSecret { stage: stage.name.clone(), name });
         }

@@ -6,10 +6,12 @@
 //! make orch forget its tasks.
 
 use std::ffi::OsStr;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::Mode;
 
 use super::artifact::make_private;
 use super::filesystem::{self, Locality};
@@ -188,7 +190,7 @@ impl StateDir {
             return Err(StateDirError::BadPath { path, why: "it has `..` in it" });
         }
         let io = |source| StateDirError::Io { path: path.clone(), source };
-        let real = resolve(&path).map_err(io)?;
+        let real = resolved(&path).map_err(io)?;
         for inside in [worktree.toplevel(), worktree.git_dir(), worktree.common_dir()] {
             if real.starts_with(inside) {
                 return Err(StateDirError::WithinReach { path, inside: inside.to_owned() });
@@ -250,6 +252,21 @@ impl StateDir {
         make_private(folder).map_err(|source| StateDirError::Io { path: folder.to_owned(), source })
     }
 
+    /// Makes the folder private where it no longer is; gives the mode that it had.
+    ///
+    /// # Errors
+    /// It cannot be looked at, or its mode cannot be changed.
+    pub fn close_again(&self) -> std::io::Result<Option<u32>> {
+        let mode = rustix::fs::fstat(self.root.fd().as_fd())?.st_mode & 0o777;
+        if mode == 0o700 {
+            return Ok(None);
+        }
+        // By its descriptor, since at its name another folder may stand by now; through /proc, since one that nobody may
+        // search has no `.` to ask for.
+        rustix::fs::chmod(format!("/proc/self/fd/{}", self.root.fd().as_raw_fd()), Mode::RWXU)?;
+        Ok(Some(mode))
+    }
+
     /// Whether the folder is still the one that was opened.
     pub fn still_there(&self) -> bool {
         let opened = rustix::fs::fstat(self.root.fd().as_fd());
@@ -284,7 +301,10 @@ fn choose(wish: StateDirWish<'_>, worktree: &Worktree, cwd: &Path) -> Result<(Pa
 }
 
 /// Resolves the links of the part of a path that exists.
-fn resolve(path: &Path) -> std::io::Result<PathBuf> {
+///
+/// # Errors
+/// A part that exists cannot be looked at.
+pub fn resolved(path: &Path) -> std::io::Result<PathBuf> {
     for known in path.ancestors() {
         match std::fs::canonicalize(known) {
             Ok(real) => {
