@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! the end proves nothing ─▶ the same command at the base commit, in a sibling worktree
-//!    cannot run there either ─▶ the environment          runs ─▶ the change once more, in a sibling made in the same way
+//!    cannot run there either ─▶ the environment          runs ─▶ the change once more, in a sibling made in the same way,
+//!                                                                 and where caches were left out, once more with them
 //!                                                          ends as before ─▶ the change      ends otherwise ─▶ nobody
 //! ```
 //!
@@ -26,7 +27,7 @@ use crate::exec;
 use crate::producer::{gather, prepare};
 use crate::workspace::controls::Answers;
 use crate::workspace::root::Root;
-use crate::workspace::sibling;
+use crate::workspace::sibling::{self, Caches};
 use crate::workspace::worktree::CommitId;
 
 use super::bench::Bench;
@@ -127,7 +128,7 @@ impl Runner<'_> {
         if head.as_str() == course.base_commit && uncommitted.is_empty() {
             return refuse("the worktree is the base commit itself");
         }
-        let conditions = self.conditions(course, uncommitted)?;
+        let conditions = self.conditions(course, uncommitted.clone(), Caches::LeftOut)?;
         let base =
             CommitId::new(&course.base_commit).or_else(|_| refuse(format!("`{}` is no commit", course.base_commit)))?;
         let answers = self.answers(suspect, &base, &conditions)?;
@@ -152,10 +153,20 @@ impl Runner<'_> {
         if !runs {
             return Ok(Control::BaseCannotRun { base });
         }
+        let same = |ran: &Ran| ambiguous(&ran.evidence) && ran.control.exit == suspect.record.exit;
         let again = self.run_at(course, bench, suspect, (&head, Side::Change), &conditions)?;
-        let same = ambiguous(&again.evidence) && again.control.exit == suspect.record.exit;
-        let change = Box::new(again.control);
-        Ok(if same { Control::BaseRuns { base, change } } else { Control::Unsteady { base, change } })
+        if !same(&again) {
+            return Ok(Control::Unsteady { base, change: Box::new(again.control) });
+        }
+        // It may have failed for want of a cache that the worktree has. A sibling that lacks something proves nothing.
+        if conditions.carried.leaves_out() {
+            let whole = self.conditions(course, uncommitted, Caches::Copied)?;
+            let third = self.run_at(course, bench, suspect, (&head, Side::Change), &whole)?;
+            if !same(&third) {
+                return Ok(Control::Unsteady { base, change: Box::new(third.control) });
+            }
+        }
+        Ok(Control::BaseRuns { base, change: Box::new(again.control) })
     }
 
     /// Waits for its turn to ask a base commit, so that it is asked once by all whose attempts ended before.

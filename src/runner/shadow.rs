@@ -104,7 +104,7 @@ impl Runner<'_> {
             return refuse(format!("the shadows of this run have used {used} of {max} {what}"));
         }
         let uncommitted = siblings::uncommitted(self.worktree, &course.tree)?;
-        let conditions = self.conditions(course, uncommitted)?.detached();
+        let conditions = self.conditions(course, uncommitted, siblings::Caches::LeftOut)?.detached();
         let commit = course.tree.head().commit.clone();
         let limits = self.limits(&due.stage);
         let (answer, cleared) =

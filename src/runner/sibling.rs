@@ -10,7 +10,7 @@ use crate::engine::{PlanError, Site, StagingSite, plan};
 use crate::exec::{BootId, longest};
 use crate::workspace::controls::{Found, UnderWay};
 use crate::workspace::git::Git;
-use crate::workspace::sibling::{self, Carried, Unequal};
+use crate::workspace::sibling::{self, Caches, Carried, Unequal};
 use crate::workspace::tree::Less;
 use crate::workspace::worktree::{CommitId, Worktree};
 
@@ -89,13 +89,18 @@ impl Runner<'_> {
     }
 
     /// What can be made equal in a sibling, or why not.
-    pub(super) fn conditions(&self, course: &Course, uncommitted: Vec<PathBuf>) -> Result<Conditions, NoAnswer> {
+    pub(super) fn conditions(
+        &self,
+        course: &Course,
+        uncommitted: Vec<PathBuf>,
+        caches: Caches,
+    ) -> Result<Conditions, NoAnswer> {
         let Some(path) = sibling::place(self.worktree) else {
             return refuse("there is no folder beside the worktree");
         };
         let places = self.pipeline.stages().iter().flat_map(reports_below).cloned();
         let less = Less::new(self.artifacts_folder(self.pipeline), places);
-        let carried = sibling::carried(self.git()?, self.worktree, &less)?;
+        let carried = sibling::carried(self.git()?, self.worktree, &less, caches)?;
         Ok(Conditions { path, on_branch: course.tree.head().branch.is_some(), carried, uncommitted })
     }
 

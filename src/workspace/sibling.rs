@@ -1,8 +1,10 @@
 //! Sibling worktrees of control runs: made beside a task's worktree, under conditions that are like its own, and removed.
 //!
-//! What git ignores there and no cache is (`.env`, `node_modules`) is carried over by copying. What cannot be made alike
-//! is said, and then nothing is run: a control under other conditions would blame the wrong one.
+//! What git ignores there and no cache is (`.env`, `node_modules`) is carried over by copying, and empty folders, which git
+//! does not know. What cannot be made alike is said, and then nothing is run: a control under other conditions would blame
+//! the wrong one.
 
+use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, FileTimes, Permissions};
 use std::io::{self, Read as _};
@@ -30,18 +32,36 @@ const CACHES: [&str; 4] = ["__pycache__", ".pytest_cache", ".mypy_cache", ".ruff
 /// The file by which a cache says that it is one.
 const CACHE_TAG: &str = "CACHEDIR.TAG";
 
+/// Most entries of a worktree that are looked at for what git does not list.
+const ENTRIES_MAX: usize = 1_000_000;
+
 /// Files that are ignored by git and belong to the conditions of a run, found and fit to be copied.
 #[derive(Debug, Default)]
 pub struct Carried {
     /// Below the worktree.
     files: Vec<(PathBuf, What)>,
     bytes: u64,
+    caches: Caches,
+    /// Whether a cache that says so itself was left out.
+    left_out: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum What {
     File,
     Link(PathBuf),
+    /// One with nothing in it.
+    Folder,
+}
+
+/// What becomes of folders with a [`CACHE_TAG`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Caches {
+    /// They are left out, as a broken one may be what is at fault.
+    #[default]
+    LeftOut,
+    /// They are copied as they are, as something may need what is in them.
+    Copied,
 }
 
 /// Why conditions cannot be made equal.
@@ -67,17 +87,21 @@ fn because<T>(why: String) -> Result<T, Unequal> {
 ///
 /// # Errors
 /// [`Unequal`] with the file and the reason.
-pub fn carried(git: &Git<'_>, of: &Worktree, less: &Less) -> Result<Carried, Unequal> {
+pub fn carried(git: &Git<'_>, of: &Worktree, less: &Less, caches: Caches) -> Result<Carried, Unequal> {
     let what = "list what the worktree ignores";
     let args = ["ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory"].map(OsStr::new);
     let answer = git.must(what, of.toplevel(), &of.place(), &args)?;
-    let mut found = Carried::default();
+    let mut found = Carried { caches, ..Carried::default() };
+    let mut ignored = HashSet::new();
     for path in answer.split(|byte| *byte == 0).filter(|path| !path.is_empty()) {
         let path = path.strip_suffix(b"/").unwrap_or(path);
+        ignored.insert(path);
         if !less.covers(path) {
             found.take(of.toplevel(), Path::new(OsStr::from_bytes(path)), less, 0)?;
         }
     }
+    let mut looked_at = 0;
+    found.look_for_unlisted(of.toplevel(), Path::new(""), (less, &ignored), (&mut looked_at, 0))?;
     found.files.sort_unstable_by(|a, b| a.0.cmp(&b.0));
     Ok(found)
 }
@@ -86,6 +110,59 @@ impl Carried {
     /// How many files.
     pub fn files(&self) -> usize {
         self.files.len()
+    }
+
+    /// Whether a cache that says so itself was left out: what is run without it does not have all that the worktree has.
+    pub const fn leaves_out(&self) -> bool {
+        self.left_out
+    }
+
+    /// Walks through what git does not ignore for what it does not list: empty folders are made alike; a FIFO, a socket, a
+    /// device or a repository of its own (a submodule that is checked out) cannot be.
+    fn look_for_unlisted(
+        &mut self,
+        top: &Path,
+        folder: &Path,
+        (less, ignored): (&Less, &HashSet<&[u8]>),
+        (looked_at, depth): (&mut usize, usize),
+    ) -> Result<(), Unequal> {
+        let shown = |path: &Path| escape(path.as_os_str().as_bytes());
+        let unreadable =
+            |error: io::Error| Unequal::Because(format!("`{}` cannot be looked at: {error}", shown(folder)));
+        let mut is_empty = true;
+        for entry in std::fs::read_dir(top.join(folder)).map_err(unreadable)? {
+            let entry = entry.map_err(unreadable)?;
+            is_empty = false;
+            let (path, kind) = (folder.join(entry.file_name()), entry.file_type().map_err(unreadable)?);
+            *looked_at += 1;
+            if *looked_at > ENTRIES_MAX || depth >= DEPTH_MAX {
+                return because(format!(
+                    "the worktree has more than {ENTRIES_MAX} entries, or more than {DEPTH_MAX} folders in one another"
+                ));
+            }
+            if entry.file_name() == ".git" {
+                if depth == 0 {
+                    continue;
+                }
+                return because(format!(
+                    "`{}` is a repository of its own (a submodule?), which is not made in a sibling",
+                    shown(folder)
+                ));
+            }
+            let bytes = path.as_os_str().as_bytes();
+            if ignored.contains(bytes) || less.covers(bytes) {
+                continue;
+            }
+            if kind.is_dir() {
+                self.look_for_unlisted(top, &path, (less, ignored), (looked_at, depth + 1))?;
+            } else if !kind.is_file() && !kind.is_symlink() {
+                return because(format!("`{}` is neither a file, a folder nor a link", shown(&path)));
+            }
+        }
+        if is_empty && depth > 0 {
+            self.files.push((folder.to_owned(), What::Folder));
+        }
+        Ok(())
     }
 
     fn take(&mut self, top: &Path, path: &Path, less: &Less, depth: usize) -> Result<(), Unequal> {
@@ -98,26 +175,38 @@ impl Carried {
         let facts = whole.symlink_metadata().map_err(unreadable)?;
         if facts.is_dir() {
             let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
-            if CACHES.contains(&name) || whole.join(CACHE_TAG).symlink_metadata().is_ok_and(|tag| tag.is_file()) {
+            if CACHES.contains(&name) {
+                return Ok(());
+            }
+            let tagged = whole.join(CACHE_TAG).symlink_metadata().is_ok_and(|tag| tag.is_file());
+            if tagged && self.caches == Caches::LeftOut {
+                self.left_out = true;
                 return Ok(());
             }
             if depth >= DEPTH_MAX {
                 return because(format!("the ignored folder `{}` is too deep to be carried over", shown()));
             }
+            let mut is_empty = true;
             for entry in std::fs::read_dir(&whole).map_err(unreadable)? {
+                is_empty = false;
                 self.take(top, &path.join(entry.map_err(unreadable)?.file_name()), less, depth + 1)?;
+            }
+            if is_empty {
+                self.files.push((path.to_owned(), What::Folder));
             }
             return Ok(());
         }
         let what = if facts.is_symlink() {
             let target = std::fs::read_link(&whole).map_err(unreadable)?;
-            if target.starts_with(top) {
+            if target.starts_with(top) && self.caches == Caches::LeftOut {
                 return because(format!("the ignored link `{}` leads into the worktree by its absolute path", shown()));
             }
             What::Link(target)
         } else if facts.is_file() {
             self.bytes = self.bytes.saturating_add(facts.len());
-            if names_it(&whole, facts.len(), top).map_err(unreadable)? {
+            // Compilers write absolute paths into their caches. Where those are copied they may lead back: it is the change that
+            // they lead to.
+            if self.caches == Caches::LeftOut && names_it(&whole, facts.len(), top).map_err(unreadable)? {
                 return because(format!("the ignored file `{}` has the worktree's absolute path in it", shown()));
             }
             What::File
@@ -142,6 +231,7 @@ impl Carried {
                 std::fs::create_dir_all(folder)?;
             }
             match what {
+                What::Folder => std::fs::create_dir_all(&target)?,
                 What::Link(goal) => std::os::unix::fs::symlink(goal, &target)?,
                 What::File => {
                     std::fs::copy(&source, &target)?;

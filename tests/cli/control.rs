@@ -251,6 +251,65 @@ fn where_conditions_cannot_be_made_equal_nobody_is_blamed() {
 }
 
 /// What is not committed is part of the change: changed, new and removed files.
+/// A fault that came once and passed, of a change that needs something of the worktree which no sibling has: nobody is blamed
+/// (`because` says what is missing, where nothing is run), and the second attempt passes.
+#[test]
+fn a_change_is_not_blamed_for_what_its_sibling_lacks() {
+    let check = |ignored: &str, needs: &str, make: &str, because: &str| {
+        let suite = format!("{make}\nif rm once 2>/dev/null; then exit 3; fi\n{needs} || exit 3\n{PASSES}");
+        let base = [("suite.sh", PASSES), (".gitignore", &*format!("once\n{ignored}"))];
+        let shop = changed(&Testing::new().retries(1).text(), &base, &[("suite.sh", &*suite)]);
+        shop.write("once", "");
+        let ended = shop.run();
+        let told = shop.orch("explain").run().exits(0).stdout();
+        assert!(!told.contains("change-broke-runner"), "{needs}\n{ended}\n{told}");
+        let ended = if ended.code() == Some(0) { ended } else { panic!("{needs}\n{ended}\n{told}") };
+        if !because.is_empty() {
+            ended.talks("no control run says who is at fault").talks(because);
+        }
+        is_clean(&shop);
+    };
+    let socket = "[ -S db.sock ] || python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind(\"db.sock\")'";
+    check("*.sock\n", "[ -S db.sock ]", socket, "`db.sock` is neither a file, a folder nor a link");
+    check("", "[ -p work/queue ]", "mkdir -p work; [ -p work/queue ] || mkfifo work/queue", "`work/queue` is neither");
+    let make = "[ -d lib/.git ] || { [ ! -f once ] || git init -q lib && echo x > lib/x; }";
+    check("lib\n", "[ -f lib/x ]", make, "");
+    // Made alike, or tried with it too.
+    check("run/\n", "[ -d run ]", "[ ! -f once ] || mkdir -p run", "");
+    check("", "[ -d spool/new ]", "[ ! -f once ] || mkdir -p spool/new", "");
+    let cache = "[ ! -f once ] || { mkdir cache; echo x > cache/CACHEDIR.TAG; echo \"$PWD\" > cache/index; }";
+    check("cache/\n", "[ -f cache/index ]", cache, "");
+    // And blamed all the same where it ends like this with the cache, too.
+    let shop = changed(
+        &Testing::new().retries(1).text(),
+        &[("suite.sh", PASSES), (".gitignore", "cache/\n")],
+        &[("suite.sh", "exit 3\n")],
+    );
+    shop.write("cache/CACHEDIR.TAG", "x");
+    shop.run().exits(1);
+    shop.orch("explain").run().exits(0).says("change-broke-runner");
+    is_clean(&shop);
+}
+
+/// A submodule is not checked out in a sibling: one that the change added is missing there, and the base does not need it.
+#[test]
+fn a_submodule_that_the_change_added_blames_nobody() {
+    let suite = format!("if rm once 2>/dev/null; then exit 3; fi\n[ -f lib/x ] || exit 3\n{PASSES}");
+    let shop = changed(&Testing::new().retries(1).text(), &[("suite.sh", PASSES), (".gitignore", "once\n")], &[("a", "")]);
+    let other = shop.scratch("other");
+    fs::create_dir(&other).unwrap();
+    let git = |words: &[&str]| crate::support::git_in(&other, words);
+    git(&["init", "-q"]);
+    fs::write(other.join("x"), "x").unwrap();
+    git(&["add", "-A"]);
+    git(&["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "x"]);
+    shop.git(&["-c", "protocol.file.allow=always", "submodule", "--quiet", "add", other.to_str().unwrap(), "lib"]);
+    shop.write("suite.sh", &suite);
+    shop.commit("a submodule");
+    shop.write("once", "");
+    shop.run().exits(0).talks("`lib` is a repository of its own (a submodule?), which is not made in a sibling");
+}
+
 #[test]
 fn a_change_that_is_not_committed_is_attributed_too() {
     let suite = format!("test -f part.txt || exit 3\n. ./more.sh\n{PASSES}");
