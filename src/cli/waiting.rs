@@ -97,6 +97,10 @@ impl<'a> Waiting<'a> {
         engine::probe(reason, seen)
     }
 
+    fn waits_for_a_time(&self, reason: &HoldReason) -> bool {
+        matches!(self.probe(reason), Probe::Time(_))
+    }
+
     /// The one command that lets it go on.
     pub(super) fn way_out(&self) -> String {
         let task = self.task;
@@ -104,6 +108,8 @@ impl<'a> Waiting<'a> {
             How::Held { reason: HoldReason::Approval, .. } => {
                 format!("orch hold release {task} --approve --reason TEXT")
             }
+            // Before its time a look can only fail, and afterwards the next run looks by itself.
+            How::Held { reason, .. } if self.waits_for_a_time(reason) => format!("orch hold release {task}"),
             How::Held { reason, .. } if self.probe(reason).can_be_tried() => {
                 format!("orch hold release {task} --recheck")
             }
@@ -186,7 +192,13 @@ impl<'a> Waiting<'a> {
         lines.extend(self.evidence_line().filter(|_| placed).map(|line| format!("evidence: {line}")));
         lines.extend(self.since().map(|since| format!("since: {since}")));
         lines.push(format!("waits for: {}", self.waits_for()));
-        lines.push(format!("to let it go on: {}", self.way_out()));
+        let by_itself = match &self.how {
+            How::Held { reason, .. } if self.waits_for_a_time(reason) => {
+                format!("orch pipeline run --task {}, once that time has come; or at once: ", self.task)
+            }
+            How::Held { .. } | How::Deferred(_) | How::Paused { .. } => String::new(),
+        };
+        lines.push(format!("to let it go on: {by_itself}{}", self.way_out()));
         lines.join("\n")
     }
 }

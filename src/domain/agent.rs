@@ -95,6 +95,10 @@ pub struct AgentFacts {
     pub end: AgentEnd,
     /// A fault of its provider or its account, from its own error channel.
     pub fault: Option<AgentFault>,
+    /// Whether an artifact that its gate can read stood there at its end. Looked at only where a tool whose exit is its end
+    /// told a fault: with an answer there it got over it.
+    #[serde(default)]
+    pub answered: bool,
     /// Events that were read, known or not.
     pub events: u64,
     /// Lines of its event stream that are no event.

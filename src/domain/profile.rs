@@ -103,6 +103,13 @@ pub struct Profile {
     pub turns_code: Option<u8>,
     /// Its own texts.
     pub signatures: &'static [AgentSignature],
+    /// How a line of its stderr begins in which it tells an error of its own, behind a time where there is one, in lower
+    /// case; empty where every line is its own.
+    pub stderr_begins: &'static [&'static str],
+    /// The same of its stdout; empty where it tells no errors there.
+    pub stdout_begins: &'static [&'static str],
+    /// How a line of its stdout begins that it writes after an answer of the model: an error before it was got over.
+    pub answered_begins: &'static str,
 }
 
 const TRANSIENT: Meaning = Meaning::Fault(FaultKind::Transient);
@@ -227,6 +234,8 @@ impl AgentProfile {
                 secrets: &["OPENAI_API_KEY", "CODEX_API_KEY"],
                 passed: &["OPENAI_BASE_URL", "CODEX_HOME"],
                 signatures: CODEX,
+                // Its `tracing` lines, `main`'s own, and the client's; whatever else stands there is a tool's.
+                stderr_begins: &["error:", "error ", "stream error"],
                 ..PLAIN
             },
             Self::Gemini => Profile {
@@ -256,10 +265,25 @@ impl AgentProfile {
                 ..PLAIN
             },
             Self::Aider => Profile {
-                argv: &["aider", "--yes-always", "--no-stream", "--no-check-update", "--no-pretty"],
+                // Without the last three it writes histories into the worktree, and itself into `.gitignore`.
+                argv: &[
+                    "aider",
+                    "--yes-always",
+                    "--no-stream",
+                    "--no-check-update",
+                    "--no-pretty",
+                    "--no-gitignore",
+                    "--chat-history-file",
+                    "/dev/null",
+                    "--input-history-file",
+                    "/dev/null",
+                ],
                 channel: PromptChannel::File("--message-file"),
                 secrets: &["ANTHROPIC_API_KEY", "OPENAI_API_KEY", "OPENROUTER_API_KEY", "GEMINI_API_KEY"],
                 signatures: AIDER,
+                // `tool_error` of aider/io.py prints what litellm raised on stdout; `show_usage_report` follows an answer.
+                stdout_begins: &["litellm."],
+                answered_begins: "tokens: ",
                 ..PLAIN
             },
             Self::Custom => PLAIN,
@@ -283,6 +307,9 @@ const PLAIN: Profile = Profile {
     set_up_codes: &[],
     turns_code: None,
     signatures: &[],
+    stderr_begins: &[],
+    stdout_begins: &[],
+    answered_begins: "",
 };
 
 #[cfg(test)]

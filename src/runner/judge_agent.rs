@@ -2,7 +2,7 @@
 //! counts; the artifact is read once, beneath the worktree, after everything of the attempt is gone.
 
 use crate::classify::classify;
-use crate::domain::agent::ScopeFacts;
+use crate::domain::agent::{AgentEnd, ScopeFacts};
 use crate::domain::evidence::TreeFacts;
 use crate::domain::outcome::Conclusion;
 use crate::domain::plan::AgentPlan;
@@ -23,7 +23,13 @@ pub(super) fn judge_agent(
     tree: Option<TreeFacts>,
     scope: ScopeFacts,
 ) -> std::io::Result<Judged> {
-    let evidence = gather_agent(scene.plan, agent, scene.record, scene.run_dir, (tree, scope))?;
+    let mut evidence = gather_agent(scene.plan, agent, scene.record, scene.run_dir, (tree, scope))?;
+    if let Some(facts) = &mut evidence.agent
+        && facts.fault.is_some()
+        && facts.end == AgentEnd::WithItsProcess
+    {
+        facts.answered = answered(scene);
+    }
     let outcome = classify(&evidence);
     let ran = outcome.as_ref().is_some_and(|outcome| outcome.conclusion == Conclusion::AgentRan);
     let (answer, artifact, moved) = if ran {
@@ -35,6 +41,12 @@ pub(super) fn judge_agent(
     };
     let settlement = settle(&evidence, outcome.as_ref(), answer);
     Ok(Judged { evidence, outcome, settlement, artifact, moved })
+}
+
+/// Whether an artifact of this attempt stands there that its gate can read.
+fn answered(scene: Scene<'_>) -> bool {
+    let bytes = scene.artifact.and_then(|path| read_back(scene.root, path, ARTIFACT_BYTES_MAX).ok());
+    bytes.is_some_and(|bytes| gate::read(&scene.stage.gate, &bytes).is_ok() && mismatch(scene, &bytes).is_none())
 }
 
 /// Reads the artifact and asks the gate. Bytes that could be read are kept, whatever the gate says of them.

@@ -55,8 +55,8 @@ fn cases() -> Vec<(&'static str, &'static str, String, Comes)> {
         (
             "aider that prints an error and exits 0",
             "aider",
-            "echo 'litellm.RateLimitError'\n".to_owned(),
-            Unreadable("missing"),
+            "echo 'litellm.RateLimitError: AnthropicException'\n".to_owned(),
+            Transient("provider-limit"),
         ),
         ("artifact without the terminal event", claude, format!("begins\n{GOOD}"), Transient("unclassified")),
         ("artifact, then killed", claude, format!("begins\n{GOOD}kill -9 $$\n"), Transient("killed")),
@@ -186,6 +186,18 @@ fn cases() -> Vec<(&'static str, &'static str, String, Comes)> {
             "rate limit on stderr",
             "aider",
             "echo 'litellm.RateLimitError: slow down' >&2\n".to_owned(),
+            Transient("provider-limit"),
+        ),
+        (
+            "a test's words on stderr and no terminal event",
+            "codex",
+            "begins\necho 'test_auth expected 401 Unauthorized' >&2\nexit 1\n".to_owned(),
+            Transient("unclassified"),
+        ),
+        (
+            "rate limit on stderr, beside an artifact that is none",
+            "aider",
+            format!("echo 'litellm.RateLimitError: slow down' >&2\n{}", file("All done.\n")),
             Transient("provider-limit"),
         ),
         // A verdict that is none.
@@ -455,6 +467,22 @@ fn a_test_log_that_quotes_a_limit_is_no_fault_of_the_provider() {
         WORKS.replacen("begins\n", "", 1)
     );
     office("claude-code", &script).run().exits(0).says("task main: done");
+}
+
+/// A tool without a terminal event cannot say that it got over an error; an artifact that its gate can read says it.
+#[test]
+fn an_error_that_aider_got_over_is_no_fault() {
+    for (stream, word, code) in [(">&2", "READY", 0), ("", "READY", 0), (">&2", "BLOCKED", 10)] {
+        let script = format!(
+            "echo 'litellm.RateLimitError: 429 Retrying in 0.2 seconds...' {stream}\n\
+             artifact docs/work-items/main/11-development.md {word}\n"
+        );
+        let office = office("aider", &script);
+        office.run().exits(code);
+        assert_eq!(office.last()["settlement"], if code == 0 { "passed" } else { "failed" });
+        let argv = office.left("argv");
+        assert!(argv.contains("--no-gitignore\n--chat-history-file\n/dev/null\n"), "{argv}");
+    }
 }
 
 #[test]

@@ -31,11 +31,19 @@ fn the_end_of_a_providers_limit_is_waited_for() {
     let limited = "begins\nsays '{\"type\":\"rate_limit_event\",\"rate_limit_info\":{\"status\":\"rejected\",\"resetsAt\":AT}}'\nfails 429 You have hit your session limit\n";
     let at = |seconds: i64| limited.replace("AT", &(now() + seconds).to_string());
     let office = Office::of("claude-code", ", writes: [\"**\"]").does(&at(3600));
-    office.run().held(75, "session limit");
+    office.run().held(75, "session limit").says("once that time has come; or at once: orch hold release main");
     assert_eq!(office.calls(), 1, "no retry is spent on a limit that lasts");
     office.run().exits(75).says("has not come yet");
     let over = Office::of("claude-code", ", writes: [\"**\"]").does(&at(-5)).at("development.1.2", WORKS);
     over.run().exits(0).says("done");
+    // An end in the past, or beyond what is waited for, is none: the ordinary pauses, and then a person.
+    for seconds in [-5, 80 * 365 * 86_400] {
+        let office = Office::of("claude-code", ", writes: [\"**\"]").does(&at(seconds));
+        office.run().held(75, "waits for: a person's word").says("orch hold release main");
+        assert_eq!(office.calls(), 2, "one retry, as the stage says");
+        office.run().exits(75);
+        assert_eq!(office.calls(), 2, "the hold is not true of itself");
+    }
 }
 
 /// A stage that waits for its revision is an attempt like any other: where it takes longer than its limit, it is held with

@@ -295,7 +295,8 @@ fn a_change_is_not_blamed_for_what_its_sibling_lacks() {
 #[test]
 fn a_submodule_that_the_change_added_blames_nobody() {
     let suite = format!("if rm once 2>/dev/null; then exit 3; fi\n[ -f lib/x ] || exit 3\n{PASSES}");
-    let shop = changed(&Testing::new().retries(1).text(), &[("suite.sh", PASSES), (".gitignore", "once\n")], &[("a", "")]);
+    let shop =
+        changed(&Testing::new().retries(1).text(), &[("suite.sh", PASSES), (".gitignore", "once\n")], &[("a", "")]);
     let other = shop.scratch("other");
     fs::create_dir(&other).unwrap();
     let git = |words: &[&str]| crate::support::git_in(&other, words);

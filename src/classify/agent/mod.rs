@@ -1,6 +1,6 @@
 //! Agents: their own event stream → facts → outcome.
 //!
-//! A fault is read from the tool's own error channel alone: its terminal event, its `error` events, its own stderr.
+//! A fault is read from the tool's own error channel alone: its terminal event, its `error` events, its own lines of stderr.
 //! What the model writes and what a tool of it printed stand inside events, as texts of theirs, and are never looked
 //! at: a test log that quotes a 429 is no fault of the provider. Events that are not known are counted and passed over;
 //! lines that are no event stay in the log. Memory is bounded whatever comes.
@@ -36,6 +36,9 @@ const STDERR_LINE_BYTES_MAX: usize = 4096;
 /// How many lines at the end of stderr are a tool's last words.
 const LAST_WORDS_LINES: usize = 5;
 
+/// How many lines of stdout are kept for a tool that tells its errors there: what it prints is wrapped at 80 columns.
+const LAST_LINES: usize = 40;
+
 /// Longest text of a fault that is kept, in characters.
 const TEXT_CHARS_MAX: usize = 300;
 
@@ -49,6 +52,8 @@ pub struct AgentReader {
     stderr: Line,
     /// The last lines of stderr, each with its number.
     last_words: VecDeque<(u64, String)>,
+    /// The last lines of stdout, of a tool that tells its errors there.
+    last_lines: VecDeque<(u64, String)>,
     events: u64,
     strange_lines: u64,
     output: OutputFacts,
@@ -105,6 +110,7 @@ impl AgentReader {
             event: Line::default(),
             stderr: Line::default(),
             last_words: VecDeque::new(),
+            last_lines: VecDeque::new(),
             events: 0,
             strange_lines: 0,
             output: OutputFacts::default(),
@@ -122,12 +128,19 @@ impl AgentReader {
                     event.feed(bytes, EVENT_BYTES_MAX, &mut |number, line| {
                         take_event(row.format, seen, number, line, (&mut *events, &mut *strange_lines));
                     });
+                } else if !self.row.stdout_begins.is_empty() {
+                    let Self { event, last_lines, .. } = self;
+                    event.feed(bytes, STDERR_LINE_BYTES_MAX, &mut |number, line| {
+                        keep(last_lines, LAST_LINES, number, line);
+                    });
                 }
             }
             Stream::Stderr => {
                 self.output.stderr_bytes = self.output.stderr_bytes.saturating_add(count);
                 let Self { stderr, last_words, .. } = self;
-                stderr.feed(bytes, STDERR_LINE_BYTES_MAX, &mut |number, line| keep(last_words, number, line));
+                stderr.feed(bytes, STDERR_LINE_BYTES_MAX, &mut |number, line| {
+                    keep(last_words, LAST_WORDS_LINES, number, line)
+                });
             }
         }
     }
@@ -143,12 +156,16 @@ impl AgentReader {
 
     /// What was seen. `ended_at` is what "try again in 5 minutes" counts from.
     pub fn finish(mut self, exit: &Exit, ended_at: Timestamp) -> (AgentFacts, OutputFacts) {
-        let Self { event, row, seen, events, strange_lines, .. } = &mut self;
+        let Self { event, row, seen, events, strange_lines, last_lines, .. } = &mut self;
         event.finish(&mut |number, line| {
-            take_event(row.format, seen, number, line, (&mut *events, &mut *strange_lines));
+            if row.format.has_events() {
+                take_event(row.format, seen, number, line, (&mut *events, &mut *strange_lines));
+            } else {
+                keep(last_lines, LAST_LINES, number, line);
+            }
         });
         let Self { stderr, last_words, .. } = &mut self;
-        stderr.finish(&mut |number, line| keep(last_words, number, line));
+        stderr.finish(&mut |number, line| keep(last_words, LAST_WORDS_LINES, number, line));
         let words: Vec<&str> = self.last_words.iter().map(|(_, text)| text.as_str()).collect();
         self.output.stderr_tail = printable(&words.join("\n"), STDERR_LINE_BYTES_MAX);
         let mut end = if self.row.format.has_events() { self.seen.end.clone() } else { AgentEnd::WithItsProcess };
@@ -164,12 +181,13 @@ impl AgentReader {
         let mut fault = None;
         // A tool that came to its end knows better than an error that it told on the way.
         if !matches!(end, AgentEnd::Completed | AgentEnd::OutOf(_)) {
-            let told = self.seen.error.take().into_iter().chain(self.stderr_words(&end));
+            let told = self.seen.error.take().into_iter().chain(self.own_words(&end));
             for told in told {
                 match meaning(&self.row, &told) {
                     Some((_, Meaning::Context)) => end = AgentEnd::OutOf(Allowance::Context),
                     Some((pattern, Meaning::Fault(kind))) => {
-                        let resets_at = self.seen.resets_at.or_else(|| reset::in_text(&told.text, ended_at));
+                        let in_event = self.seen.resets_at.and_then(|at| reset::believed(at, ended_at));
+                        let resets_at = in_event.or_else(|| reset::in_text(&told.text, ended_at));
                         let text = printable(&told.text, TEXT_CHARS_MAX);
                         fault = Some(AgentFault { pattern, kind, text, place: told.place, resets_at });
                     }
@@ -195,6 +213,7 @@ impl AgentReader {
             profile: self.profile,
             end,
             fault,
+            answered: false,
             events: self.events,
             strange_lines: self.strange_lines,
             resume: self.seen.resume.map(|id| printable(&id, 128)),
@@ -204,19 +223,39 @@ impl AgentReader {
         (facts, self.output)
     }
 
-    /// The tool's own last words on stderr, the last line first; none where its terminal event came.
-    fn stderr_words(&self, end: &AgentEnd) -> Vec<Told> {
+    /// The tool's own last words on stderr, and on stdout where it tells its errors there, the last line first; none where its
+    /// terminal event came.
+    fn own_words(&self, end: &AgentEnd) -> Vec<Told> {
         match end {
             AgentEnd::NotSeen | AgentEnd::WithItsProcess => {}
             AgentEnd::Completed | AgentEnd::OutOf(_) | AgentEnd::GaveUp(_) => return Vec::new(),
         }
-        let told = |(number, text): &(u64, String)| Told {
-            text: text.clone(),
-            status: None,
-            place: format!("stderr:{number}"),
+        let told = |stream: Stream| {
+            move |(number, text): &(u64, String)| Told {
+                text: text.clone(),
+                status: None,
+                place: format!("{}:{number}", stream.as_str()),
+            }
         };
-        self.last_words.iter().rev().map(told).collect()
+        let Profile { stderr_begins, stdout_begins, answered_begins, .. } = self.row;
+        let is_error = |(_, text): &&(u64, String)| stderr_begins.is_empty() || begins(text, stderr_begins);
+        let answered = |(_, text): &&(u64, String)| !answered_begins.is_empty() && begins(text, &[answered_begins]);
+        let on_stderr = self.last_words.iter().rev().filter(is_error).map(told(Stream::Stderr));
+        let since_answer = self.last_lines.iter().rev().take_while(|line| !answered(line));
+        on_stderr
+            .chain(since_answer.filter(|(_, text)| begins(text, stdout_begins)).map(told(Stream::Stdout)))
+            .collect()
     }
+}
+
+/// Whether a line begins with one of these, behind a time where one stands first.
+fn begins(line: &str, forms: &[&str]) -> bool {
+    let line = line.trim_start();
+    let behind = line.split_once(' ').filter(|(first, _)| {
+        first.starts_with(|c: char| c.is_ascii_digit()) && first.contains('T') && first.contains(':')
+    });
+    let text = behind.map_or(line, |(_, rest)| rest.trim_start()).to_lowercase();
+    forms.iter().any(|form| text.starts_with(form))
 }
 
 fn take_event(format: EventFormat, seen: &mut Seen, number: u64, line: Option<&[u8]>, counts: (&mut u64, &mut u64)) {
@@ -243,12 +282,12 @@ fn take_event(format: EventFormat, seen: &mut Seen, number: u64, line: Option<&[
     }
 }
 
-fn keep(last_words: &mut VecDeque<(u64, String)>, number: u64, line: Option<&[u8]>) {
+fn keep(last_words: &mut VecDeque<(u64, String)>, most: usize, number: u64, line: Option<&[u8]>) {
     let text = line.map(String::from_utf8_lossy).unwrap_or_default();
     if text.trim().is_empty() {
         return;
     }
-    if last_words.len() == LAST_WORDS_LINES {
+    if last_words.len() == most {
         last_words.pop_front();
     }
     last_words.push_back((number, text.into_owned()));
@@ -338,6 +377,29 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// What a tool's stderr shows besides, and what the model writes to a stdout without events, are no words of the tool.
+    #[test]
+    fn only_lines_of_the_tools_own_form_are_its_words() {
+        let check = |profile, stream, text: &str, expected: Option<&str>| {
+            let mut reader = AgentReader::new(profile);
+            reader.feed(stream, text.as_bytes());
+            let facts = reader.finish(&Exit::Exited { code: 1 }, Timestamp::UNIX_EPOCH).0;
+            assert_eq!(facts.fault.map(|fault| fault.pattern).as_deref(), expected, "{text}");
+        };
+        let codex = |text, expected| check(AgentProfile::Codex, Stream::Stderr, text, expected);
+        codex("test_auth expected 401 Unauthorized\n", None);
+        codex("2026-11-29T21:00:00.123Z ERROR codex_core::client: 401 Unauthorized\n", Some("codex-auth"));
+        codex("2026-11-29T21:00:00.123Z  WARN codex_core::client: 401 Unauthorized\n", None);
+        codex("Error: 401 Unauthorized\n", Some("codex-auth"));
+        codex("stream error: 401 Unauthorized; retrying 1/5\n", Some("codex-auth"));
+        let aider = |text: &str, expected| check(AgentProfile::Aider, Stream::Stdout, text, expected);
+        let wrapped = "x\n".repeat(8);
+        aider(&format!("litellm.RateLimitError: AnthropicException - \n{wrapped}"), Some("aider-limit"));
+        aider("litellm.RateLimitError: slow\nRetrying in 0.2 seconds...\nTokens: 1k sent, 2k received.\n", None);
+        aider("We catch `litellm.RateLimitError` here.\n", None);
+        aider(&format!("litellm.RateLimitError: slow\n{}", "x\n".repeat(50)), None);
     }
 
     #[test]

@@ -24,12 +24,15 @@ fn pattern(text: &str) -> Regex {
     Regex::new(text).expect("a pattern of ours")
 }
 
+/// The end of a limit, where it lies ahead and near enough to be waited for.
+pub(super) fn believed(at: Timestamp, now: Timestamp) -> Option<Timestamp> {
+    let wait = Duration::try_from(at.duration_since(now)).ok()?;
+    (wait <= WAIT_MAX).then_some(at)
+}
+
 /// The end of the limit.
 pub(super) fn in_text(text: &str, now: Timestamp) -> Option<Timestamp> {
-    let believed = |at: Timestamp| {
-        let wait = Duration::try_from(at.duration_since(now)).ok()?;
-        (wait <= WAIT_MAX).then_some(at)
-    };
+    let believed = |at| believed(at, now);
     if let Some(found) = EPOCH.captures(text) {
         return Timestamp::from_second(found.get(1)?.as_str().parse().ok()?).ok().and_then(believed);
     }

@@ -15,7 +15,9 @@ pub(in crate::classify) fn ended(evidence: &Evidence, facts: &AgentFacts) -> Opt
         // Nobody saw that nothing of it lives any more.
         Exit::Lost { .. } | Exit::SpawnFailed(_) | Exit::Answered(_) | Exit::Cancelled { .. } => return None,
     };
-    if let Some(fault) = &facts.fault {
+    // The fault was told on the way. A tool without a terminal event cannot say that it got over it; its artifact can.
+    let got_over = facts.answered && by_itself && facts.end == AgentEnd::WithItsProcess;
+    if let Some(fault) = facts.fault.as_ref().filter(|_| !got_over) {
         let (conclusion, reason) = match fault.kind {
             FaultKind::Permanent => (Conclusion::PermanentEnv, Reason::AgentSetUp),
             FaultKind::Transient => (Conclusion::TransientInfra, Reason::ProviderLimit),
