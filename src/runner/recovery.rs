@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::domain::control::Control;
 use crate::domain::evidence::{Exit, ExitRecord, LostReason, TreeFacts};
 use crate::domain::id::{AttemptId, RunId, StageName};
 use crate::domain::plan::{AttemptKey, AttemptPlan};
@@ -192,6 +193,13 @@ impl Runner<'_> {
         let artifact = self.artifact_path(&pinned, stage);
         let before = Before::load(&self.state.attempt_dir(run, attempt), self.worktree);
         let scope = self.scope(&pinned, (stage, producer), &course, before.as_ref(), &course.tree);
+        let control = self.left_control(run);
+        if let Some(Control::Refused { why }) = &control {
+            (self.notify)(Notice::Warning(format!(
+                "stage `{}`: no control run says who is at fault: {why}",
+                stage.name
+            )));
+        }
         let scene = Scene {
             stage,
             producer,
@@ -201,7 +209,7 @@ impl Runner<'_> {
             root: self.worktree.root(),
             artifact: artifact.as_ref(),
             moved_dir: &self.state.moved_dir(run, attempt),
-            control: None,
+            control: control.as_ref(),
             commit: course.tree.head().commit.as_str(),
             masker: &course.masker,
             scope: scope.as_ref(),

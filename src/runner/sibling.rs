@@ -3,7 +3,8 @@
 
 use std::path::PathBuf;
 
-use crate::domain::id::{AttemptId, Nonce};
+use crate::domain::control::Control;
+use crate::domain::id::{AttemptId, Nonce, RunId};
 use crate::domain::pipeline::{Limits, Producer, Stage};
 use crate::domain::plan::{AttemptKey, AttemptPlan};
 use crate::engine::{PlanError, Site, StagingSite, plan};
@@ -198,6 +199,14 @@ impl Runner<'_> {
         let file = UnderWay::file(self.state, self.worktree);
         let Found::Read(note) = UnderWay::read(&file) else { return };
         self.world.stop_orphan(&self.state.run_dir(note.run));
+    }
+
+    /// What is known of a control run that was under way when a run's runner died: that its answer is lost.
+    pub(super) fn left_control(&self, run: RunId) -> Option<Control> {
+        let Found::Read(note) = UnderWay::read(&UnderWay::file(self.state, self.worktree)) else { return None };
+        (note.run == run).then(|| Control::Refused {
+            why: format!("its runner died while control run {} was under way, and the answer is lost", note.id),
+        })
     }
 
     /// Takes away what a dead runner left in a sibling: its processes, its worktree, its branch, its note.

@@ -417,7 +417,8 @@ fn a_death_in_a_control_run_is_survived() {
         let next = shop.orch("pipeline run --no-wait").start();
         let ended = next.end();
         assert!(!lives(suite), "the control's process was left\n{ended}");
-        ended.exits(75);
+        ended.exits(75).talks("no control run says who is at fault: its runner died while control run ");
+        shop.orch("explain").run().exits(0).says("control run: none that tells: its runner died while control run ");
         is_clean(&shop);
         let attempts = shop.orch("run list --json").run().exits(0).json();
         assert!(attempts["runs"].as_array().unwrap().iter().all(|run| !run["end"].is_null()));
