@@ -176,6 +176,16 @@ pub(super) fn last_attempt(store: &dyn Store, stored: &StoredTask) -> Result<Opt
     }
 }
 
+/// The latest attempt of each stage whose declared producer another one stood in for (row B8), in the order of the names.
+pub(super) fn stood_in(store: &dyn Store, stored: &StoredTask) -> Result<Vec<AttemptRecord>, Problem> {
+    let mut found = Vec::new();
+    for (stage, _) in stored.task.visits.iter() {
+        let last = crate::store::last_attempt(store, &stored.task.name, stage).map_err(|error| of_store(&error))?;
+        found.extend(last.filter(|attempt| attempt.intent.fallback));
+    }
+    Ok(found)
+}
+
 /// The worktree that a command about a task is given in, and the task: the named one, else the one that the worktree
 /// belongs to, else the branch's. The task's own worktree need not be there.
 pub(super) fn named(name: Option<&str>, options: &StateArgs) -> Result<(Worktree, TaskName), Problem> {

@@ -11,7 +11,7 @@ use crate::workspace::{logs, preflight};
 
 use super::args::{RunListArgs, RunShowArgs, StateArgs};
 use super::output::{self, Problem};
-use super::reach::last_attempt;
+use super::reach::{last_attempt, stood_in};
 use super::stillborn::Stillborn;
 use super::store::{Place, of_store};
 use super::waiting::Waiting;
@@ -40,6 +40,10 @@ pub(super) fn status(options: &StateArgs) -> Result<ExitCode, Problem> {
             None => Stillborn::default(),
         });
     }
+    let stood_in = match &store {
+        Some(store) => tasks.iter().map(|stored| stood_in(store.as_ref(), stored)).collect::<Result<Vec<_>, _>>()?,
+        None => Vec::new(),
+    };
     let mut left = Vec::with_capacity(tasks.len());
     for (stored, lock) in tasks.iter().zip(&locks) {
         left.push(match &store {
@@ -51,10 +55,11 @@ pub(super) fn status(options: &StateArgs) -> Result<ExitCode, Problem> {
     if options.json {
         let tasks: Vec<Value> = tasks
             .iter()
-            .zip(&attempts)
+            .zip(attempts.iter().zip(&stood_in))
             .zip(locks.iter().zip(stillborn.iter().zip(&left)))
-            .map(|((stored, attempt), (lock, (stillborn, left)))| {
+            .map(|((stored, (attempt, stood_in)), (lock, (stillborn, left)))| {
                 let mut shown = view::task(stored, attempt.as_ref());
+                shown["fallbacks"] = view::fallbacks(stood_in);
                 shown["holder"] = json!(holder(lock));
                 shown["lock"] = driven_by(lock);
                 shown["left"] = json!(left);
@@ -82,7 +87,8 @@ pub(super) fn status(options: &StateArgs) -> Result<ExitCode, Problem> {
     if tasks.is_empty() {
         output::data("no task yet; `orch pipeline run` makes one");
     }
-    for ((stored, attempt), (lock, left)) in tasks.iter().zip(&attempts).zip(locks.iter().zip(&left)) {
+    let looks = attempts.iter().zip(&stood_in).zip(locks.iter().zip(&left));
+    for (stored, ((attempt, stood_in), (lock, left))) in tasks.iter().zip(looks) {
         let task = &stored.task;
         let stage = task.state.stage().map(|stage| format!(" at {stage}")).unwrap_or_default();
         let why = Waiting::of(&task.name, &task.state, attempt.as_ref())
@@ -97,6 +103,9 @@ pub(super) fn status(options: &StateArgs) -> Result<ExitCode, Problem> {
         let line = format!("{}: {}{stage}{why}{left}{holder}", task.name, task.state.status());
         // Why it waits may be what a suite printed.
         output::data(&logs::escape(line.as_bytes()));
+        for line in view::fallbacks_in_words(stood_in) {
+            output::data(&logs::escape(format!("  {line}").as_bytes()));
+        }
     }
     for look in preflights {
         let word = if look.passed { "passed" } else { "failed" };

@@ -9,7 +9,7 @@ use crate::workspace::logs;
 
 use super::args::{HoldShowArgs, StateArgs, TaskArgs};
 use super::output::{self, Problem};
-use super::reach::{LiveRunner, Reached, last_attempt, named, require};
+use super::reach::{LiveRunner, Reached, last_attempt, named, require, stood_in};
 use super::status::existing;
 use super::store::of_store;
 use super::waiting::Waiting;
@@ -48,11 +48,13 @@ pub(super) fn show(options: &HoldShowArgs) -> Result<ExitCode, Problem> {
     let store = existing(&place)?;
     let stored = require(store.as_ref(), &task)?;
     let attempt = last_attempt(store.as_ref(), &stored)?;
+    let stood_in = stood_in(store.as_ref(), &stored)?;
     let filter = RunFilter { task: Some(task.clone()), limit: Some(RUNS_SHOWN) };
     let runs = store.runs(&filter).map_err(|error| of_store(&error))?;
     if options.state.json {
         let mut document = view::task(&stored, attempt.as_ref());
         document["version"] = json!(1);
+        document["fallbacks"] = view::fallbacks(&stood_in);
         document["runs"] = runs.iter().map(view::run_line).collect();
         output::document(&document);
         return Ok(ExitCode::Success);
@@ -65,6 +67,7 @@ pub(super) fn show(options: &HoldShowArgs) -> Result<ExitCode, Problem> {
     }
     lines.extend(task.spent.budgets.iter().map(|(budget, spent)| format!("budget {budget}: {spent} spent")));
     lines.extend(Waiting::of(&task.name, &task.state, attempt.as_ref()).map(|waiting| waiting.in_words()));
+    lines.extend(view::fallbacks_in_words(&stood_in));
     lines.extend(runs.iter().map(|run| {
         let end = run.closing.map_or("live", |closing| closing.end.as_str());
         format!("run {} {}: {end}", run.start.run, run.start.at)

@@ -74,6 +74,24 @@ pub(super) fn task(stored: &StoredTask, attempt: Option<&AttemptRecord>) -> Valu
     })
 }
 
+/// Who stood in for the declared producers of a task's stages.
+pub(super) fn fallbacks(attempts: &[AttemptRecord]) -> Value {
+    let one = |attempt: &AttemptRecord| {
+        let intent = &attempt.intent;
+        json!({ "stage": intent.stage.as_str(), "producer": intent.producer.as_str(), "chosen": intent.chosen })
+    };
+    attempts.iter().map(one).collect()
+}
+
+/// The same, a line each.
+pub(super) fn fallbacks_in_words(attempts: &[AttemptRecord]) -> Vec<String> {
+    let one = |attempt: &AttemptRecord| {
+        let intent = &attempt.intent;
+        format!("{} was done by {}, the fallback: {}", intent.stage, intent.producer.as_str(), intent.chosen)
+    };
+    attempts.iter().map(one).collect()
+}
+
 /// What a task waits for, where it does.
 fn hold(task: &TaskName, state: &TaskState, attempt: Option<&AttemptRecord>) -> Option<Value> {
     Waiting::of(task, state, attempt).map(|waiting| waiting.document())

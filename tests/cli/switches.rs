@@ -70,6 +70,20 @@ fn every_switch_does_what_it_says() {
                 let shop = shop(switch, fallback);
                 if fallback {
                     run(&shop, set).run().exits(0).talks("fallback").talks(switch);
+                    // Said afterwards too, where people look.
+                    let said = "testing was done by command, the fallback: ";
+                    shop.orch("status").run().exits(0).says(said).says(switch);
+                    shop.orch("task show").run().exits(0).says(said);
+                    for words in ["status --json", "task show --json"] {
+                        let document = shop.orch(words).run().exits(0).json();
+                        let task = document.get("tasks").map_or(&document, |tasks| &tasks[0]);
+                        let told = &task["fallbacks"][0];
+                        assert_eq!(
+                            (&told["stage"], &told["producer"]),
+                            (&"testing".into(), &"command".into()),
+                            "{task}"
+                        );
+                    }
                     assert_eq!(who(&shop), "fallback", "{switch} {set:?}");
                     let attempt = attempt(&shop);
                     assert_eq!((&attempt["producer"], &attempt["fallback"]), (&"command".into(), &true.into()));
