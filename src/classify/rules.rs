@@ -82,6 +82,8 @@ struct Case<'a> {
 
 /// The number of "permission denied" in errno(3).
 const EACCES: i32 = 13;
+/// What a start without its containment is told with.
+const ENOTSUP: i32 = 95;
 
 impl<'a> Case<'a> {
     fn new(evidence: &'a Evidence) -> Self {
@@ -182,7 +184,11 @@ impl<'a> Case<'a> {
             (SpawnStep::Exec, Some(8)) => "; a script needs a first line such as `#!/bin/sh`",
             _ => "",
         };
-        let detail = format!("{step}: `{}`: {cause}{hint}", failure.subject);
+        let detail = match (failure.step, failure.errno) {
+            // Its subject says why in words; the number was made up for it.
+            (SpawnStep::Contain, Some(ENOTSUP)) => format!("{step}: {}", failure.subject),
+            _ => format!("{step}: `{}`: {cause}{hint}", failure.subject),
+        };
         Some(outcome(
             conclusion,
             reason,

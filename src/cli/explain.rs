@@ -1,7 +1,7 @@
 //! `orch explain`: what was seen in an attempt, the rule that decided, and what follows from it.
 
 use crate::classify::classify_suite;
-use crate::domain::agent::AgentFacts;
+use crate::domain::agent::{AgentFacts, Caps};
 use crate::domain::channel::ChannelFacts;
 use crate::domain::control::{Control, ControlRun};
 use crate::domain::evidence::{Evidence, ReportFound, Sighting};
@@ -240,6 +240,13 @@ fn agent(facts: &AgentFacts) -> Vec<String> {
     );
     lines.extend(facts.resume.as_ref().map(|id| format!("its conversation: {id}")));
     lines.extend(facts.usage.in_words().map(|used| format!("used: {used}")));
+    let tells = facts.profile.row().tells;
+    let counted = |tells: bool| tells.then_some(1);
+    let caps = Caps { turns: counted(tells.turns), tokens: counted(tells.tokens), micro_usd: counted(tells.cost) };
+    let untold = facts.usage.untold(&caps);
+    if !untold.is_empty() {
+        lines.push(format!("did not tell what these caps count: {}", untold.join(", ")));
+    }
     lines.extend(facts.scope.outside.iter().map(|path| format!("changed outside its scope: {path}")));
     lines.extend(facts.scope.repository.iter().map(|path| format!("changed of the repository: {path}")));
     lines.extend(facts.scope.commit.as_ref().map(|commit| format!("left the worktree at commit {commit}")));

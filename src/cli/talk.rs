@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::domain::decision::{Decision, HoldReason, Settlement};
+use crate::domain::outcome::{Conclusion, Outcome};
 use crate::domain::shadow::Agreement;
 use crate::runner::Notice;
 
@@ -18,6 +19,14 @@ pub(super) fn tell(notice: &Notice<'_>) {
         }
         Notice::AttemptDecided { stage, outcome, settlement, decision, .. } => {
             let seen = match (outcome, settlement) {
+                // Of an agent its end says nothing; what its artifact says is told.
+                (Some(_), Settlement::Failed(findings)) if is_agents(*outcome) => match findings.split_first() {
+                    Some((first, rest)) => format!("failed, the gate read: {first}{}", more(rest.len())),
+                    None => "failed, the gate read a fail in its artifact".to_owned(),
+                },
+                (Some(_), Settlement::Unreadable(unreadable)) if is_agents(*outcome) => {
+                    format!("its artifact gives no verdict: {unreadable}")
+                }
                 (Some(outcome), Settlement::Passed | Settlement::Failed(_)) => {
                     format!("{}, {}", settlement.as_str(), outcome.proof.detail)
                 }
@@ -27,6 +36,7 @@ pub(super) fn tell(notice: &Notice<'_>) {
                 (None, _) => "cancelled".to_owned(),
             };
             let next = match decision {
+                Decision::Hold(HoldReason::Unreadable(_)) if is_agents(*outcome) => "hold".to_owned(),
                 // The cause stands before the arrow.
                 Decision::Hold(
                     HoldReason::TimedOut(..) | HoldReason::PermanentEnv(_) | HoldReason::TransientInfra(_),
@@ -84,4 +94,14 @@ pub(super) fn words(argv: &[String]) -> String {
         if plain { word.clone() } else { format!("{word:?}") }
     };
     argv.iter().map(shown).collect::<Vec<_>>().join(" ")
+}
+
+/// How many findings are not told in the line.
+fn more(count: usize) -> String {
+    if count == 0 { String::new() } else { format!(" (and {count} more)") }
+}
+
+/// Whether it is the end of an agent's work, which says nothing by itself.
+fn is_agents(outcome: Option<&Outcome>) -> bool {
+    outcome.is_some_and(|outcome| outcome.conclusion == Conclusion::AgentRan)
 }

@@ -33,6 +33,14 @@ pub struct Agent {
     pub permissions: Permissions,
 }
 
+/// A glob of paths below the worktree: `*` and `?` stop at `/`, `**` does not.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn path_glob(text: &str) -> Result<globset::Glob, globset::Error> {
+    globset::GlobBuilder::new(text).literal_separator(true).build()
+}
+
 /// What an agent's start needs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -201,6 +209,16 @@ impl Usage {
         }
     }
 
+    /// What of these caps the events did not tell, by the names of the pipeline file.
+    pub fn untold(&self, caps: &Caps) -> Vec<&'static str> {
+        let rows = [
+            ("max-turns", caps.turns, self.turns),
+            ("max-tokens", caps.tokens, self.tokens()),
+            ("max-cost", caps.micro_usd, self.micro_usd),
+        ];
+        rows.into_iter().filter(|(_, cap, told)| cap.is_some() && told.is_none()).map(|(name, ..)| name).collect()
+    }
+
     /// In words, for people; `None` where nothing is known.
     pub fn in_words(&self) -> Option<String> {
         let turns = self.turns.map(|turns| format!("{turns} turns"));
@@ -225,4 +243,7 @@ pub struct ScopeFacts {
     pub unknown: Option<String>,
     /// The commit it left the worktree at, where that is another than before.
     pub commit: Option<String>,
+    /// A glob of its scope that names a folder alone, where a path outside lies below that folder.
+    #[serde(default)]
+    pub folder: Option<String>,
 }

@@ -254,6 +254,9 @@ impl HoldReason {
                 format!("the infrastructure is at fault ({}): {}", fault.reason.as_str(), fault.detail)
             }
             Self::Approval => "a person must approve or reject".to_owned(),
+            Self::CapReached { what, used, max } if what == MICRO_USD => {
+                format!("the agents of this run have used {}, and the stage allows {}", dollars(*used), dollars(*max))
+            }
             Self::CapReached { what, used, max } => {
                 format!("the agents of this run have used {used} {what}, and the stage allows {max}")
             }
@@ -265,6 +268,16 @@ impl HoldReason {
             ),
         }
     }
+}
+
+/// The word of documents for a cost in millionths of a US dollar.
+pub const MICRO_USD: &str = "micro-usd";
+
+/// Millionths of a US dollar for people: cents, and what is less where there is any.
+pub fn dollars(micro_usd: u64) -> String {
+    let part = format!("{:06}", micro_usd % 1_000_000);
+    let part = part.trim_end_matches('0');
+    format!("${}.{part:0<2}", micro_usd / 1_000_000)
 }
 
 /// Bytes for people.
@@ -340,6 +353,15 @@ impl Probe {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn costs_are_dollars() {
+        for (micro, expected) in
+            [(0, "$0.00"), (1, "$0.000001"), (12_500, "$0.0125"), (2_500_000, "$2.50"), (10_000_000, "$10.00")]
+        {
+            assert_eq!(dollars(micro), expected);
+        }
+    }
 
     #[test]
     fn sizes_are_for_people() {

@@ -1,6 +1,7 @@
 //! Resolves an attempt of an agent: the tool's command by its profile, the prompt's channel, the environment.
 
 use crate::domain::agent::{Agent, Caps, Permissions, Usage};
+use crate::domain::decision::MICRO_USD;
 use crate::domain::evidence::Declared;
 use crate::domain::id::Nonce;
 use crate::domain::pipeline::{Argv, EvidenceKind, Gate, Limits, OnTimeout, ProducerKind};
@@ -95,7 +96,7 @@ pub fn cap_reached(caps: &Caps, used: &Usage) -> Option<(&'static str, u64, u64)
     let rows = [
         ("turns", caps.turns, used.turns),
         ("tokens", caps.tokens, used.tokens()),
-        ("micro-usd", caps.micro_usd, used.micro_usd),
+        (MICRO_USD, caps.micro_usd, used.micro_usd),
     ];
     rows.into_iter().find_map(|(word, cap, used)| {
         let (cap, used) = (cap?, used?);

@@ -87,7 +87,11 @@ fn agent(evidence: &Evidence, outcome: &Outcome, gate: GateAnswer) -> Settlement
     }
     if let Some(scope) = scope.filter(|scope| scope.outside_count > 0) {
         let named = listed(&scope.outside);
-        let detail = format!("it changed {} paths outside its `writes`: {named}", scope.outside_count);
+        let hint = match &scope.folder {
+            Some(folder) => format!("; `{folder}` alone covers nothing in that folder, `{folder}/**` does"),
+            None => String::new(),
+        };
+        let detail = format!("it changed {} paths outside its `writes`: {named}{hint}", scope.outside_count);
         return unreadable(UnreadableReason::OutOfScope, detail);
     }
     match gate {

@@ -181,6 +181,7 @@ pub fn scope_facts(before: Option<&Before>, after: &Snapshot, worktree: &Worktre
         return ScopeFacts { unknown: Some(why), ..ScopeFacts::default() };
     };
     let (named, count) = outside(&before.tree, after, scope);
+    let folder = scope.folder_of(&named).map(str::to_owned);
     let commit = (before.tree.head() != after.head()).then(|| after.head().commit.to_string());
     ScopeFacts {
         outside: named,
@@ -188,5 +189,6 @@ pub fn scope_facts(before: Option<&Before>, after: &Snapshot, worktree: &Worktre
         repository: before.shared.changes(&Shared::read(worktree)),
         unknown: None,
         commit,
+        folder,
     }
 }

@@ -20,6 +20,7 @@ use crate::workspace::tree::Snapshot;
 use super::drive::{Course, RUNS_LOOKED_AT, Runner};
 use super::error::RunError;
 use super::judge::Judged;
+use super::notice::Notice;
 use super::told::Told;
 
 /// The prompts of a run, by stage and file: what was read when it started counts to its end.
@@ -44,6 +45,26 @@ impl Course {
 }
 
 impl Runner<'_> {
+    /// Says, once a run, which caps of a stage count without an attempt that did not tell what it used up: it may have used
+    /// anything, and is no nothing.
+    pub(super) fn tell_uncounted(
+        &mut self,
+        course: &mut Course,
+        stage: &Stage,
+        producer: &Producer,
+        used: Option<Usage>,
+    ) {
+        let Producer::Agent(agent) = producer else { return };
+        for cap in used.unwrap_or_default().untold(&agent.caps) {
+            if course.uncounted.insert((stage.name.clone(), cap)) {
+                (self.notify)(Notice::Warning(format!(
+                    "stage `{}`: an attempt did not tell what `{cap}` counts, so the cap holds for what the others tell",
+                    stage.name
+                )));
+            }
+        }
+    }
+
     /// Reads the prompts of stages.
     pub(super) fn prompts<'s>(&self, stages: impl IntoIterator<Item = &'s Stage>) -> Result<Prompts, RunError> {
         let mut prompts = Prompts::new();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::domain::agent::Agent;
 use crate::domain::decision::{Decision, Settlement};
+use crate::domain::evidence::Exit;
 use crate::domain::id::Nonce;
 use crate::domain::pipeline::{Pipeline, Producer, Stage};
 use crate::domain::plan::{AttemptKey, AttemptPlan};
@@ -142,6 +143,9 @@ impl Runner<'_> {
         let ruling = judged.settlement.ruling();
         let decision = self.settle(ledger, self.pipeline, scene, &intent, judged)?;
         course.shadow = self.due(stage, chosen.fallback, &intent, ruling);
+        if !matches!(record.exit, Exit::SpawnFailed(_)) {
+            self.tell_uncounted(course, stage, chosen.producer, used);
+        }
         course.take_note(stage, used, told, &decision);
         Ok(Some(decision))
     }
@@ -164,7 +168,11 @@ impl Runner<'_> {
         if !already {
             ledger.apply(Event::AttemptFinished { record: Box::new(record.clone()), at: self.clock.now() })?;
         }
-        self.tell_taken(&judged.moved);
+        if scene.plan.agent.is_some() {
+            self.tell_left(&judged.moved);
+        } else {
+            self.tell_taken(&judged.moved);
+        }
         self.tell_far_side(stage, &judged.evidence);
         let spent = ledger.task().map(|task| task.spent.clone()).unwrap_or_default();
         let infra = self.infra(stage);

@@ -1,6 +1,6 @@
 //! The loop of a run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -184,6 +184,8 @@ pub(super) struct Course {
     pub(super) told: Option<Told>,
     /// What the agents of each stage have used up in this run.
     pub(super) used: BTreeMap<StageName, Usage>,
+    /// The caps of stages that count without an attempt which did not tell, and of which that was said.
+    pub(super) uncounted: BTreeSet<(StageName, &'static str)>,
     /// What was there before the first attempt of the agent's visit that is under way.
     pub(super) before: Option<((StageName, Ordinal), Before)>,
     /// The shadow that is to be run beside the last attempt.
@@ -294,6 +296,7 @@ impl Runner<'_> {
             prompts,
             told,
             used: BTreeMap::new(),
+            uncounted: BTreeSet::new(),
             before: None,
             shadow: None,
             shadow_used: BTreeMap::new(),

@@ -157,6 +157,17 @@ impl Runner<'_> {
         Ok(())
     }
 
+    /// Tells a person where an artifact is that its agent left without coming to a good end.
+    pub(super) fn tell_left(&mut self, taken: &Taken) {
+        match taken {
+            Taken::Moved { kind, to } => (self.notify)(Notice::Warning(format!(
+                "the agent's artifact (a {kind}) answers for nothing, because its attempt did not come to a good end; it is now {}",
+                to.display()
+            ))),
+            Taken::Nothing | Taken::Published | Taken::SetAside { .. } => self.tell_taken(taken),
+        }
+    }
+
     /// Tells a person what was moved out of an artifact's way.
     pub(super) fn tell_taken(&mut self, taken: &Taken) {
         let text = match taken {

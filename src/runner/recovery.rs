@@ -1,6 +1,6 @@
 //! Going on after a runner died: reads what was recorded, guesses nothing (RELIABILITY §5).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
@@ -161,6 +161,7 @@ impl Runner<'_> {
             prompts: Prompts::new(),
             told: None,
             used: BTreeMap::new(),
+            uncounted: BTreeSet::new(),
             before: None,
             shadow: None,
             shadow_used: BTreeMap::new(),

@@ -1,6 +1,6 @@
 //! Where a run starts and what it may come to, before anything is started.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::agent::{Agent, AgentProfile, Permissions};
 use crate::domain::decision::HoldReason;
@@ -201,6 +201,7 @@ impl Runner<'_> {
             prompts: Prompts::new(),
             told: None,
             used: BTreeMap::new(),
+            uncounted: BTreeSet::new(),
             before: None,
             shadow: None,
             shadow_used: BTreeMap::new(),

@@ -12,6 +12,7 @@ use super::raw;
 use super::read::List;
 use super::scalar::shown;
 use super::values::Text;
+use crate::domain::agent::path_glob;
 use crate::domain::channel::is_host_word;
 use crate::domain::id::RelPath;
 use crate::domain::pipeline::{EnvSpec, Report, ReportKind, ReportPlace, Smoke};
@@ -219,13 +220,25 @@ pub(super) fn writes(globs: Vec<Spanned<Text>>, sink: &mut Sink) -> Vec<String> 
         let text = &glob.value.0;
         let fits =
             text.split('/').all(part_fits) && text.len() <= 512 && !text.chars().any(|c| c.is_control() || c == '\\');
-        if fits {
-            kept.push(glob.value.0);
-        } else {
-            let message = format!("`{}` is no glob of paths inside the worktree", shown(text));
-            let help = "relative, without `.`, `..`, `.git` or empty parts: `src/**`; `**` is everything";
-            sink.push(Draft::new(Code::Writes, glob.span, message).help(help));
-        }
+        let (message, help) = match path_glob(text) {
+            _ if !fits => (
+                format!("`{}` is no glob of paths inside the worktree", shown(text)),
+                "relative, without `.`, `..`, `.git` or empty parts: `src/**`; `**` is everything",
+            ),
+            _ if text.starts_with('!') => (
+                format!("`{}` takes nothing out: there are no exceptions", shown(text)),
+                "name what it may change; everything else is outside",
+            ),
+            Err(error) => (
+                format!("`{}` is no glob: {}", shown(text), error.kind()),
+                "`*`, `?`, `**`, `[a-z]` and `{a,b}` are known; `[[]` is a bracket, `[{]` a brace",
+            ),
+            Ok(_) => {
+                kept.push(glob.value.0);
+                continue;
+            }
+        };
+        sink.push(Draft::new(Code::Writes, glob.span, message).help(help));
     }
     kept
 }

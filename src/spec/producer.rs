@@ -50,10 +50,10 @@ pub(super) fn agent_of(mut raw: raw::Agent, sink: &mut Sink) -> Option<Agent> {
         (Some(_) | None, Some(_) | None) => {}
     }
     let env = raw.env.take().map(|env| outside::env(env.value, sink)).unwrap_or_default();
-    if let Some(command) = &raw.command {
+    if let Some(command) = raw.command.as_ref().and_then(|command| command.value.0.as_ref()) {
         // An agent has a folder of its own, and a prompt in it.
         let declared = |name: &str| name == PROMPT_FILE || outside::declares(&env, name);
-        command.value.check_variables(declared, true, sink);
+        command.check_variables(declared, true, sink);
     }
     let caps = profile.map(|profile| agent::caps(profile, &raw, sink)).unwrap_or_default();
     let may_write = raw.may_write.map(|list| agent::may_write(list.value.items, sink)).unwrap_or_default();
@@ -64,7 +64,7 @@ pub(super) fn agent_of(mut raw: raw::Agent, sink: &mut Sink) -> Option<Agent> {
         let message = format!("`{}` has no option that skips its permission checks", profile.as_str());
         sink.push(Draft::new(Code::AgentCap, flag.span, message).help("leave it out"));
     }
-    let command = raw.command.map(|command| command.value.argv);
+    let command = raw.command.and_then(|command| command.value.0).map(|command| command.argv);
     Some(Agent {
         profile: profile?,
         prompt: raw.prompt?.value,

@@ -92,8 +92,9 @@ fn variable(name: &str, span: Span, pipeline: &Pipeline, stage: &Stage, sink: &m
             return Some(Variable::Artifact(path.clone()));
         }
         let near = suggest::did_you_mean(file, files().map(RelPath::as_str), sink);
-        let help = near.unwrap_or_else(|| {
-            format!("the other stages' artifacts are {}", suggest::all_of(files().map(RelPath::as_str)))
+        let help = near.unwrap_or_else(|| match files().next() {
+            None => "no other stage of this pipeline has an artifact: leave the variable out".to_owned(),
+            Some(_) => format!("the other stages' artifacts are {}", suggest::all_of(files().map(RelPath::as_str))),
         });
         let message = format!("no other stage has the artifact `{}`", shown(file));
         sink.push(Draft::new(Code::PromptVariable, span, message).help(help));

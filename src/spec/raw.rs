@@ -7,7 +7,7 @@ use super::code::Code;
 use super::command::Command;
 use super::place::Span as Place;
 use super::problem::{Draft, Sink};
-use super::read::{FromNode, List, Mapping as _, mapping, missing_key};
+use super::read::{FromNode, Given, List, Mapping as _, mapping, missing_key};
 use super::scalar::shown;
 use super::tree::{Kind, NodeRef};
 use super::values::{Backoff, Count, Flag, OneOf, Span, Text, Version, Word, Words};
@@ -136,7 +136,7 @@ mapping! {
         /// Globs of paths it may change besides its artifact; anything else makes the stage unreadable.
         "writes" writes: List<Text>;
         /// Program and arguments of a `custom` profile, one word an item.
-        "command" command: Command;
+        "command" command: Given<Command>;
         /// Environment beside the allow list and the profile's own variables.
         "env" env: Env;
         /// Turns that the stage's attempts may take in one run.

@@ -114,6 +114,30 @@ impl<T: FromNode> FromNode for List<T> {
     }
 }
 
+/// The value of a key that is there; `None` where it could not be read, which the sink knows: the key is not missing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Given<T>(pub(super) Option<T>);
+
+impl<T: FromNode> FromNode for Given<T> {
+    fn read(node: NodeRef<'_>, sink: &mut Sink) -> Option<Self> {
+        Some(Self(T::read(node, sink)))
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Given<T> {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
+    }
+}
+
 impl<T: JsonSchema> JsonSchema for List<T> {
     fn schema_name() -> std::borrow::Cow<'static, str> {
         format!("ListOf{}", T::schema_name()).into()

@@ -65,7 +65,11 @@ impl ArtifactError {
             Some(Errno::ISDIR | Errno::NOTEMPTY | Errno::EXIST) => {
                 "a folder stands where the artifact belongs: remove it"
             }
-            Some(Errno::NOSYS | Errno::PERM) => "orch needs openat2(2): Linux 5.6, and a container that allows it",
+            Some(Errno::NOSYS) => "orch needs openat2(2): Linux 5.6",
+            Some(Errno::PERM) => {
+                "something protects it: an attribute such as `i` or `a` (look with `lsattr`, take it off with `chattr -i -a`), or \
+                 a container that does not allow openat2(2)"
+            }
             Some(_) | None => "look at the folder's owner, its mode and the space left",
         }
     }

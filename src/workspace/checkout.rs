@@ -140,6 +140,9 @@ impl CheckoutError {
                 "look at its `.git`; if that was you, `orch task add` with the same name takes it as it is now"
                     .to_owned()
             }
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::InvalidInput => {
+                "name the place with --path, without `..`".to_owned()
+            }
             Self::Io { .. } => "look at the owner, the mode and the space of the folder above it".to_owned(),
         }
     }
@@ -490,5 +493,5 @@ fn settled(path: &Path) -> io::Result<PathBuf> {
         }
         return Ok(if rest.as_os_str().is_empty() { real } else { real.join(rest) });
     }
-    Err(io::ErrorKind::InvalidInput.into())
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "it has `..` behind a folder that is not there"))
 }

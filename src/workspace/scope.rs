@@ -1,9 +1,10 @@
 //! What a producer changed of a tree, held against what it may change (row B17).
 
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use globset::{GlobSet, GlobSetBuilder};
 
 use super::logs::escape;
 use super::tree::Snapshot;
+use crate::domain::agent::path_glob;
 
 /// Most paths that are named; the decision is made on all.
 const NAMED_MAX: usize = 20;
@@ -17,6 +18,8 @@ pub struct Scope {
     allowed: GlobSet,
     /// Paths that are outside even where a glob covers them.
     guarded: Vec<String>,
+    /// Globs that are a path without a pattern.
+    plain: Vec<String>,
 }
 
 impl Scope {
@@ -28,10 +31,20 @@ impl Scope {
     pub fn new(globs: &[String], guarded: Vec<String>) -> Result<Self, globset::Error> {
         let mut allowed = GlobSetBuilder::new();
         for glob in globs {
-            allowed.add(GlobBuilder::new(glob).literal_separator(true).build()?);
+            allowed.add(path_glob(glob)?);
         }
         let guarded = guarded.into_iter().filter(|path| !globs.contains(path)).collect();
-        Ok(Self { allowed: allowed.build()?, guarded })
+        let plain = globs.iter().filter(|glob| !glob.contains(['*', '?', '[', '{'])).cloned().collect();
+        Ok(Self { allowed: allowed.build()?, guarded, plain })
+    }
+
+    /// A glob that is a folder's name alone, where one of these paths lies below that folder: `src` covers nothing in it.
+    pub fn folder_of(&self, paths: &[String]) -> Option<&str> {
+        let above = |glob: &&String| {
+            let below = |path: &String| path.strip_prefix(glob.as_str()).is_some_and(|rest| rest.starts_with('/'));
+            paths.iter().any(below)
+        };
+        self.plain.iter().find(above).map(String::as_str)
     }
 
     fn covers(&self, path: &[u8]) -> bool {
@@ -85,6 +98,18 @@ pub fn outside(before: &Snapshot, after: &Snapshot, scope: &Scope) -> (Vec<Strin
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_named_alone_is_pointed_out() {
+        let scope = |glob: &str| Scope::new(&[glob.to_owned()], Vec::new()).unwrap();
+        let check = |glob: &str, path: &str, expected: Option<&str>| {
+            assert_eq!(scope(glob).folder_of(&[path.to_owned()]), expected, "{glob} {path}");
+        };
+        check("src", "src/a", Some("src"));
+        check("src", "srcx/a", None);
+        check("src", "src", None);
+        check("s*c", "src/a", None);
+    }
 
     #[test]
     fn globs_stop_at_folders_and_guarded_paths_must_be_named() {

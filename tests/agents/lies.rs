@@ -537,10 +537,47 @@ fn containment_that_is_off_is_told_and_may_be_required() {
     open.orch("pipeline run").env(off.0, off.1).run().exits(0);
     open.orch("explain").run().exits(0).says("NOT contained: ORCH_CONTAINMENT_ENABLED=false");
     let strict = Office::of("claude-code", ", writes: [\"**\"], require: contained").does(WORKS);
-    strict.orch("pipeline run").env(off.0, off.1).run().held(78, "requires containment");
+    let held = strict.orch("pipeline run").env(off.0, off.1).run().held(78, "requires containment");
+    held.says("ORCH_CONTAINMENT_ENABLED=false switches it off").never("error number");
     assert!(!strict.shop.has(ARTIFACT));
     strict.orch("hold release").run().exits(0);
     strict.run().exits(0).says("done");
+}
+
+/// The line of an attempt says what is wrong, and not only that the agent ended.
+#[test]
+fn what_an_agent_left_is_told_in_its_line() {
+    let fail = office("claude-code", "begins\nartifact docs/work-items/main/11-development.md BLOCKED\nends\n");
+    fail.run()
+        .exits(10)
+        .talks("development: failed, the gate read a fail in its artifact")
+        .never("only the gate speaks");
+    let none = office("claude-code", &format!("begins\n{}ends\n", file("All done.\\n")));
+    none.run().held(10, "no-front-matter").talks("development: its artifact gives no verdict: no-front-matter");
+    let fault = office("claude-code", &format!("begins\n{GOOD}fails 429 rate limit\n"));
+    fault.run().exits(75).talks("the agent's artifact (a file) answers for nothing").never("orch did not write");
+    let text = crate::office::pipeline("claude-code", ", writes: [src]", "", false);
+    let alone = Office::new(&text, &[]).does(WORKS);
+    alone.run().held(10, "`src` alone covers nothing in that folder, `src/**` does");
+}
+
+/// A file that nobody can take away is no fault of the kernel.
+#[test]
+fn an_artifact_that_cannot_be_taken_away_is_told_with_what_helps() {
+    let office = office("claude-code", WORKS);
+    office.shop.write(ARTIFACT, "mine");
+    let immutable = |flag: &str| {
+        let path = office.shop.tree.join(ARTIFACT);
+        let done = crate::support::command("chattr").arg(flag).arg(path).output();
+        done.is_ok_and(|done| done.status.success())
+    };
+    // Needs CAP_LINUX_IMMUTABLE, and a file system that has attributes.
+    if !immutable("+i") {
+        return;
+    }
+    let ended = office.run();
+    assert!(immutable("-i"));
+    ended.refused(3, "11-development.md").talks("chattr -i -a").never("Linux 5.6");
 }
 
 #[test]

@@ -26,6 +26,34 @@ fn what_was_used_is_counted_and_a_cap_is_asked_before_the_start() {
     office.does(WORKS).run().exits(0).says("done");
 }
 
+/// What a tool does not tell, or tells as less than nothing, is unknown: it is no 0, and it is said.
+#[test]
+fn a_cap_that_an_attempt_did_not_count_for_is_told() {
+    let told = |cost: &str| {
+        format!(
+            "begins\nsays '{{\"type\":\"result\",\"subtype\":\"success\",\"is_error\":false,\"num_turns\":3,\"result\":\"x\"{cost}}}'\n"
+        )
+    };
+    for (cost, left) in
+        [("", "1.000000"), (",\"total_cost_usd\":-0.5", "1.000000"), (",\"total_cost_usd\":0.25", "0.750000")]
+    {
+        let office = Office::of("claude-code", ", writes: [\"**\"], max-turns: 60, max-cost: 1.00").does(&told(cost));
+        let run = office.run().held(10, "missing");
+        let (said, known) = ("an attempt did not tell what `max-cost` counts", left != "1.000000");
+        assert_eq!(run.stderr().matches(said).count(), usize::from(!known), "{run}");
+        assert!(office.left("argv").contains(&format!("--max-turns\n57\n--max-budget-usd\n{left}\n")));
+        let explained = office.orch("explain").run().exits(0).stdout();
+        assert_eq!(
+            explained.contains("did not tell what these caps count: max-tokens, max-cost"),
+            !known,
+            "{explained}"
+        );
+    }
+    // What is held shows dollars.
+    let office = Office::of("claude-code", ", writes: [\"**\"], max-cost: 1.00").does(&told(",\"total_cost_usd\":2.5"));
+    office.run().held(10, "have used $2.50, and the stage allows $1.00");
+}
+
 #[test]
 fn the_end_of_a_providers_limit_is_waited_for() {
     let limited = "begins\nsays '{\"type\":\"rate_limit_event\",\"rate_limit_info\":{\"status\":\"rejected\",\"resetsAt\":AT}}'\nfails 429 You have hit your session limit\n";

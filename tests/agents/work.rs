@@ -76,6 +76,9 @@ fn a_bad_prompt_starts_nothing() {
     office.orch("pipeline validate pipelines/shop.yaml").run().exits(3).talks("dev.md:2:9").talks("ORCH0318");
     let told = office.orch("pipeline validate pipelines/shop.yaml --json").run().exits(3).json();
     assert_eq!((&told["problems"][0]["line"], &told["problems"][0]["column"]), (&2.into(), &9.into()), "{told}");
+    office.shop.write("prompts/dev.md", "Read {{artifacts/a.md}}.\n");
+    let alone = office.orch("pipeline validate pipelines/shop.yaml").run().exits(3);
+    alone.talks("no other stage of this pipeline has an artifact").never("are nothing");
     fs::remove_file(office.shop.tree.join("prompts/dev.md")).unwrap();
     office.shop.commit("no prompt");
     office.run().refused(3, "nothing is there");

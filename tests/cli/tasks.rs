@@ -97,6 +97,8 @@ fn what_cannot_be_added_is_refused_with_the_next_step() {
     refused(&format!("task add x --path {}", tree_of(&shop, "login").display()), "not on branch `x`");
     refused("task show nobody", "there is no task nobody");
     refused("task remove nobody", "there is no task nobody");
+    let dots = shop.orch("task add x --path rel/../../x").run().refused(3, "`..` behind a folder that is not there");
+    dots.talks("without `..`").never("invalid input");
     shop.orch("task add x --path").arg("a\nb").run().refused(3, "its path cannot be told to git");
     let bare = shop.scratch("bare.git");
     shop.git(&["clone", "-q", "--bare", ".", bare.to_str().unwrap()]);
