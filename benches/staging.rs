@@ -1,12 +1,14 @@
 //! What a staged command costs beside a bare `ssh`, over a real server on loopback: `cargo bench --bench staging`.
 //!
-//! Prints the median of several runs, for a command that does nothing and one that takes a second. Needs openssh-server.
+//! Prints medians, for a command that does nothing and ones that take a while, over a connection that is kept ("warm") and over a
+//! new one each ("cold"). Needs openssh-server.
 
 #![expect(clippy::unwrap_used, reason = "a bench ends at the first surprise")]
 #![expect(clippy::print_stdout, reason = "a bench tells its figures")]
 #![expect(clippy::disallowed_methods, reason = "a bench starts programs and measures time")]
 
 use std::fs;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -42,12 +44,12 @@ fn main() {
     while !Path::new(&at("pid")).exists() {
         std::thread::yield_now();
     }
-    run(Command::new("ssh").args([
-        "-F",
-        &at("config"),
+    let kept = at("kept");
+    fs::DirBuilder::new().mode(0o700).create(&kept).unwrap();
+    let socket = format!("{kept}/root@127.0.0.1:{port}");
+    let master = format!("{kept}/%r@%h:%p");
+    run(Command::new("ssh").args(["-F", &at("config"), "-S", &master]).args([
         "-M",
-        "-S",
-        &at("master"),
         "-f",
         "-N",
         "-o",
@@ -55,8 +57,8 @@ fn main() {
         "target",
     ]));
     println!(
-        "{:<22} {:>12} {:>12} {:>12} {:>8} {:>8}",
-        "command", "warm ssh", "cold ssh", "staged", "/ warm", "/ cold"
+        "{:<10} {:>12} {:>12} {:>7} {:>12} {:>12} {:>7}",
+        "command", "warm ssh", "staged", "ratio", "cold ssh", "staged", "ratio"
     );
     for (name, words) in [("true", vec!["true"]), ("sleep 1", vec!["sleep", "1"]), ("sleep 3", vec!["sleep", "3"])] {
         let rounds = if name == "true" { ROUNDS } else { ROUNDS / 3 };
@@ -64,34 +66,45 @@ fn main() {
             let mut ssh = Command::new("ssh");
             ssh.args(["-F", &at("config")]);
             if warm {
-                ssh.args(["-S", &at("master")]);
+                ssh.args(["-S", &master]);
             }
             ssh.arg("target").args(&words);
-            ssh
+            run(&mut ssh);
         };
-        let warm = median(rounds, || run(&mut bare(true)));
-        let cold = median(rounds, || run(&mut bare(false)));
-        let staged = median(rounds, || staged(folder.path(), port, &words));
+        let orch = |control: Option<&str>| staged(folder.path(), port, control, &words);
+        // In turns, so that what disturbs one disturbs all.
+        let mut times: [Vec<Duration>; 4] = Default::default();
+        for _ in 0..rounds {
+            let works: [&dyn Fn(); 4] = [&|| bare(true), &|| orch(Some(&socket)), &|| bare(false), &|| orch(None)];
+            for (times, work) in times.iter_mut().zip(works) {
+                let begun = Instant::now();
+                work();
+                times.push(begun.elapsed());
+            }
+        }
+        let [warm, over, cold, alone] = times.map(|mut times| {
+            times.sort_unstable();
+            times[times.len() / 2]
+        });
         println!(
-            "{name:<22} {:>9.1} ms {:>9.1} ms {:>9.1} ms {:>8.2} {:>8.2}",
+            "{name:<10} {:>9.1} ms {:>9.1} ms {:>7.2} {:>9.1} ms {:>9.1} ms {:>7.2}",
             ms(warm),
+            ms(over),
+            over.as_secs_f64() / warm.as_secs_f64(),
             ms(cold),
-            ms(staged),
-            staged.as_secs_f64() / warm.as_secs_f64(),
-            staged.as_secs_f64() / cold.as_secs_f64()
+            ms(alone),
+            alone.as_secs_f64() / cold.as_secs_f64()
         );
     }
-    parts(&at);
-    run(Command::new("ssh")
-        .args(["-F", &at("config"), "-S", &at("master"), "-O", "exit", "target"])
-        .stderr(Stdio::null()));
+    parts(&at, &master);
+    run(Command::new("ssh").args(["-F", &at("config"), "-S", &master, "-O", "exit", "target"]).stderr(Stdio::null()));
     let server = fs::read_to_string(at("pid")).unwrap();
     let server = rustix::process::Pid::from_raw(server.trim().parse().unwrap()).unwrap();
     rustix::process::kill_process(server, rustix::process::Signal::TERM).unwrap();
 }
 
 /// What a staged command is made of, each part by itself; what is left of it is the far side's own work.
-fn parts(at: &dyn Fn(&str) -> String) {
+fn parts(at: &dyn Fn(&str) -> String, master: &str) {
     println!("\n{:<44} {:>9}", "part of a staged `true`", "median");
     let tell = |name: &str, time: Duration| println!("{name:<44} {:>6.1} ms", ms(time));
     let mut orch = Command::new(env!("CARGO_BIN_EXE_orch"));
@@ -103,7 +116,7 @@ fn parts(at: &dyn Fn(&str) -> String) {
         run(&mut ssh);
     };
     let second = at("second");
-    let on = |word: &'static str| median(ROUNDS, || ssh(&["-S", &at("master"), "target", word]));
+    let on = |word: &'static str| median(ROUNDS, || ssh(&["-S", master, "target", word]));
     let connected = median(ROUNDS, || {
         ssh(&["-M", "-S", &second, "-f", "-N", "-o", "ControlPersist=300", "target"]);
         ssh(&["-S", &second, "-O", "exit", "target"]);
@@ -117,13 +130,13 @@ fn parts(at: &dyn Fn(&str) -> String) {
 const TWENTY_FIVE: &str = "exec sh -c 'i=0; while [ $i -lt 25 ]; do sh -c :; i=$((i+1)); done'";
 
 /// One command through the helper, as a supervisor would start it.
-fn staged(folder: &Path, port: u16, words: &[&str]) {
+fn staged(folder: &Path, port: u16, control: Option<&str>, words: &[&str]) {
     let second = serde_json::json!({ "secs": 60, "nanos": 0 });
     let job = serde_json::json!({
         "errand": "run",
         "target": {
-            "host": "127.0.0.1", "user": null, "port": port, "identity": folder.join("client"),
-            "known-hosts": folder.join("known"), "jump": null, "connect": second, "alive": second,
+            "host": "127.0.0.1", "user": "root", "port": port, "identity": folder.join("client"),
+            "known-hosts": folder.join("known"), "jump": null, "control": control, "connect": second, "alive": second,
         },
         "argv": words, "cwd": null, "env": [], "container": null, "version": null, "ttl": second,
         "limits": { "total": second, "idle": second, "start": second, "grace": second },
@@ -134,6 +147,7 @@ fn staged(folder: &Path, port: u16, words: &[&str]) {
     run(Command::new(env!("CARGO_BIN_EXE_orch")).arg("__remote").arg(folder.join("remote.json")));
     let facts = fs::read_to_string(folder.join("channel.json")).unwrap();
     assert!(facts.contains("\"exited\":0"), "{facts}");
+    assert_eq!(facts.contains("\"connections\":0"), control.is_some(), "{facts}");
 }
 
 fn run(command: &mut Command) {

@@ -37,3 +37,5 @@ mod support;
 mod verdicts;
 #[path = "staging/waits.rs"]
 mod waits;
+#[path = "staging/ways.rs"]
+mod ways;

@@ -134,7 +134,7 @@ fn named_by(pipeline: Option<&Pipeline>) -> BTreeSet<&str> {
     let texts = producers.flat_map(|producer| match producer {
         Producer::StagingRunner(staging) => {
             let expect = staging.version.as_ref().and_then(|version| version.expect.as_ref());
-            let keys = [&staging.user, &staging.identity, &staging.known_hosts, &staging.jump];
+            let keys = [&staging.user, &staging.identity, &staging.known_hosts, &staging.jump, &staging.control_dir];
             std::iter::once(&staging.host).chain(keys.into_iter().flatten()).chain(expect).collect()
         }
         Producer::Agent(_) | Producer::TestRunner(_) | Producer::Command(_) | Producer::Approval => Vec::new(),

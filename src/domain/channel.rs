@@ -26,6 +26,8 @@ pub struct Staging {
     pub known_hosts: Option<String>,
     /// Host to go through, `[user@]host[:port]`, possibly `${NAME}`.
     pub jump: Option<String>,
+    /// Folder of connections that somebody keeps open, in the form of `identity`.
+    pub control_dir: Option<String>,
     /// Folder there.
     pub cwd: Option<String>,
     /// Longest time until a connection stands.
@@ -56,6 +58,8 @@ pub struct Target {
     pub known_hosts: Option<String>,
     /// `[user@]host[:port]` to go through.
     pub jump: Option<String>,
+    /// Absolute path of the socket of a connection that somebody may keep open; none is looked for where `None`.
+    pub control: Option<String>,
     /// Longest time until a connection stands.
     pub connect: Duration,
     /// How often the other side is asked for a sign of life; three without an answer are a lost link.
@@ -94,17 +98,25 @@ pub fn split_host(text: &str) -> Option<(Option<&str>, &str)> {
 
 /// Whether a text is a jump host, `[user@]host[:port]`.
 pub fn is_jump(text: &str) -> bool {
+    split_jump(text).is_some()
+}
+
+/// Splits `[user@]host[:port]`; `None` outside the grammar.
+pub fn split_jump(text: &str) -> Option<(Option<&str>, &str, Option<u16>)> {
     let (head, port) = match text.rsplit_once(':') {
         Some((head, port)) if !port.contains(']') => (head, Some(port)),
         Some(_) | None => (text, None),
     };
-    let port_fits = port.is_none_or(|port| {
-        port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0)
-    });
-    port_fits && split_host(head).is_some()
+    let digits = |port: &&str| port.bytes().all(|byte| byte.is_ascii_digit());
+    let port = match port {
+        Some(port) => Some(Some(port).filter(digits)?.parse().ok().filter(|port| *port > 0)?),
+        None => None,
+    };
+    let (user, host) = split_host(head)?;
+    Some((user, host, port))
 }
 
-/// Whether a text is the path of a key or of known hosts: absolute, and of characters that ssh's configuration reads
+/// Whether a text is the path of a key, of known hosts or of kept connections: absolute, and of characters that ssh's configuration reads
 /// as themselves. A relative one could stand in the worktree.
 pub fn is_key_path(text: &str) -> bool {
     text.len() > 1

@@ -96,6 +96,9 @@ pub enum PlanError {
         /// What it came to, cut.
         value: String,
     },
+    /// A kept connection is looked for by its user, and none is named.
+    #[error("`control-dir` needs to know the user: write `host: USER@HOST` or `user: USER`")]
+    NoUser,
     /// What is left after the expansion is no command.
     #[error("{0}")]
     Argv(#[from] ArgvError),

@@ -12,6 +12,11 @@ use super::plan::{HostEnv, PlanError};
 /// What the helper adds to the limits that it keeps itself, before its supervisor ends it.
 const HELPER_SLACK: Duration = Duration::from_mins(5);
 
+/// ssh's port where none is named.
+const SSH_PORT: u16 = 22;
+/// Longest path of a socket, in bytes (`unix(7)`: 108 with the closing NUL).
+const SOCKET_PATH_BYTES_MAX: usize = 107;
+
 /// Names of orch's own environment that ssh is given. No agent's socket is among them.
 const HELPER_NAMES: [&str; 4] = ["HOME", "USER", "LOGNAME", "XDG_RUNTIME_DIR"];
 
@@ -43,16 +48,31 @@ pub fn target(staging: &Staging, host: &HostEnv) -> Result<Target, PlanError> {
     if let Some(jump) = jump.as_deref().filter(|jump| !is_jump(jump)) {
         return Err(wrong("jump", jump));
     }
+    let control = match (path("control-dir", &staging.control_dir)?, &user) {
+        (None, _) => None,
+        (Some(dir), Some(user)) => {
+            Some(control(&dir, user, name, staging.port).ok_or_else(|| wrong("control-dir", &dir))?)
+        }
+        (Some(_), None) => return Err(PlanError::NoUser),
+    };
     Ok(Target {
         host: name.to_owned(),
         user,
         port: staging.port,
         identity: path("identity", &staging.identity)?,
         known_hosts: path("known-hosts", &staging.known_hosts)?,
+        control,
         jump,
         connect: staging.connect,
         alive: staging.alive,
     })
+}
+
+/// The socket of a kept connection, named as ssh's `%r@%h:%p` names it, so that a connection to elsewhere is never taken
+/// for one to here; `None` where no socket can have such a long path.
+fn control(dir: &str, user: &str, host: &str, port: Option<u16>) -> Option<String> {
+    let socket = format!("{dir}/{user}@{host}:{}", port.unwrap_or(SSH_PORT));
+    (socket.len() <= SOCKET_PATH_BYTES_MAX).then_some(socket)
 }
 
 fn at_home(path: &str, host: &HostEnv) -> String {
@@ -146,6 +166,7 @@ mod tests {
             identity: Some("~/.ssh/id".to_owned()),
             known_hosts: None,
             jump: None,
+            control_dir: None,
             cwd: None,
             connect: Duration::from_secs(1),
             alive: Duration::from_secs(1),

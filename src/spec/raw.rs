@@ -169,6 +169,8 @@ mapping! {
         "known-hosts" known_hosts: Text;
         /// Host to go through, `[user@]host[:port]`; `${NAME}` reads the environment.
         "jump" jump: Text;
+        /// Folder of ssh connections that are kept open, their sockets named `%r@%h:%p`: absolute, below `~/`, or `${NAME}`.
+        "control-dir" control_dir: Text;
         /// Folder on the host: absolute, or below the user's home.
         "remote-cwd" remote_cwd: Text;
         /// Longest time until a connection stands.
@@ -325,13 +327,14 @@ pub(super) fn push_infra(message: String, span: Place, sink: &mut Sink) {
 }
 
 /// Keys that only a suite on another host has.
-const REMOTE_KEYS: [&str; 11] = [
+const REMOTE_KEYS: [&str; 12] = [
     "host",
     "port",
     "user",
     "identity",
     "known-hosts",
     "jump",
+    "control-dir",
     "remote-cwd",
     "connect-timeout",
     "alive-interval",

@@ -41,13 +41,14 @@ pub(super) fn staging(
         let help = "letters, digits, `.`, `_` and `-`, a letter or digit first, or `${NAME}`";
         fits(user, "no user", help, is_host_word, sink)
     });
-    let path = |text: &Option<Spanned<Text>>, sink: &mut Sink| {
+    let path = |text: &Option<Spanned<Text>>, what: &str, sink: &mut Sink| {
         let at_home =
             |path: &str| is_key_path(path) || path.strip_prefix("~/").is_some_and(|p| is_key_path(&format!("/{p}")));
-        text.as_ref().map(|text| fits(text, "no path of a key file", PATH, at_home, sink))
+        text.as_ref().map(|text| fits(text, what, PATH, at_home, sink))
     };
-    let identity = path(&raw.identity, sink);
-    let known_hosts = path(&raw.known_hosts, sink);
+    let identity = path(&raw.identity, "no path of a key file", sink);
+    let known_hosts = path(&raw.known_hosts, "no path of a key file", sink);
+    let control_dir = path(&raw.control_dir, "no path of a folder", sink);
     let jump = raw.jump.as_ref().map(|jump| {
         let help = "write `[user@]host[:port]`, an IPv6 address in brackets, or `${NAME}`";
         fits(jump, "no host to go through", help, is_jump, sink)
@@ -87,7 +88,21 @@ pub(super) fn staging(
     let port = raw.port.as_ref().and_then(|port| u16::try_from(port.value.0).ok());
     let host = raw.host.as_ref().map(|host| host.value.0.clone());
     let suite = suite(raw, sink)?;
-    Some(Staging { host: host?, port, user, identity, known_hosts, jump, cwd, connect, alive, ttl, version, suite })
+    Some(Staging {
+        host: host?,
+        port,
+        user,
+        identity,
+        known_hosts,
+        jump,
+        control_dir,
+        cwd,
+        connect,
+        alive,
+        ttl,
+        version,
+        suite,
+    })
 }
 
 /// A text inside its grammar; one `${NAME}` may stand for all of it, and is checked when its value is known.

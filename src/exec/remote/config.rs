@@ -1,6 +1,10 @@
 //! ssh's configuration for one target: everything that the user's own file could say is said here.
 
-use crate::domain::channel::{Target, is_host_word, is_jump, is_key_path};
+use std::path::Path;
+
+use crate::domain::channel::{Target, is_host_word, is_jump, is_key_path, split_jump};
+
+use super::program::quote;
 
 /// The name by which ssh is told where to go; what it means stands in the file.
 pub(super) const ALIAS: &str = "orch-target";
@@ -15,17 +19,21 @@ pub(super) fn fits(target: &Target) -> bool {
         && target.jump.as_deref().is_none_or(is_jump)
         && target.identity.as_deref().is_none_or(is_key_path)
         && target.known_hosts.as_deref().is_none_or(is_key_path)
+        && target.control.as_deref().is_none_or(is_key_path)
 }
 
-/// The file's text (RELIABILITY §4.12).
-pub(super) fn config(target: &Target) -> String {
+/// Name of the file itself, in the folder of a helper's connections.
+pub(super) const CONFIG_FILE: &str = "config";
+/// Name of the file with what ssh says of the way through the host in between.
+pub(super) const JUMP_LOG_FILE: &str = "jump.log";
+
+/// The file's text (RELIABILITY §4.12), for a folder of a helper's connections.
+pub(super) fn config(target: &Target, folder: &Path) -> String {
     let mut lines = vec![format!("Host {ALIAS}"), format!("  HostName {}", target.host)];
     lines.extend(target.user.as_ref().map(|user| format!("  User {user}")));
     lines.extend(target.port.map(|port| format!("  Port {port}")));
-    match &target.jump {
-        Some(jump) => lines.push(format!("  ProxyJump {jump}")),
-        None => lines.push("  ProxyCommand none".to_owned()),
-    }
+    let jump = target.jump.as_deref().and_then(|jump| through(jump, folder));
+    lines.push(format!("  ProxyCommand {}", jump.as_deref().unwrap_or("none")));
     lines.push("Host *".to_owned());
     lines.extend(target.identity.as_ref().map(|path| format!("  IdentityFile \"{path}\"")));
     let known_hosts =
@@ -36,6 +44,20 @@ pub(super) fn config(target: &Target) -> String {
     lines.push(format!("  ServerAliveCountMax {ALIVE_MISSED_MAX}"));
     lines.extend(HARDENED.iter().map(|line| format!("  {line}")));
     lines.join("\n") + "\n"
+}
+
+/// What `ProxyJump` would start, and where it says what goes wrong: else a key that the host in between refuses looks like
+/// a connection that was closed. `None` outside the grammar, which `fits` has asked.
+fn through(jump: &str, folder: &Path) -> Option<String> {
+    let (user, host, port) = split_jump(jump)?;
+    let file = |name| quote(&folder.join(name).to_string_lossy().replace('%', "%%"));
+    let mut ssh = format!("ssh -F {} -E {} -W '[%h]:%p'", file(CONFIG_FILE), file(JUMP_LOG_FILE));
+    for (option, value) in [("-l", user.map(str::to_owned)), ("-p", port.map(|port| port.to_string()))] {
+        if let Some(value) = value {
+            ssh = format!("{ssh} {option} {value}");
+        }
+    }
+    Some(format!("{ssh} -- {host}"))
 }
 
 const HARDENED: [&str; 20] = [

@@ -51,6 +51,8 @@ enum Turn {
     Broken(ChannelFault),
     /// What an earlier attempt left cannot be taken up: it never began, or its end is lost.
     Fresh(Option<ChannelFault>),
+    /// A connection that somebody keeps gave no session; one of our own may.
+    Unkept,
 }
 
 struct Drive<'a> {
@@ -67,6 +69,8 @@ struct Drive<'a> {
     term: Signal,
     /// When what was asked to stop is given up.
     give_up: Option<Instant>,
+    /// Whether a kept connection was given up. What was sent over it may arrive yet, and its record there decides.
+    unkept: bool,
     /// Whether a second request to stop has come.
     hasty: bool,
     /// When bytes that the end record counts, and that do not come, are asked for anew.
@@ -94,6 +98,7 @@ impl<'a> Drive<'a> {
             last_output: now,
             term: signal(SignalKind::terminate())?,
             give_up: None,
+            unkept: false,
             hasty: false,
             whole_by: None,
         })
@@ -112,7 +117,7 @@ impl<'a> Drive<'a> {
     }
 
     async fn run(&mut self) {
-        let den = match Den::make(&self.job.target) {
+        let mut den = match Den::make(&self.job.target) {
             Ok(den) => den,
             Err(error) => {
                 self.facts.fault = Some(ChannelFault::OwnSide(format!("ssh's files cannot be made: {error}")));
@@ -122,9 +127,15 @@ impl<'a> Drive<'a> {
         let mut pause = PAUSES[0];
         let mut return_until = None;
         loop {
-            let before = self.received;
+            let (before, asked) = (self.received, self.mode);
             match self.turn(&den).await {
                 Turn::Over => return,
+                Turn::Unkept => {
+                    den.keep_away();
+                    if !std::mem::replace(&mut self.unkept, true) {
+                        self.mode = asked;
+                    }
+                }
                 Turn::Fresh(lost) => {
                     if lost.is_some() && !self.job.idempotent {
                         self.facts.fault = lost;
@@ -198,6 +209,7 @@ impl<'a> Drive<'a> {
             }
             Err(Unlinked::Said(said)) => return Turn::Broken(ChannelFault::NotConnected(said)),
         };
+        self.facts.connections -= u32::from(link.is_kept());
         let turn = self.on(&link).await;
         link.close().await;
         turn
@@ -232,6 +244,8 @@ impl<'a> Drive<'a> {
         let beat = (self.job.ttl / BEATS).max(Duration::from_millis(50));
         let mut next_beat = Instant::now() + beat;
         let mut here = false;
+        // Nobody but its keeper asks a kept connection for signs of life.
+        let here_by = Instant::now() + self.job.target.connect;
         loop {
             let deadline = self.next_limit();
             tokio::select! {
@@ -262,6 +276,7 @@ impl<'a> Drive<'a> {
                     session.order("b");
                     next_beat = Instant::now() + beat;
                 }
+                () = sleep_until(here_by), if link.is_kept() && !here => return Turn::Unkept,
                 _ = self.term.recv() => {
                     self.stop(Stopped::Request);
                     session.order(if self.hasty { "kill" } else { "stop" });
@@ -337,6 +352,7 @@ impl<'a> Drive<'a> {
             }
             Mark::Ready => return Some(Turn::Over),
             Mark::Void => return Some(Turn::Fresh(None)),
+            Mark::Taken if self.unkept => return Some(Turn::Unkept),
             Mark::Gone | Mark::Taken => return Some(Turn::Fresh(Some(ChannelFault::Gone))),
             Mark::Missing(tool) => ChannelFault::ToolMissing(tool),
             Mark::Room => ChannelFault::NoRoom,
@@ -361,8 +377,11 @@ impl<'a> Drive<'a> {
     /// The session is over without everything having come.
     async fn over(&mut self, session: &Session, link: &Link, here: bool) -> Turn {
         let preamble = session.preamble();
+        if !here && link.is_kept() {
+            return Turn::Unkept;
+        }
         let stands = link.stands().await;
-        let said = link.said();
+        let said = link.said(stands);
         if !here && stands && said.is_empty() {
             // ssh has nothing to say and the connection stands, and what answered is no shell that did what it was told.
             return self.no_shell(preamble);

@@ -14,7 +14,7 @@ use tokio::process::{Child, Command};
 
 use crate::domain::channel::Target;
 
-use super::config::{self, ALIAS};
+use super::config::{self, ALIAS, CONFIG_FILE, JUMP_LOG_FILE};
 
 /// How long a connection without a session stays, should nobody close it.
 const IDLE_S: usize = 20;
@@ -27,6 +27,8 @@ const SAID_BYTES_MAX: usize = 4096;
 #[derive(Debug)]
 pub(super) struct Den {
     folder: tempfile::TempDir,
+    /// The socket of a connection that somebody keeps, in a folder that nobody else can write to.
+    kept: Option<PathBuf>,
 }
 
 impl Den {
@@ -40,13 +42,31 @@ impl Den {
         sweep(&base);
         let prefix = format!("orch-ssh-{}-", std::process::id());
         let folder = tempfile::Builder::new().prefix(&prefix).rand_bytes(6).tempdir_in(base)?;
-        std::fs::write(folder.path().join("config"), config::config(target))?;
-        Ok(Self { folder })
+        std::fs::write(folder.path().join(CONFIG_FILE), config::config(target, folder.path()))?;
+        let kept = target.control.as_ref().map(PathBuf::from);
+        Ok(Self { folder, kept: kept.filter(|socket| socket.parent().is_some_and(is_private)) })
+    }
+
+    /// From now on every connection is one of our own.
+    pub(super) fn keep_away(&mut self) {
+        self.kept = None;
+    }
+
+    fn jump_log(&self) -> PathBuf {
+        self.folder.path().join(JUMP_LOG_FILE)
     }
 
     fn config(&self) -> PathBuf {
-        self.folder.path().join("config")
+        self.folder.path().join(CONFIG_FILE)
     }
+}
+
+/// Whether a folder is ours, and nobody else can put a socket into it.
+fn is_private(folder: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    std::fs::metadata(folder).is_ok_and(|found| {
+        found.is_dir() && found.uid() == rustix::process::geteuid().as_raw() && found.mode() & 0o022 == 0
+    })
 }
 
 /// Removes what helpers left that were killed: only folders of ours whose process is gone.
@@ -73,8 +93,12 @@ fn sweep(base: &Path) {
 #[derive(Debug)]
 pub(super) struct Link {
     config: PathBuf,
-    /// Holds socket and log of the connection.
+    jump_log: PathBuf,
+    /// Holds the log of the sessions, and socket and log of a connection of our own.
     folder: tempfile::TempDir,
+    socket: PathBuf,
+    /// Whether somebody else made it, and closes it.
+    kept: bool,
 }
 
 /// No connection came to stand.
@@ -87,7 +111,25 @@ pub(super) enum Unlinked {
 }
 
 impl Link {
+    /// The connection that is kept to this host, else one of our own.
     pub(super) async fn connect(den: &Den) -> Result<Self, Unlinked> {
+        match Self::kept(den) {
+            Some(link) => Ok(link),
+            None => Self::own(den).await,
+        }
+    }
+
+    /// Where somebody listens at its socket.
+    fn kept(den: &Den) -> Option<Self> {
+        let socket = den.kept.clone()?;
+        std::os::unix::net::UnixStream::connect(&socket).ok()?;
+        let folder = tempfile::TempDir::with_prefix_in("kept-", den.folder.path()).ok()?;
+        Some(Self { config: den.config(), jump_log: den.jump_log(), folder, socket, kept: true })
+    }
+
+    async fn own(den: &Den) -> Result<Self, Unlinked> {
+        // What was said of an earlier way is no word on this one.
+        std::fs::remove_file(den.jump_log()).ok();
         let mut builder = SessionBuilder::default();
         builder
             .known_hosts_check(KnownHosts::Strict)
@@ -95,9 +137,12 @@ impl Link {
             .control_directory(den.folder.path())
             .config_file(den.config());
         match builder.launch_master(ALIAS).await {
-            Ok(folder) => Ok(Self { config: den.config(), folder }),
+            Ok(folder) => {
+                let socket = folder.path().join("master");
+                Ok(Self { config: den.config(), jump_log: den.jump_log(), folder, socket, kept: false })
+            }
             Err(openssh::Error::Connect(error)) if error.get_ref().is_none() => Err(Unlinked::NoSsh(error)),
-            Err(openssh::Error::Connect(error)) => Err(Unlinked::Said(error.to_string())),
+            Err(openssh::Error::Connect(error)) => Err(Unlinked::Said(format!("{}{error}", tail(&[den.jump_log()])))),
             Err(openssh::Error::Master(error)) => Err(Unlinked::NoSsh(error)),
             Err(other) => Err(Unlinked::Said(other.to_string())),
         }
@@ -113,7 +158,7 @@ impl Link {
 
     fn ssh(&self) -> Command {
         let mut ssh = Command::new("ssh");
-        ssh.arg("-F").arg(&self.config).arg("-S").arg(self.folder.path().join("master"));
+        ssh.arg("-F").arg(&self.config).arg("-S").arg(&self.socket);
         ssh
     }
 
@@ -121,12 +166,16 @@ impl Link {
         self.folder.path().join("session.log")
     }
 
-    /// What ssh itself said about the connection and its sessions.
-    pub(super) fn said(&self) -> String {
-        let logs = [self.folder.path().join("log"), self.log()];
-        let text = logs.iter().filter_map(|log| std::fs::read(log).ok()).collect::<Vec<_>>().concat();
-        let from = text.len().saturating_sub(SAID_BYTES_MAX);
-        String::from_utf8_lossy(text.get(from..).unwrap_or_default()).replace('\r', "").trim().to_owned()
+    /// What ssh itself said about the connection and its sessions, and, where it does not stand, about the host in between.
+    pub(super) fn said(&self, stands: bool) -> String {
+        let way = (!stands).then(|| self.jump_log.clone());
+        let logs: Vec<PathBuf> = way.into_iter().chain([self.folder.path().join("log"), self.log()]).collect();
+        tail(&logs).trim().to_owned()
+    }
+
+    /// Whether it is one that somebody else keeps.
+    pub(super) const fn is_kept(&self) -> bool {
+        self.kept
     }
 
     /// Whether the connection stands.
@@ -134,9 +183,11 @@ impl Link {
         matches!(self.tell("check").await, Some(status) if status.success())
     }
 
-    /// Closes the connection; one that is gone already is closed.
+    /// Closes a connection of our own; one that is gone already is closed.
     pub(super) async fn close(self) {
-        self.tell("exit").await;
+        if !self.kept {
+            self.tell("exit").await;
+        }
     }
 
     /// Says something to the process that holds the connection; `None` where it did not answer in time.
@@ -146,4 +197,11 @@ impl Link {
         let mut child = ssh.kill_on_drop(true).spawn().ok()?;
         tokio::time::timeout(CLOSE, child.wait()).await.ok()?.ok()
     }
+}
+
+/// The last of what stands in logs, one behind the other.
+fn tail(logs: &[PathBuf]) -> String {
+    let text = logs.iter().filter_map(|log| std::fs::read(log).ok()).collect::<Vec<_>>().concat();
+    let from = text.len().saturating_sub(SAID_BYTES_MAX);
+    String::from_utf8_lossy(text.get(from..).unwrap_or_default()).replace('\r', "")
 }

@@ -67,6 +67,8 @@ started_at() { # of process $1: its start time, which no later process of that n
   set -- $l
   case $1 in Z | X) t=none ;; *) shift 19; t=$1 ;; esac
 }
+# Each process less is a millisecond less.
+bytes() { if [ -s "$1" ]; then wc -c <"$1"; else echo 0; fi; }
 boot() { read -r b </proc/sys/kernel/random/boot_id || b=none; }
 
 supervise() {
@@ -126,7 +128,7 @@ supervise() {
   kill -KILL -- "-$w" 2>/dev/null
   late=no
   [ -e "$d/expired" ] && late=yes
-  printf '%s %s %s %s %s %s %s\n' "$n" "$how" "$st" "$(wc -c <"$d/out")" "$(wc -c <"$d/err")" "$left" "$late" 1<>"$d/end.new"
+  printf '%s %s %s %s %s %s %s\n' "$n" "$how" "$st" "$(bytes "$d/out")" "$(bytes "$d/err")" "$left" "$late" 1<>"$d/end.new"
   mv "$d/end.new" "$d/end"
   exit 0
 }
@@ -160,8 +162,9 @@ watch() {
 
 # The folder of records, which belongs to us and to nobody else.
 room() {
-  for base in "${HOME:-/nowhere}/.cache/orch" "/tmp/orch-$(id -u)"; do
-    mkdir -p "$base/jobs" 2>/dev/null
+  for base in "${HOME:-/nowhere}/.cache/orch" ''; do
+    [ -n "$base" ] || base=/tmp/orch-$(id -u)
+    [ -d "$base/jobs" ] || mkdir -p "$base/jobs" 2>/dev/null
     if [ -d "$base/jobs" ] && ! [ -h "$base" ] && [ -O "$base" ] && [ -w "$base/jobs" ]; then
       d=$base/jobs/$id
       { [ -d "$d" ] || : >"$base/jobs/.room.$$"; } 2>/dev/null && { rm -f "$base/jobs/.room.$$"; return 0; }
@@ -217,7 +220,7 @@ gone() {
 
 # What stands of a job: begun and watched, begun and left by its supervisor, or never begun, and never to begin.
 resume() {
-  mkdir -p "$d" 2>/dev/null
+  [ -d "$d" ] || mkdir -p "$d" 2>/dev/null
   i=0
   while ! [ -e "$d/began" ] && ! [ -e "$d/end" ]; do
     if mkdir "$d/claim" 2>/dev/null; then
