@@ -91,7 +91,12 @@ pub(super) fn of_run(error: &RunError) -> Problem {
             "run it again: what was recorded is kept, and the task goes on from there".to_owned()
         }
     };
-    let code = match error {
+    Problem::could_not(code_of(error), error).help(help)
+}
+
+/// How orch ends for it.
+const fn code_of(error: &RunError) -> ExitCode {
+    match error {
         RunError::LeftHere { .. } | RunError::LockLost { .. } => ExitCode::Locked,
         RunError::UnknownStage { .. }
         | RunError::UntilBefore { .. }
@@ -121,8 +126,7 @@ pub(super) fn of_run(error: &RunError) -> Problem {
         | RunError::Refused(_)
         | RunError::Pinned(_)
         | RunError::Supervisor(_) => ExitCode::Internal,
-    };
-    Problem::could_not(code, error).help(help)
+    }
 }
 
 fn short_secret_help(name: &str) -> String {

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::domain::agent::{Agent, ScopeFacts, Usage};
 use crate::domain::decision::{Decision, HoldReason};
+use crate::domain::evidence::{Exit, ExitRecord};
 use crate::domain::id::{RelPath, StageName};
 use crate::domain::pipeline::{Pipeline, Producer, Stage};
 use crate::domain::plan::AttemptPlan;
@@ -50,11 +51,14 @@ impl Runner<'_> {
     pub(super) fn tell_uncounted(
         &mut self,
         course: &mut Course,
-        stage: &Stage,
-        producer: &Producer,
+        (stage, producer): (&Stage, &Producer),
+        record: &ExitRecord,
         used: Option<Usage>,
     ) {
         let Producer::Agent(agent) = producer else { return };
+        if matches!(record.exit, Exit::SpawnFailed(_)) {
+            return;
+        }
         for cap in used.unwrap_or_default().untold(&agent.caps) {
             if course.uncounted.insert((stage.name.clone(), cap)) {
                 (self.notify)(Notice::Warning(format!(

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use crate::domain::agent::Agent;
 use crate::domain::decision::{Decision, Settlement};
-use crate::domain::evidence::Exit;
 use crate::domain::id::Nonce;
 use crate::domain::pipeline::{Pipeline, Producer, Stage};
 use crate::domain::plan::{AttemptKey, AttemptPlan};
@@ -70,14 +69,7 @@ impl Runner<'_> {
             nonce: plan.nonce,
             argv: plan.shown.words().to_vec(),
             cwd: plan.cwd.clone(),
-            env_names: plan
-                .remote
-                .as_ref()
-                .map_or(&plan.env, |remote| &remote.env)
-                .names()
-                .into_iter()
-                .map(str::to_owned)
-                .collect(),
+            env_names: env_names(&plan),
             tree: before.digest(),
             dirty: before.is_dirty(),
             worktree: Some(self.worktree.identity().digest()),
@@ -111,9 +103,7 @@ impl Runner<'_> {
         failpoint!("attempt.ended");
         // Before the artifact is written: without the lock the record stays for whoever has it now.
         self.fence()?;
-        if plan.agent.is_some() {
-            self.close_state(stage);
-        }
+        self.close_state(&plan);
         let after = self.look_again(&before)?;
         let mut tree = compare(&before, &after);
         if before.head() != after.head() {
@@ -143,9 +133,7 @@ impl Runner<'_> {
         let ruling = judged.settlement.ruling();
         let decision = self.settle(ledger, self.pipeline, scene, &intent, judged)?;
         course.shadow = self.due(stage, chosen.fallback, &intent, ruling);
-        if !matches!(record.exit, Exit::SpawnFailed(_)) {
-            self.tell_uncounted(course, stage, chosen.producer, used);
-        }
+        self.tell_uncounted(course, (stage, chosen.producer), &record, used);
         course.take_note(stage, used, told, &decision);
         Ok(Some(decision))
     }
@@ -250,4 +238,10 @@ impl Runner<'_> {
     fn look_again(&self, known: &Snapshot) -> Result<Snapshot, RunError> {
         Ok(self.world.snapshot(self.worktree, known.less(), Some(known))?)
     }
+}
+
+/// The names of what a producer is given, where it runs.
+fn env_names(plan: &AttemptPlan) -> Vec<String> {
+    let env = plan.remote.as_ref().map_or(&plan.env, |remote| &remote.env);
+    env.names().into_iter().map(str::to_owned).collect()
 }

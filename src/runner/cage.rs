@@ -100,20 +100,24 @@ impl Runner<'_> {
 
     /// Looks whether the state folder is still private after an agent, and makes it so. Landlock does not forbid a
     /// contained process to change modes.
-    pub(super) fn close_state(&mut self, stage: &Stage) {
+    pub(super) fn close_state(&mut self, plan: &AttemptPlan) {
+        if plan.agent.is_none() {
+            return;
+        }
+        let stage = &plan.key.stage;
         let text = match self.state.close_again() {
             Ok(None) => return,
             Ok(Some(mode)) => format!(
                 "the state folder {} had mode {mode:03o} after the agent of stage `{}`, so that others could reach it; it is \
                  700 again",
                 self.state.path().display(),
-                stage.name
+                stage
             ),
             Err(error) => format!(
                 "the mode of the state folder {} was changed while the agent of stage `{}` worked, and cannot be put right: \
                  {error}",
                 self.state.path().display(),
-                stage.name
+                stage
             ),
         };
         (self.notify)(Notice::Warning(text));

@@ -139,7 +139,7 @@ impl AgentReader {
                 self.output.stderr_bytes = self.output.stderr_bytes.saturating_add(count);
                 let Self { stderr, last_words, .. } = self;
                 stderr.feed(bytes, STDERR_LINE_BYTES_MAX, &mut |number, line| {
-                    keep(last_words, LAST_WORDS_LINES, number, line)
+                    keep(last_words, LAST_WORDS_LINES, number, line);
                 });
             }
         }
