@@ -79,6 +79,9 @@ impl Runner<'_> {
         let home = self.home();
         let mut closed = vec![(self.state.path().to_owned(), "orch's state folder")];
         closed.extend(home.iter().flat_map(|home| KEYS_BELOW_HOME.map(|name| (home.join(name), "a place of keys"))));
+        // Its configuration and its hooks are compared, and a person's next git call would run what they say.
+        let git = |name| (self.worktree.common_dir().join(name), "git's configuration");
+        closed.extend(["config", "hooks", "info"].map(git));
         let mut covered = vec![(self.worktree.common_dir().to_owned(), "git's own folder")];
         covered.extend(home.map(|home| (home, "the home folder")));
         let real = |path: &Path| resolved(path).unwrap_or_else(|_| path.to_owned());

@@ -161,6 +161,7 @@ impl Runner<'_> {
             .map_err(|error| RunError::Supervisor(chain(&error)))?;
         failpoint!("shadow.ended");
         self.fence()?;
+        self.close_state(&plan);
         let after = self.world.snapshot(worktree, &less, Some(&before.tree)).or_else(|error| refuse(looked(&error)))?;
         let scope = match self.bounds(self.pipeline, agent) {
             Ok(scope) => scope_facts(Some(&before), &after, worktree, &scope),

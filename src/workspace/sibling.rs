@@ -215,6 +215,12 @@ impl Carried {
         };
         self.files.push((path.to_owned(), what));
         if self.files.len() > CARRIED_FILES_MAX || self.bytes > CARRIED_BYTES_MAX {
+            if self.caches == Caches::Copied {
+                return because(format!(
+                    "the change fails without the caches that a {CACHE_TAG} names, and they are more than is copied to try it \
+                     with them ({CARRIED_FILES_MAX} files, {CARRIED_BYTES_MAX} bytes with what else git ignores)"
+                ));
+            }
             return because(format!(
                 "git ignores more files than are carried over ({CARRIED_FILES_MAX} files, {CARRIED_BYTES_MAX} bytes); \
                  a cache may say that it is one with a {CACHE_TAG}"

@@ -54,6 +54,8 @@ fn no_stage_opens_the_state_or_keys_to_its_agent() {
     // The folder around the home, the state and the repository, by its whole name.
     let tmp = std::env::temp_dir();
     refused(tmp.to_str().unwrap(), "covers");
+    let hooks = Office::of("claude-code", ", writes: [\"**\"], may-write: [\"SCRATCH/shop/.git/hooks\"]").does(WORKS);
+    hooks.run().refused(3, "covers git's configuration");
     let office = Office::of("claude-code", ", writes: [\"**\"], may-write: [~/.config/our-agent]").does(WORKS);
     office.run().exits(0).says("done");
 }
