@@ -3,6 +3,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+#[path = "agents/beside.rs"]
+mod beside;
+#[path = "agents/damage.rs"]
+mod damage;
 #[path = "agents/delivery.rs"]
 mod delivery;
 #[path = "agents/lies.rs"]

@@ -202,6 +202,7 @@ impl Runner<'_> {
             told: None,
             used: BTreeMap::new(),
             before: None,
+            edited: None,
             shadow: None,
             shadow_used: BTreeMap::new(),
             masker: self.masker()?,

@@ -15,6 +15,8 @@ const NAME_CHARS_MAX: usize = 300;
 #[derive(Debug)]
 pub struct Scope {
     allowed: GlobSet,
+    /// The globs as they are written.
+    globs: Vec<String>,
     /// Paths that are outside even where a glob covers them.
     guarded: Vec<String>,
 }
@@ -31,7 +33,12 @@ impl Scope {
             allowed.add(GlobBuilder::new(glob).literal_separator(true).build()?);
         }
         let guarded = guarded.into_iter().filter(|path| !globs.contains(path)).collect();
-        Ok(Self { allowed: allowed.build()?, guarded })
+        Ok(Self { allowed: allowed.build()?, globs: globs.to_vec(), guarded })
+    }
+
+    /// Whether a glob is this very path.
+    pub fn names(&self, path: &str) -> bool {
+        self.globs.iter().any(|glob| glob == path)
     }
 
     fn covers(&self, path: &[u8]) -> bool {
