@@ -15,8 +15,8 @@ pub struct Less(Arc<Left>);
 struct Left {
     artifacts: HashSet<Box<[u8]>>,
     reports: HashSet<Box<[u8]>>,
-    /// The folders that they stand in.
-    holders: HashSet<Box<[u8]>>,
+    /// The folders that artifacts stand in, and those of reports.
+    holders: [HashSet<Box<[u8]>>; 2],
 }
 
 impl Less {
@@ -27,7 +27,7 @@ impl Less {
     }
 
     pub(super) fn from_parts(artifacts: HashSet<Box<[u8]>>, reports: HashSet<Box<[u8]>>) -> Self {
-        let holders = artifacts.iter().chain(&reports).map(|path| Box::from(parted(path).0)).collect();
+        let holders = [&artifacts, &reports].map(|paths| paths.iter().map(|path| Box::from(parted(path).0)).collect());
         Self(Arc::new(Left { artifacts, reports, holders }))
     }
 
@@ -49,14 +49,15 @@ impl Less {
 
     /// Whether something in a folder is left out: its times say nothing about the rest.
     pub(super) fn is_in(&self, folder: &[u8]) -> bool {
-        self.0.holders.contains(folder)
+        self.0.holders.iter().any(|holders| holders.contains(folder))
     }
 
     /// Whether it is what orch puts beside an artifact: a file that is being written, or a folder set aside.
     fn is_beside(&self, path: &[u8]) -> bool {
         let (folder, name) = parted(path);
         let stood = || name_before_aside(name).map(|stood| joined(folder, stood));
-        (is_temporary(name) && self.0.holders.contains(folder))
+        let [holders, _] = &self.0.holders;
+        (is_temporary(name) && holders.contains(folder))
             || stood().is_some_and(|stood| self.0.artifacts.contains(stood.as_slice()))
     }
 }
@@ -95,6 +96,7 @@ mod tests {
         check(&format!("docs/t/.orch-tmp-{hex}"), true);
         check(&format!("docs/t/.orch-tmp-{hex}.py"), false);
         check(&format!("docs/.orch-tmp-{hex}"), false);
+        check(&format!("out/.orch-tmp-{hex}"), false);
         check(&format!("docs/t/.orch-aside-{hex}-13.md/x"), true);
         check(&format!("docs/t/.orch-aside-{hex}-14.md/x"), false);
         assert!(less.is_in(b"docs/t") && less.is_in(b"") && !less.is_in(b"docs"));

@@ -336,7 +336,7 @@ fn a_nested_repository_does_not_lead_out() {
     repo.write("sub/deep/x", "x");
     repo.write("sub/x.log", "ignored");
     let before = take(&repo, None);
-    assert_eq!(before.dirty_names(), ["sub/deep/x"]);
+    assert_eq!(before.dirty_names(), ["sub", "sub/deep/x"], "HEAD has no such submodule");
     repo.write("sub/deep/x", "changed");
     assert_eq!(compare(&before, &take(&repo, Some(&before))).changed, ["sub/deep/x"]);
 }
