@@ -33,6 +33,8 @@ mod proxy;
 mod sshd;
 #[expect(dead_code, unused_imports, reason = "tests/cli.rs uses the rest")]
 mod support;
+#[path = "staging/trust.rs"]
+mod trust;
 #[path = "staging/verdicts.rs"]
 mod verdicts;
 #[path = "staging/waits.rs"]

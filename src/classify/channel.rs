@@ -10,6 +10,9 @@ use crate::domain::outcome::{Conclusion, Outcome, Proof, Reason, Rule};
 /// Longest part of what was said that stands in a detail, in characters.
 const SAID_CHARS_MAX: usize = 300;
 
+/// How lines begin in which ssh names the file that it does not like.
+const PLACES: [&str; 3] = ["Offending ", "Permissions ", "Load key "];
+
 /// Whether what a transport said may be another thing a moment later.
 pub fn passes_by_waiting(said: &str) -> bool {
     layer(said).is_none_or(|signature| signature.fault == FaultKind::Transient)
@@ -70,6 +73,15 @@ pub(super) fn classify(facts: &ChannelFacts) -> Option<Outcome> {
             let detail = format!("{host} has version `{}`, and `{}` is to be tested", cut(found), cut(wanted));
             made(Conclusion::PermanentEnv, Reason::VersionMismatch, Rule::Preflight, detail, None)
         }
+        ChannelFault::Unversioned(code) => {
+            let detail = match code.as_str() {
+                "" => format!("what tells the version on {host} could not be run"),
+                "0" => format!("what tells the version on {host} said nothing"),
+                "137" => format!("what tells the version on {host} was killed, or took too long"),
+                code => format!("what tells the version on {host} ended with exit code {code}"),
+            };
+            made(Conclusion::PermanentEnv, Reason::VersionMismatch, Rule::Preflight, detail, None)
+        }
         ChannelFault::Gone => {
             let detail = format!("the command began on {host}, and nobody there saw its end");
             made(Conclusion::TransientInfra, Reason::Lost, Rule::ChannelBroke, detail, None)
@@ -116,7 +128,10 @@ fn spoken(said: &str, standard: FaultKind, what: &str, lost: bool) -> Outcome {
         FaultKind::Transient => Reason::ChannelBroke,
     };
     let told = signature.as_ref().map_or(said, |signature| signature.at.text.as_str());
-    let detail = if told.is_empty() { what.to_owned() } else { format!("{what}: {}", cut(told)) };
+    let place =
+        said.lines().map(str::trim).find(|line| PLACES.iter().any(|head| line.starts_with(head)) && *line != told);
+    let place = place.map(|line| format!("; {}", cut(line))).unwrap_or_default();
+    let detail = if told.is_empty() { what.to_owned() } else { format!("{what}: {}{place}", cut(told)) };
     made(conclusion(fault), reason, Rule::ChannelBroke, detail, signature)
 }
 

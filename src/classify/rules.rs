@@ -144,9 +144,10 @@ impl<'a> Case<'a> {
         self.code() == Some(0) && self.green().is_some()
     }
 
-    /// Whether the command began, where it ran on another host; here its own limits count from there.
-    fn began(&self) -> bool {
-        self.evidence.channel.as_ref().is_none_or(|facts| facts.began.is_some())
+    /// Whether the command began and its end was seen, where it ran on another host: over a link that is frozen a limit
+    /// passes that the command itself may have kept.
+    fn seen_to_be_over(&self) -> bool {
+        self.evidence.channel.as_ref().is_none_or(|facts| facts.began.is_some() && facts.ended.is_some())
     }
 
     fn last_summary(&self) -> Option<&'a Summary> {
@@ -321,7 +322,7 @@ impl<'a> Case<'a> {
         };
         match &self.evidence.exit {
             Exit::TimedOut { limit: Limit::Total, after }
-                if self.evidence.declared.on_timeout == OnTimeout::Fail && self.began() =>
+                if self.evidence.declared.on_timeout == OnTimeout::Fail && self.seen_to_be_over() =>
             {
                 let detail = format!(
                     "the total limit of {} ended it, which this stage declares as a fail",

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::evidence::{Exit, Limit, LostReason};
-use super::id::AttemptId;
+use super::id::{AttemptId, Nonce};
 use super::pipeline::{Argv, Suite};
 
 /// A suite on another host.
@@ -135,10 +135,23 @@ pub struct Container {
     pub name: String,
 }
 
+/// Letters of `docker exec` that take a value: what follows in the word, else the next word.
+const LETTERS_WITH_VALUE: [char; 3] = ['e', 'u', 'w'];
+
 impl Container {
+    /// Whether these words start a command in a container and do not wait for it.
+    pub fn is_detached(words: &[String]) -> bool {
+        let Some(container) = Self::of(words) else { return false };
+        let options = words.iter().skip(2).take_while(|word| **word != container.name);
+        options.clone().any(|word| word == "--detach" || word == "--detach=true")
+            || options
+                .filter(|word| word.starts_with('-') && !word.starts_with("--"))
+                .any(|word| word.chars().take_while(|letter| !LETTERS_WITH_VALUE.contains(letter)).any(|c| c == 'd'))
+    }
+
     /// The container of a `docker exec` or `podman exec`.
     pub fn of(words: &[String]) -> Option<Self> {
-        const WITH_VALUE: [&str; 8] = ["-e", "--env", "--env-file", "-u", "--user", "-w", "--workdir", "--detach-keys"];
+        const WITH_VALUE: [&str; 5] = ["--env", "--env-file", "--user", "--workdir", "--detach-keys"];
         let [engine, verb, rest @ ..] = words else { return None };
         let program = engine.rsplit('/').next()?;
         if !matches!(program, "docker" | "podman") || verb != "exec" {
@@ -146,10 +159,20 @@ impl Container {
         }
         let mut rest = rest.iter();
         while let Some(word) = rest.next() {
-            if WITH_VALUE.contains(&word.as_str()) {
-                rest.next();
-            } else if !word.starts_with('-') {
-                return Some(Self { engine: engine.clone(), name: word.clone() });
+            match word.strip_prefix('-') {
+                None => return Some(Self { engine: engine.clone(), name: word.clone() }),
+                Some("-") => return rest.next().map(|name| Self { engine: engine.clone(), name: name.clone() }),
+                Some(long) if long.starts_with('-') => {
+                    if WITH_VALUE.contains(&word.as_str()) {
+                        rest.next();
+                    }
+                }
+                Some(letters) => {
+                    let taker = letters.find(LETTERS_WITH_VALUE);
+                    if taker.is_some_and(|at| at + 1 == letters.len()) {
+                        rest.next();
+                    }
+                }
             }
         }
         None
@@ -188,6 +211,9 @@ pub struct ChannelFacts {
     pub stopped: Option<Stopped>,
     /// Connections that were made or tried.
     pub connections: u32,
+    /// Whether a look found all as it should be.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ready: bool,
     /// The version that was tested, as the stage's own command told it.
     pub tested: Option<String>,
     /// Commands of earlier attempts that may still run there: whoever starts the next one ends them first.
@@ -220,6 +246,21 @@ pub struct RemoteEnd {
     pub leaked: u32,
     /// Whether it was killed because no connection came back in time.
     pub expired: bool,
+    /// Whether a part of its output was lost there: the disk was full, or more came than is kept.
+    #[serde(default)]
+    pub cut: bool,
+}
+
+/// An earlier attempt whose command may still be under way on its host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Earlier {
+    /// It.
+    pub attempt: AttemptId,
+    /// Its secret there.
+    pub nonce: Nonce,
+    /// Its begin mark, where one was heard.
+    pub began: Option<Began>,
 }
 
 /// A code or a signal.
@@ -281,6 +322,8 @@ pub enum ChannelFault {
         /// What is there.
         found: String,
     },
+    /// What tells the version did not tell one.
+    Unversioned(String),
     /// The command's record is there no more, or nobody there saw its end.
     Gone,
     /// It was killed there because no connection came back within the TTL.
@@ -304,6 +347,7 @@ impl ChannelFacts {
             fault: None,
             stopped: None,
             connections: 0,
+            ready: false,
             tested: None,
             left: Vec::new(),
             cleared: Vec::new(),
@@ -369,6 +413,7 @@ impl ChannelFault {
             | Self::Program(_)
             | Self::Container { .. }
             | Self::Version { .. }
+            | Self::Unversioned(_)
             | Self::NoSsh(_)
             | Self::OwnSide(_) => Leaves::Unknown,
         }
@@ -394,7 +439,7 @@ mod tests {
         check(|facts| facts.fault = Some(ChannelFault::Gone), false, &[before]);
         check(|facts| facts.fault = Some(ChannelFault::Expired), false, &[before]);
         check(|facts| facts.may_have_begun = false, false, &[before]);
-        let end = RemoteEnd { how: RemoteExit::Exited(0), stdout: 0, stderr: 0, leaked: 0, expired: false };
+        let end = RemoteEnd { how: RemoteExit::Exited(0), stdout: 0, stderr: 0, leaked: 0, expired: false, cut: false };
         check(|facts| (facts.left, facts.stopped) = (Vec::new(), Some(Stopped::Request)), false, &[own]);
         let mut ended = ChannelFacts { ended: Some(end), may_have_begun: true, ..ChannelFacts::new("h".into(), own) };
         ended.stopped = Some(Stopped::Request);
@@ -420,6 +465,21 @@ mod tests {
         check("/usr/bin/podman exec --env=A=b app check", Some("app"));
         check("docker run app check", None);
         check("docker exec", None);
+        check("docker exec -iu 0 app check", Some("app"));
+        check("docker exec -iu0 -tw/srv --env A=b app check", Some("app"));
+        check("docker exec --user=0 -- app check", Some("app"));
+        for (line, detached) in [
+            ("docker exec -d app x", true),
+            ("podman exec -itd app x", true),
+            ("docker exec --detach app x", true),
+            ("docker exec -u d app -d", false),
+            ("docker exec -ud app x", false),
+            ("docker exec app d -d", false),
+            ("make -d", false),
+        ] {
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            assert_eq!(Container::is_detached(&words), detached, "{line}");
+        }
         check("sh -c docker", None);
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::agent::{AgentProfile, Require};
-use super::channel::{Container, Target, VersionCheck};
+use super::channel::{Container, Earlier, Target, VersionCheck};
 use super::evidence::Declared;
 use super::id::{AttemptId, Nonce, RunId, StageName, TaskName};
 use super::pipeline::{Argv, Limits, Ordinal, ProducerKind, Report};
@@ -93,8 +93,8 @@ pub struct Remote {
     pub ttl: Duration,
     /// Its limits: the helper counts them from the begin mark there.
     pub limits: Limits,
-    /// An earlier attempt whose work may still be under way there, with its nonce.
-    pub earlier: Option<(AttemptId, Nonce)>,
+    /// An earlier attempt whose work may still be under way there.
+    pub earlier: Option<Earlier>,
     /// Earlier attempts whose commands may still run there, and are not taken up again: they are ended first.
     pub left: Vec<AttemptId>,
     /// Whether it may be started again after it began.

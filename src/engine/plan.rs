@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::domain::channel::Earlier;
 use crate::domain::evidence::Declared;
 use crate::domain::id::{AttemptId, Nonce};
 use crate::domain::pipeline::{AgentProfile, Argv, ArgvError, EnvSpec, Limits, Producer, Stage, Suite};
@@ -68,7 +69,7 @@ pub enum StagingSite {
     Clearing(Vec<AttemptId>),
     /// On its host, where the work of an earlier attempt may still be under way. It is taken up again; where it cannot
     /// be, the others are ended before anything is started.
-    Earlier(AttemptId, Nonce, Vec<AttemptId>),
+    Earlier(Earlier, Vec<AttemptId>),
     /// Here: `ORCH_STAGING_RUNNER_EXEC_HOST_SIDE` is off.
     Here,
 }
@@ -148,7 +149,7 @@ pub fn plan(
         StagingSite::Here => return Ok(local),
         StagingSite::HostSide => (None, Vec::new()),
         StagingSite::Clearing(left) => (None, left.clone()),
-        StagingSite::Earlier(attempt, nonce, left) => (Some((*attempt, *nonce)), left.clone()),
+        StagingSite::Earlier(earlier, left) => (Some(*earlier), left.clone()),
     };
     let declared = |name: &str| declares(&far.suite.env, None, name);
     let remote = staging::remote(far, local.argv, limits, (&local.env, declared), host)?;

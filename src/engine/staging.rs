@@ -60,7 +60,11 @@ pub fn target(staging: &Staging, host: &HostEnv) -> Result<Target, PlanError> {
         user,
         port: staging.port,
         identity: path("identity", &staging.identity)?,
-        known_hosts: path("known-hosts", &staging.known_hosts)?,
+        known_hosts: match path("known-hosts", &staging.known_hosts)? {
+            Some(path) => Some(path),
+            // Where every other `~` is: ssh itself would take the account's home.
+            None => Some(at_home("~/.ssh/known_hosts", host)).filter(|path| is_key_path(path)),
+        },
         control,
         jump,
         connect: staging.connect,

@@ -49,7 +49,7 @@ pub fn compose(
         reason: outcome.proof.detail.clone(),
         work: Work::Command {
             argv: plan.shown.words().to_vec(),
-            ended: ended(&evidence.exit),
+            ended: ended(evidence),
             counts: outcome.proof.counts,
             elapsed: record.elapsed,
         },
@@ -74,14 +74,18 @@ fn smoke_result(check: &SmokeFacts) -> SmokeResult {
     }
 }
 
-fn ended(exit: &Exit) -> String {
-    match exit {
-        Exit::Exited { code } => format!("exit code {code}"),
+fn ended(evidence: &Evidence) -> String {
+    let how = match &evidence.exit {
+        Exit::Exited { code } => format!("exited with code {code}"),
         Exit::Signalled { signal, .. } => signal_name(*signal),
         Exit::TimedOut { limit, .. } => format!("stopped by the {} limit", limit.as_str()),
         Exit::Cancelled { .. } => "cancelled".to_owned(),
         Exit::SpawnFailed(_) => "never started".to_owned(),
         Exit::Lost { reason } => format!("lost ({})", reason.as_str()),
         Exit::Answered(answer) => format!("answered by {}", answer.by),
+    };
+    match &evidence.channel {
+        Some(facts) => format!("{how} on {}", facts.host),
+        None => how,
     }
 }

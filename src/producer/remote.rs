@@ -12,7 +12,7 @@ const FACTS_BYTES_MAX: u64 = 64 * 1024;
 /// readable, are no facts: the command may have begun, and nobody saw its end.
 pub(super) fn facts(plan: &AttemptPlan, record: &ExitRecord) -> Option<ChannelFacts> {
     let remote = plan.remote.as_ref()?;
-    let job = remote.earlier.map_or(plan.key.attempt, |(attempt, _)| attempt);
+    let job = remote.earlier.map_or(plan.key.attempt, |earlier| earlier.attempt);
     let read = plan.attempt_dir.as_ref().and_then(|folder| {
         let path = folder.join(CHANNEL_FILE);
         let small = std::fs::metadata(&path).is_ok_and(|found| found.is_file() && found.len() <= FACTS_BYTES_MAX);
@@ -39,8 +39,8 @@ pub(super) fn facts(plan: &AttemptPlan, record: &ExitRecord) -> Option<ChannelFa
     }))
 }
 
-/// Whether the far side kept no more of a stream than it may, so that a part of it may be missing.
+/// Whether the far side lost a part of a stream, or kept no more of it than it may.
 pub(super) fn was_cut(facts: &ChannelFacts) -> bool {
     const KEPT: u64 = OUTPUT_MAX_BYTES / 512 * 512;
-    facts.ended.as_ref().is_some_and(|end| end.stdout >= KEPT || end.stderr >= KEPT)
+    facts.ended.as_ref().is_some_and(|end| end.cut || end.stdout >= KEPT || end.stderr >= KEPT)
 }

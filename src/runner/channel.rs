@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::classify;
-use crate::domain::channel::ChannelFacts;
+use crate::domain::channel::{ChannelFacts, Earlier};
 use crate::domain::evidence::{Evidence, ExitRecord};
 use crate::domain::id::{AttemptId, RunId};
 use crate::domain::pipeline::{Ordinal, Producer, Stage, Staging};
@@ -57,7 +57,10 @@ impl Runner<'_> {
         let job = if facts.can_be_resumed() && same { self.store.attempt(facts.job)? } else { None };
         let left = facts.to_be_cleared();
         Ok(match job {
-            Some(job) => StagingSite::Earlier(facts.job, job.intent.nonce, facts.left.clone()),
+            Some(job) => {
+                let earlier = Earlier { attempt: facts.job, nonce: job.intent.nonce, began: facts.began };
+                StagingSite::Earlier(earlier, facts.left.clone())
+            }
             None if left.is_empty() => StagingSite::HostSide,
             None => StagingSite::Clearing(left),
         })

@@ -87,6 +87,7 @@ codes! {
     AgentCap = "0319", "a cap that the agent's tool cannot keep";
     MayWrite = "0320", "a place outside the worktree that cannot be named";
     Shadow = "0321", "a shadow that nothing can be held against";
+    Detached = "0322", "a command that is started and not waited for";
 
     MissingGate = "0401", "a stage without a gate";
     UnknownGate = "0402", "an unknown gate";

@@ -446,6 +446,12 @@ impl Code {
                 "fallback: { agent: { … } }",
                 "switch: ORCH_TEST_RUNNER\nfallback: { agent: { … } }",
             ),
+            Self::Detached => explanation(
+                "`docker exec -d` (and `podman exec -d`) ends at once and with 0, whatever becomes of the command in the container: \
+                 nothing that it says or does could be judged.",
+                "command: [docker, exec, -d, app, make, check]",
+                "command: [docker, exec, app, make, check]",
+            ),
             Self::DuplicateStage => explanation(
                 "Stages are told apart by their names. In a file two equal keys are reported as ORCH0016; this code \
                  is for pipelines that are put together by other means.",

@@ -9,6 +9,7 @@ use super::raw;
 use super::staging;
 use super::words;
 use crate::domain::agent::{Permissions, Require};
+use crate::domain::channel::Container;
 use crate::domain::pipeline::{Agent, AgentProfile, Producer, ProducerKind, ReportPlace, Suite};
 
 /// Variable with the prompt's path.
@@ -89,6 +90,11 @@ fn suite(kind: ProducerKind, raw: raw::Suite, sink: &mut Sink) -> Option<Suite> 
     if let Some(command) = &raw.command {
         let attempt_dir = reports.iter().any(|report| matches!(report.place, ReportPlace::Attempt(_)));
         command.value.check_variables(|name| outside::declares(&env, name), attempt_dir, sink);
+        if Container::is_detached(command.value.argv.words()) {
+            let draft =
+                Draft::new(Code::Detached, command.span, "this command is started in its container and not waited for");
+            sink.push(draft.help("leave `-d` out: a suite is judged by its output and its end"));
+        }
     }
     let smoke = outside::smoke_checks(raw.smoke, sink);
     Some(Suite {

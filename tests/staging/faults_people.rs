@@ -117,7 +117,7 @@ fn disks(people: &mut People, host: &Host, group: &mut Experiment) {
             }
         }
         host.declare(&of(user));
-        group.check(name, host, if kib == Some("size=64k") { Transient } else { Permanent }, "");
+        group.check(name, host, Permanent, "no place for the record");
         fs::remove_dir(&other).unwrap();
     }
 }

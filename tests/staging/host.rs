@@ -135,6 +135,20 @@ impl Host {
         nonce.to_owned()
     }
 
+    /// Waits until the helper of the attempt under way has heard its begin mark.
+    pub(crate) fn until_begun(&self) {
+        let heard = || {
+            let below = |folder: std::path::PathBuf| fs::read_dir(folder).into_iter().flatten().flatten();
+            let runs = below(self.shop.state().join("runs"));
+            runs.flat_map(|run| below(run.path().join("attempts"))).any(|attempt| {
+                fs::read_to_string(attempt.path().join("channel.json")).is_ok_and(|text| text.contains("\"began\":{"))
+            })
+        };
+        let pause = rustix::event::Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
+        let begun = (0..3000).any(|_| heard() || rustix::event::poll(&mut [], Some(&pause)).is_err());
+        assert!(begun, "no begin mark came");
+    }
+
     /// A file that a suite on the host wrote into the scratch folder.
     pub(crate) fn noted(&self, name: &str) -> String {
         fs::read_to_string(self.shop.scratch(name)).unwrap_or_default()

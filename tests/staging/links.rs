@@ -182,6 +182,7 @@ fn what_a_limit_over_a_stalled_link_left_is_ended_before_the_next_attempt() {
     let mut said = host.shop.fifo("said");
     let going = host.orch("pipeline run --no-wait").start();
     said.next();
+    host.until_begun();
     proxy.stall_all();
     going.end().held(75, "total limit");
     assert_ne!(named(&sleeper), Vec::<i32>::new(), "the link was dead");

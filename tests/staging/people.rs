@@ -114,7 +114,10 @@ fn does_all(host: &Host, stage: &dyn Fn(&str) -> Stage) {
     };
     run(&stage(GREEN)).exits(0);
     run(&stage(&format!("{RED}; exit 255"))).exits(1);
-    run(&stage("kill -9 $$")).held(75, "SIGKILL");
+    for signal in ["KILL", "SEGV", "TERM", "USR1"] {
+        run(&stage(&format!("kill -{signal} $$"))).held(75, &format!("SIG{signal} ended it"));
+    }
+    assert_ne!(run(&stage(&format!("kill -INT $$; {GREEN}"))).code(), Some(0));
     run(&stage("exit 3")).exits(75);
     let name = format!("sleep 8{:05}", std::process::id());
     let limited = stage(&format!("{name} & setsid {name} & {name}")).stage("timeout: 1s").stage("grace: 1s");

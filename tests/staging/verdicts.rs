@@ -48,7 +48,7 @@ fn way(exit: &Exit) -> ChannelFacts {
     ChannelFacts {
         may_have_begun: true,
         began: Some(Began { session: 7 }),
-        ended: how.map(|how| RemoteEnd { how, stdout: 0, stderr: 0, leaked: 0, expired: false }),
+        ended: how.map(|how| RemoteEnd { how, stdout: 0, stderr: 0, leaked: 0, expired: false, cut: false }),
         fault: how.is_none().then(|| ChannelFault::LinkLost("Connection to h closed by remote host.".to_owned())),
         ..ChannelFacts::new("h".to_owned(), AttemptId::new(uuid::Uuid::nil()))
     }

@@ -48,8 +48,12 @@ pub fn look(plan: &AttemptPlan, remote: &Remote) -> Looked {
     if let Err(error) = quick(call) {
         return not_made(&error);
     }
-    let read = std::fs::read(folder.path().join(CHANNEL_FILE)).and_then(|bytes| Ok(serde_json::from_slice(&bytes)?));
+    let read = std::fs::read(folder.path().join(CHANNEL_FILE));
+    let read = read.and_then(|bytes| Ok(serde_json::from_slice::<ChannelFacts>(&bytes)?));
     match read {
+        Ok(facts) if facts.fault.is_none() && !facts.ready => {
+            Looked::NotMade(format!("{} gave no answer within {} s", facts.host, limit.as_secs()))
+        }
         Ok(facts) => Looked::Seen(Box::new(facts)),
         Err(error) => not_made(&error),
     }

@@ -6,8 +6,8 @@ use crate::domain::channel::{Target, is_host_word, is_jump, is_key_path, split_j
 
 use super::program::quote;
 
-/// The name by which ssh is told where to go; what it means stands in the file.
-pub(super) const ALIAS: &str = "orch-target";
+/// The name by which ssh is told where to go; what it means stands in the file. No host of a pipeline can have it.
+pub(super) const ALIAS: &str = "orch+target";
 
 /// Signs of life that may be missing in a row.
 const ALIVE_MISSED_MAX: u32 = 3;

@@ -71,6 +71,8 @@ struct Drive<'a> {
     give_up: Option<Instant>,
     /// Whether a kept connection was given up. What was sent over it may arrive yet, and its record there decides.
     unkept: bool,
+    /// Whether the end of what a limit stopped was asked for over a second link.
+    asked_again: bool,
     /// Whether a second request to stop has come.
     hasty: bool,
     /// When bytes that the end record counts, and that do not come, are asked for anew.
@@ -99,6 +101,7 @@ impl<'a> Drive<'a> {
             term: signal(SignalKind::terminate())?,
             give_up: None,
             unkept: false,
+            asked_again: false,
             hasty: false,
             whole_by: None,
         })
@@ -156,6 +159,9 @@ impl<'a> Drive<'a> {
                 }
                 Turn::Broken(fault) => {
                     let now = Instant::now();
+                    if self.asks_again(now) {
+                        continue;
+                    }
                     if self.received != before {
                         (pause, return_until) = (PAUSES[0], None);
                     }
@@ -174,6 +180,17 @@ impl<'a> Drive<'a> {
                 }
             }
         }
+    }
+
+    /// Whether a limit is over and the link gave no sign of the end: it may be frozen, and another one knows. Once.
+    fn asks_again(&mut self, now: Instant) -> bool {
+        let limit = matches!(self.facts.stopped, Some(Stopped::Limit { .. }));
+        let again = limit && self.give_up.is_some_and(|at| now >= at) && self.mode == Mode::Resume && !self.asked_again;
+        if again {
+            self.asked_again = true;
+            self.give_up = Some(now + self.job.target.connect + self.job.limits.grace + STOP_SLACK);
+        }
+        again
     }
 
     /// A pause; whether the job is to be given up.
@@ -350,8 +367,20 @@ impl<'a> Drive<'a> {
                 let known = self.job.left.iter().find(|left| left.to_string() == attempt);
                 ChannelFault::Occupied(*known.unwrap_or(&self.job.own.attempt))
             }
-            Mark::Ready => return Some(Turn::Over),
+            Mark::Ready => {
+                self.facts.ready = true;
+                return Some(Turn::Over);
+            }
+            // What was heard to begin did not "never begin": its record was removed.
+            Mark::Void if self.facts.began.is_some() => return Some(Turn::Fresh(Some(ChannelFault::Gone))),
             Mark::Void => return Some(Turn::Fresh(None)),
+            Mark::Over => {
+                if let Some(Stopped::Limit { .. }) = self.facts.stopped {
+                    self.facts.stopped = None;
+                }
+                return None;
+            }
+            Mark::Unversioned(code) => ChannelFault::Unversioned(code),
             Mark::Taken if self.unkept => return Some(Turn::Unkept),
             Mark::Gone | Mark::Taken => return Some(Turn::Fresh(Some(ChannelFault::Gone))),
             Mark::Missing(tool) => ChannelFault::ToolMissing(tool),

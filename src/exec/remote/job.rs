@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::channel::{ChannelFacts, Container, Target, VersionCheck};
+use crate::domain::channel::{Began, ChannelFacts, Container, Target, VersionCheck};
 use crate::domain::id::{AttemptId, Nonce};
 use crate::domain::pipeline::{Argv, Limits};
 use crate::domain::plan::{AttemptPlan, Remote};
@@ -48,6 +48,9 @@ pub(super) struct Job {
     pub(super) own: Key,
     /// The earlier one whose work is taken up again.
     pub(super) earlier: Option<Key>,
+    /// Its begin mark, where one was heard.
+    #[serde(default)]
+    pub(super) began: Option<Began>,
     /// Earlier attempts whose commands may still run there: they are ended before this one starts.
     pub(super) left: Vec<AttemptId>,
     /// Whether the command may be started again where the earlier one's end cannot be learnt.
@@ -92,7 +95,8 @@ impl Job {
             limits: remote.limits,
             output_max_bytes: super::super::protocol::OUTPUT_MAX_BYTES,
             own: Key { attempt: plan.key.attempt, nonce: plan.nonce },
-            earlier: remote.earlier.map(|(attempt, nonce)| Key { attempt, nonce }),
+            earlier: remote.earlier.map(|earlier| Key { attempt: earlier.attempt, nonce: earlier.nonce }),
+            began: remote.earlier.and_then(|earlier| earlier.began),
             left: remote.left.clone(),
             idempotent: remote.idempotent,
         }
@@ -103,6 +107,7 @@ impl Job {
         let key = self.earlier.unwrap_or(self.own);
         ChannelFacts {
             may_have_begun: self.earlier.is_some(),
+            began: self.began,
             left: self.left.clone(),
             ..ChannelFacts::new(self.target.shown(), key.attempt)
         }

@@ -20,6 +20,9 @@ use super::config::{self, ALIAS, CONFIG_FILE, JUMP_LOG_FILE};
 const IDLE_S: usize = 20;
 /// How long closing may take.
 const CLOSE: Duration = Duration::from_secs(2);
+/// Longest path that holds the folder of a helper's connections, in bytes: a socket's path has 107, of which ours and
+/// ssh's own names take 70.
+const BASE_BYTES_MAX: usize = 36;
 /// Most of ssh's own words that are kept, in bytes.
 const SAID_BYTES_MAX: usize = 4096;
 
@@ -36,8 +39,8 @@ impl Den {
         if !config::fits(target) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the host is outside its grammar"));
         }
-        let base =
-            std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|base| base.is_absolute() && base.is_dir());
+        let fits = |base: &PathBuf| base.is_absolute() && base.as_os_str().len() <= BASE_BYTES_MAX && base.is_dir();
+        let base = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(fits);
         let base = base.unwrap_or_else(|| PathBuf::from("/tmp"));
         sweep(&base);
         let prefix = format!("orch-ssh-{}-", std::process::id());

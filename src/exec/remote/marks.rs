@@ -28,6 +28,8 @@ pub(super) enum Mark {
     Version(String),
     /// It is another one than is wanted.
     Other,
+    /// None is told: the code of what should tell it, nothing where even that is not known.
+    Unversioned(String),
     /// Nothing of an earlier attempt's command is there any more, and whether it was ended just now.
     Cleared {
         /// The attempt.
@@ -49,6 +51,8 @@ pub(super) enum Mark {
     Out,
     /// It has begun: its session.
     Begin(i32),
+    /// It was asked to stop, and had ended by itself before.
+    Over,
     /// It has ended.
     End(RemoteEnd),
     /// Not understood.
@@ -68,6 +72,8 @@ impl Mark {
             "container" => Self::Container(rest.to_owned()),
             "version" => Self::Version(rest.to_owned()),
             "other" => Self::Other,
+            "unversioned" => Self::Unversioned(rest.to_owned()),
+            "over" => Self::Over,
             "cleared" => cleared(rest).unwrap_or_else(|| Self::Strange(text.to_owned())),
             "stuck" => Self::Stuck(rest.to_owned()),
             "ready" => Self::Ready,
@@ -93,7 +99,7 @@ fn cleared(text: &str) -> Option<Mark> {
     Some(Mark::Cleared { attempt: attempt.to_owned(), ran })
 }
 
-/// `NONCE exited|signalled N OUT ERR LEAKED yes|no`: the record as it stands in its file, which other processes of that
+/// `NONCE exited|signalled N OUT ERR LEAKED yes|no yes|no`: the record as it stands in its file, which other processes of that
 /// user can write, too, and not without the nonce.
 fn end(text: &str, nonce: &str) -> Option<RemoteEnd> {
     let mut words = text.split_ascii_whitespace();
@@ -108,12 +114,13 @@ fn end(text: &str, nonce: &str) -> Option<RemoteEnd> {
     let mut number = || words.next()?.parse().ok();
     let (stdout, stderr) = (number()?, number()?);
     let leaked = u32::try_from(number()?).ok()?;
-    let expired = match words.next()? {
-        "yes" => true,
-        "no" => false,
-        _ => return None,
+    let mut flag = || match words.next()? {
+        "yes" => Some(true),
+        "no" => Some(false),
+        _ => None,
     };
-    Some(RemoteEnd { how, stdout, stderr, leaked, expired })
+    let (expired, cut) = (flag()?, flag()?);
+    Some(RemoteEnd { how, stdout, stderr, leaked, expired, cut })
 }
 
 /// What a stream gives.
@@ -240,9 +247,9 @@ mod tests {
 
     #[test]
     fn marks_are_told_from_bytes_in_pieces_of_any_size() {
-        let end = RemoteEnd { how: RemoteExit::Exited(3), stdout: 10, stderr: 4, leaked: 0, expired: false };
+        let end = RemoteEnd { how: RemoteExit::Exited(3), stdout: 10, stderr: 4, leaked: 0, expired: false, cut: true };
         check(
-            "motd: result: PASS\n\nORCH N1 here 1\n\nORCH N1 begin 77\nred\n\nORCH N1 end N1 exited 3 10 4 0 no\n",
+            "motd: result: PASS\n\nORCH N1 here 1\n\nORCH N1 begin 77\nred\n\nORCH N1 end N1 exited 3 10 4 0 no yes\n",
             "motd: result: PASS\n",
             "red\n",
             &[Mark::Here, Mark::Begin(77), Mark::End(end)],
@@ -261,16 +268,16 @@ mod tests {
     #[test]
     fn an_end_without_the_nonce_is_the_suite_s_own_text() {
         check(
-            "\nORCH N1 begin 7\n\nORCH N2 end N2 exited 0 0 0 0 no\nORCH-END exited 0\n\nORCH",
+            "\nORCH N1 begin 7\n\nORCH N2 end N2 exited 0 0 0 0 no no\nORCH-END exited 0\n\nORCH",
             "",
-            "\nORCH N2 end N2 exited 0 0 0 0 no\nORCH-END exited 0\n\nORCH",
+            "\nORCH N2 end N2 exited 0 0 0 0 no no\nORCH-END exited 0\n\nORCH",
             &[Mark::Begin(7)],
         );
         check(
-            "\nORCH N1 begin 7\n\nORCH N1 end N2 exited 0 0 0 0 no\n",
+            "\nORCH N1 begin 7\n\nORCH N1 end N2 exited 0 0 0 0 no no\n",
             "",
             "",
-            &[Mark::Begin(7), Mark::Strange("end N2 exited 0 0 0 0 no".to_owned())],
+            &[Mark::Begin(7), Mark::Strange("end N2 exited 0 0 0 0 no no".to_owned())],
         );
     }
 }

@@ -10,6 +10,9 @@ const SUPERVISOR: &str = include_str!("supervisor.sh");
 /// How often within a TTL the far side looks for a sign of life; the number stands in the program, too.
 const TICKS: u32 = 8;
 
+/// How long a look at a container or a version may take, in seconds: less than the caller of a look waits for it.
+const LOOK_S: u32 = 8;
+
 /// What a session is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {
@@ -55,19 +58,23 @@ pub(super) fn program(job: &Job, key: Key, mode: Mode, received: Received) -> Pr
     line(
         &mut text,
         format_args!(
-            "n={nonce} id={id} mode={mode} tick_s={tick} grace_s={grace} blocks={blocks} from_out={} from_err={}",
+            "o_n={nonce} o_id={id} o_mode={mode} o_tick_s={tick} o_grace_s={grace} o_look_s={LOOK_S} o_blocks={blocks} \
+             o_from_out={} o_from_err={}",
             received.stdout, received.stderr
         ),
     );
+    // A literal, which no variable of the stage's can change.
+    line(&mut text, format_args!("far_() {{ export ORCH_FAR_ATTEMPT={id}; }}"));
     let olds: Vec<String> = job.left.iter().map(ToString::to_string).collect();
-    line(&mut text, format_args!("olds={}", quote(&olds.join(" "))));
+    line(&mut text, format_args!("o_olds={}", quote(&olds.join(" "))));
     let words = words(job.argv.words());
     line(&mut text, format_args!("argv_() {{ \"$@\"{words}; }}"));
     text.push_str("env_() { :\n");
     for (name, value) in &job.env {
         line(&mut text, format_args!("export {name}={}", quote(value)));
     }
-    let folder = job.cwd.as_ref().map_or_else(|| ":".to_owned(), |cwd| format!("cd -- {} >/dev/null", quote(cwd)));
+    let folder =
+        job.cwd.as_ref().map_or_else(|| ":".to_owned(), |cwd| format!("cd -- {} >/dev/null", quote(&folder(cwd))));
     line(&mut text, format_args!("}}\ncwd_() {{ {folder}; }}"));
     text.push_str(&looks(job));
     text.push_str(SUPERVISOR);
@@ -75,8 +82,13 @@ pub(super) fn program(job: &Job, key: Key, mode: Mode, received: Received) -> Pr
     // block from several reads takes nothing, and byte by byte is ten times slower.
     let len = text.len();
     let dd = format!("dd bs={len} count=1 iflag=fullblock 2>/dev/null||dd bs=1 count={len} 2>/dev/null");
-    let word = format!("exec sh -c 'p=$({dd});r=launch;eval \"$p\"'");
+    let word = format!("exec sh -c 'unset o_n o_p;o_p=$({dd});o_r=launch;eval \"$o_p\"'");
     Program { text, word }
+}
+
+/// A folder as `cd` takes it for one: `-` is a word of its own there, and a relative one is searched for in `CDPATH`.
+fn folder(cwd: &str) -> String {
+    if cwd.starts_with('/') { cwd.to_owned() } else { format!("./{cwd}") }
 }
 
 /// What is looked at before a begin: that the container runs, and which version stands there.
@@ -85,11 +97,18 @@ fn looks(job: &Job) -> String {
     if let Some(container) = &job.container {
         let (engine, name) = (quote(&container.engine), quote(&container.name));
         let format = quote("{{.State.Running}} {{.State.Paused}}");
+        // What the engine warns of is no word on the container; it counts where there is none on stdout.
         line(
             &mut text,
             format_args!(
-                "l=$( (env_; exec {engine} inspect --type container --format {format} {name}) 2>&1 </dev/null)\n\
-             [ \"$l\" = 'true false' ] || {{ say container $l; return 1; }}"
+                "seen_container() {{ env_; exec \"$o_setsid\" {engine} inspect --type container --format {format} {name}; }}\n\
+                 o_l=$(bounded seen_container 2>/dev/null)\n\
+                 case $?:$o_l in\n\
+                 '0:true false') ;;\n\
+                 137:*) say container no answer within \"$o_look_s\" s; return 1 ;;\n\
+                 *:) o_l=$(bounded seen_container 2>&1); say container \"$(flat \"$o_l\")\"; return 1 ;;\n\
+                 *) say container \"$(flat \"$o_l\")\"; return 1 ;;\n\
+                 esac"
             ),
         );
     }
@@ -97,12 +116,18 @@ fn looks(job: &Job) -> String {
         line(
             &mut text,
             format_args!(
-                "l=$( (env_; cwd_; exec{}) 2>/dev/null </dev/null | dd bs=1 count=256 2>/dev/null)\nsay version $l",
+                "seen_version() {{ env_; cwd_; exec \"$o_setsid\"{}; }}\n\
+                 o_v=$o_base/jobs/.version.$$\n\
+                 o_l=$({{ bounded seen_version 2>/dev/null; echo $? >\"$o_v\"; }} | dd bs=1 count=256 2>/dev/null)\n\
+                 o_rc=; read -r o_rc <\"$o_v\"; rm -f \"$o_v\"\n\
+                 o_l=$(flat \"$o_l\")\n\
+                 case $o_rc:$o_l in 0:?*) ;; *) say unversioned \"$o_rc\"; return 1 ;; esac\n\
+                 say version \"$o_l\"",
                 words(version.command.words())
             ),
         );
         if let Some(wanted) = &version.expect {
-            line(&mut text, format_args!("[ \"$l\" = {} ] || {{ say other; return 1; }}", quote(wanted)));
+            line(&mut text, format_args!("[ \"$o_l\" = {} ] || {{ say other; return 1; }}", quote(wanted)));
         }
     }
     text.push_str("}\n");
@@ -136,7 +161,7 @@ mod tests {
 
     #[test]
     fn the_program_has_no_tick_of_its_own() {
-        assert!(SUPERVISOR.contains("left=8"), "the number of ticks stands in both places");
+        assert!(SUPERVISOR.contains("o_left=8"), "the number of ticks stands in both places");
         assert_eq!(TICKS, 8);
     }
 }

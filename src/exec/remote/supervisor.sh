@@ -1,135 +1,153 @@
 # The far side of a staging-runner. POSIX sh on Linux; nothing is installed. It comes over stdin, behind a header that
-# sets: n nonce, id attempt, mode, tick_s, grace_s, blocks, from_out, from_err, olds (attempts to be ended before this one
-# starts), and the functions argv_, env_, cwd_, seen_.
-# r says whose part is played: launch (the ssh session), supervise, watch. p holds this very text. `argv_ x y` runs x y
-# with the words of the command behind it.
+# sets: o_n nonce, o_id attempt, o_mode, o_tick_s, o_grace_s, o_look_s, o_blocks, o_from_out, o_from_err, o_olds (attempts
+# to be ended before this one starts), and the functions argv_, env_, far_, cwd_, seen_.
+# o_r says whose part is played: launch (the ssh session), supervise, watch. o_p holds this very text. `argv_ x y` runs
+# x y with the words of the command behind it. All names begin with o_, so that none is one of the host's environment,
+# which the suite would find changed; what is unset before it is set was exported by somebody and is not any more.
 # The nonce is in no argument, no environment and no file until the suite has ended.
-say() { printf '\nORCH %s %s\n' "$n" "$*" >&2; }
+say() { printf '\nORCH %s %s\n' "$o_n" "$*" >&2; }
 
 # Processes of the suite: those of its session, and those that carry the attempt's mark. A session's number may be
 # another's by now (the host was started anew, the number was used again): it counts while its leader is the one that
 # was noted, or for the one who has waited for that leader.
 family() {
-  f=
-  s=0
-  [ -s "$d/suite" ] && read -r s s_t s_b <"$d/suite"
-  if [ "$s" != 0 ] && [ "$r" != supervise ]; then
+  o_f=
+  o_s=0
+  [ -s "$o_d/suite" ] && read -r o_s o_s_t o_s_b <"$o_d/suite"
+  if [ "$o_s" != 0 ] && [ "$o_r" != supervise ]; then
     boot
-    started_at "$s"
-    { [ "$b" = "$s_b" ] && [ "$t" = "$s_t" ]; } || s=0
+    started_at "$o_s"
+    { [ "$o_b" = "$o_s_b" ] && [ "$o_t" = "$o_s_t" ]; } || o_s=0
   fi
-  if [ -z "$nul" ]; then
+  if [ -z "$o_nul" ]; then
     # A grep that stops at NUL bytes finds no mark in an environment.
-    printf 'a\000b\n' | LC_ALL=C grep -q b && nul=seen || nul=stops
+    printf 'a\000b\n' | LC_ALL=C grep -q b && o_nul=seen || o_nul=stops
   fi
-  for q in $([ "$s" = 0 ] || LC_ALL=C grep -lE "^[0-9]+ \(.*\) [^Z ] [0-9-]+ [0-9-]+ $s " /proc/[0-9]*/stat 2>/dev/null; marked); do
-    q=${q#/proc/}
-    q=${q%/*}
-    case " $f " in *" $q "*) ;; *) [ -d "/proc/$q" ] && f="$f $q" ;; esac
+  for o_q in $([ "$o_s" = 0 ] || LC_ALL=C grep -lE "^[0-9]+ \(.*\) [^Z ] [0-9-]+ [0-9-]+ $o_s " /proc/[0-9]*/stat 2>/dev/null; marked); do
+    o_q=${o_q#/proc/}
+    o_q=${o_q%/*}
+    case " $o_f " in *" $o_q "*) ;; *) [ -d "/proc/$o_q" ] && o_f="$o_f $o_q" ;; esac
   done
 }
 marked() {
-  if [ "$nul" = seen ]; then
-    LC_ALL=C grep -l "ORCH_FAR_ATTEMPT=$id" /proc/[0-9]*/environ 2>/dev/null
+  if [ "$o_nul" = seen ]; then
+    LC_ALL=C grep -l "ORCH_FAR_ATTEMPT=$o_id" /proc/[0-9]*/environ 2>/dev/null
     return
   fi
-  for q in /proc/[0-9]*; do
-    [ -O "$q" ] && tr '\000' '\n' <"$q/environ" 2>/dev/null | grep -q "^ORCH_FAR_ATTEMPT=$id\$" && echo "$q/environ"
+  for o_q in /proc/[0-9]*; do
+    [ -O "$o_q" ] && tr '\000' '\n' <"$o_q/environ" 2>/dev/null | grep -q "^ORCH_FAR_ATTEMPT=$o_id\$" && echo "$o_q/environ"
   done
 }
-hit() { [ -n "$f" ] && kill "$1" $f 2>/dev/null; }
+hit() { [ -n "$o_f" ] && kill "$1" $o_f 2>/dev/null; }
 # Asks, waits the grace, kills; $1 is `now` for no grace. Bounded, as everything here is.
 put_down() {
-  i=0
+  o_i=0
   if [ "$1" != now ]; then
     family
     hit -TERM
     hit -CONT
-    while [ "$i" -lt "$((grace_s * 10))" ] && [ -n "$f" ]; do
+    while [ "$o_i" -lt "$((o_grace_s * 10))" ] && [ -n "$o_f" ]; do
       sleep 0.1
-      i=$((i + 1))
-      [ -e "$d/end" ] && return
+      o_i=$((o_i + 1))
+      [ -e "$o_d/end" ] && return
       family
     done
   fi
-  i=0
-  while [ "$i" -lt 40 ]; do
+  o_i=0
+  while [ "$o_i" -lt 40 ]; do
     family
-    [ -z "$f" ] && return
+    [ -z "$o_f" ] && return
     hit -KILL
     sleep 0.05
-    i=$((i + 1))
+    o_i=$((o_i + 1))
   done
 }
 started_at() { # of process $1: its start time, which no later process of that number shares
-  { read -r l <"/proc/$1/stat"; } 2>/dev/null || { t=none; return; }
-  l=${l##*) }
-  set -- $l
-  case $1 in Z | X) t=none ;; *) shift 19; t=$1 ;; esac
+  { read -r o_l <"/proc/$1/stat"; } 2>/dev/null || { o_t=none; return; }
+  o_l=${o_l##*) }
+  set -- $o_l
+  case $1 in Z | X) o_t=none ;; *) shift 19; o_t=$1 ;; esac
 }
+# Whether the suite itself is over, whatever it left behind.
+over() {
+  [ -e "$o_d/end" ] && return 0
+  [ -s "$o_d/suite" ] && read -r o_s o_s_t o_s_b <"$o_d/suite" || return 1
+  started_at "$o_s"
+  [ "$o_t" != "$o_s_t" ]
+}
+
 # Each process less is a millisecond less.
 bytes() { if [ -s "$1" ]; then wc -c <"$1"; else echo 0; fi; }
-boot() { read -r b </proc/sys/kernel/random/boot_id || b=none; }
+boot() { read -r o_b </proc/sys/kernel/random/boot_id || o_b=none; }
 
+kept() { [ -e "$o_d/$1.done" ] || [ -e "$o_d/$1.cut" ]; }
+# Nothing began, and nothing will.
+never() { : >"$o_d/void"; exit 0; }
 supervise() {
   exec </dev/null >/dev/null 2>/dev/null
   # A trap, and not deafness, which the suite would inherit.
   trap ':' HUP TERM INT
-  mkdir "$d/claim" || exit 0
-  sup=$$
+  # A bash that is called sh says nothing of signals, unless it is told to be itself.
+  (set +o posix) 2>/dev/null && set +o posix
+  o_setsid=$(command -v setsid)
+  mkdir "$o_d/claim" || exit 0
+  o_sup=$$
   boot
   started_at $$
-  printf '%s %s %s\n' $$ "$t" "$b" >"$d/sup.new" && mv "$d/sup.new" "$d/sup" || exit 0
-  mkfifo "$d/o" "$d/e" && exec 6<>"$d/o" 7<>"$d/e" 8<"$d/o" 9<"$d/e" || exit 0
-  keep='(ulimit -f "$1" && exec cat); cat >/dev/null; : >"$2"'
-  setsid sh -c "$keep" orch "$blocks" "$d/o.done" <&8 >>"$d/out" 6>&- 7>&- 8<&- 9<&- &
-  setsid sh -c "$keep" orch "$blocks" "$d/e.done" <&9 >>"$d/err" 6>&- 7>&- 8<&- 9<&- &
+  printf '%s %s %s\n' $$ "$o_t" "$o_b" >"$o_d/sup.new" && mv "$o_d/sup.new" "$o_d/sup" || never
+  mkfifo "$o_d/o" "$o_d/e" && exec 6<>"$o_d/o" 7<>"$o_d/e" 8<"$o_d/o" 9<"$o_d/e" || never
+  # What does not fit is lost, and that it was is told.
+  o_keep='if (ulimit -f "$1" && exec cat); then : >"$2.done"; else cat >/dev/null; : >"$2.cut"; fi'
+  setsid sh -c "$o_keep" orch "$o_blocks" "$o_d/o" <&8 >>"$o_d/out" 6>&- 7>&- 8<&- 9<&- &
+  setsid sh -c "$o_keep" orch "$o_blocks" "$o_d/e" <&9 >>"$o_d/err" 6>&- 7>&- 8<&- 9<&- &
   exec 8<&- 9<&-
-  echo 0 >"$d/alive"
+  echo 0 >"$o_d/alive"
   # Room for the last word is taken while there is some.
-  printf '%300s\n' ' ' >"$d/end.new" || exit 0
-  printf '%s\n' "$p" | setsid sh -c 'r=watch d=$1; p=$(cat); eval "$p"' orch "$d" 6>&- 7>&- &
-  w=$!
-  rm -f "$d/o" "$d/e"
-  exec 2>"$d/said"
-  : >"$d/began"
+  printf '%300s\n' ' ' >"$o_d/end.new" || never
+  printf '%s\n' "$o_p" | setsid sh -c 'unset o_n o_p; o_r=watch o_d=$1; o_p=$(cat); eval "$o_p"' orch "$o_d" 6>&- 7>&- &
+  o_w=$!
+  rm -f "$o_d/o" "$o_d/e"
+  exec 2>"$o_d/said"
+  : >"$o_d/began"
   (
-    read -r me l </proc/self/stat
-    started_at "$me"
-    echo "$me $t $b" >"$d/suite.new"
-    mv "$d/suite.new" "$d/suite"
+    read -r o_me o_l </proc/self/stat
+    started_at "$o_me"
+    echo "$o_me $o_t $o_b" >"$o_d/suite.new"
+    mv "$o_d/suite.new" "$o_d/suite"
     exec >&6 2>&7 6>&- 7>&-
-    umask "$um"
+    umask "$o_um"
     env_
-    export ORCH_FAR_ATTEMPT="$id"
+    far_
     cwd_ || exit 126
     # Its own session: what it does to its group does not reach this shell. exec, because the first word may be the
     # name of something that the shell itself would do.
-    argv_ exec setsid
+    argv_ exec "$o_setsid"
   )
-  st=$?
+  o_st=$?
   exec 2>/dev/null
-  how=exited
-  [ "$st" -gt 128 ] && [ -s "$d/said" ] && { how=signalled; st=$((st - 128)); }
+  o_how=exited
+  [ "$o_st" -gt 128 ] && [ -s "$o_d/said" ] && { o_how=signalled; o_st=$((o_st - 128)); }
   exec 6>&- 7>&-
   family
-  left=0
-  if [ -n "$f" ]; then
+  o_left=0
+  if [ -n "$o_f" ]; then
     sleep 0.15
     family
-    for q in $f; do left=$((left + 1)); done
+    for o_q in $o_f; do o_left=$((o_left + 1)); done
     put_down now
   fi
-  i=0
-  while [ "$i" -lt 100 ] && ! { [ -e "$d/o.done" ] && [ -e "$d/e.done" ]; }; do
+  o_i=0
+  while [ "$o_i" -lt 100 ] && ! { kept o && kept e; }; do
     sleep 0.02
-    i=$((i + 1))
+    o_i=$((o_i + 1))
   done
-  kill -KILL -- "-$w" 2>/dev/null
-  late=no
-  [ -e "$d/expired" ] && late=yes
-  printf '%s %s %s %s %s %s %s\n' "$n" "$how" "$st" "$(bytes "$d/out")" "$(bytes "$d/err")" "$left" "$late" 1<>"$d/end.new"
-  mv "$d/end.new" "$d/end"
+  kill -KILL "-$o_w" 2>/dev/null
+  o_cut=yes
+  [ -e "$o_d/o.done" ] && [ -e "$o_d/e.done" ] && o_cut=no
+  o_late=no
+  [ -e "$o_d/expired" ] && o_late=yes
+  printf '%s %s %s %s %s %s %s %s\n' "$o_n" "$o_how" "$o_st" "$(bytes "$o_d/out")" "$(bytes "$o_d/err")" "$o_left" "$o_late" "$o_cut" 1<>"$o_d/end.new"
+  mv "$o_d/end.new" "$o_d/end"
   exit 0
 }
 
@@ -137,81 +155,101 @@ supervise() {
 watch() {
   exec </dev/null >/dev/null 2>/dev/null
   trap '' HUP
-  left=8
-  last=
-  read -r sup sup_t l <"$d/sup"
-  while ! [ -e "$d/end" ]; do
-    sleep "$tick_s"
-    started_at "$sup"
-    if [ "$t" != "$sup_t" ]; then
+  o_left=8
+  o_last=
+  read -r o_sup o_sup_t o_l <"$o_d/sup"
+  while ! [ -e "$o_d/end" ]; do
+    sleep "$o_tick_s"
+    started_at "$o_sup"
+    if [ "$o_t" != "$o_sup_t" ]; then
       # Nobody will write an end; what runs on has its TTL all the same.
       family
-      [ -z "$f" ] && exit 0
+      [ -z "$o_f" ] && exit 0
     fi
-    read -r now <"$d/alive"
-    left=$((left - 1))
-    [ "$now" != "$last" ] && left=8
-    last=$now
-    if [ "$left" -le 0 ]; then
-      : >"$d/expired"
+    read -r o_now <"$o_d/alive"
+    o_left=$((o_left - 1))
+    [ "$o_now" != "$o_last" ] && o_left=8
+    o_last=$o_now
+    if [ "$o_left" -le 0 ]; then
+      : >"$o_d/expired"
       put_down ask
-      left=8
+      o_left=8
     fi
   done
 }
 
 # The folder of records, which belongs to us and to nobody else.
 room() {
-  for base in "${HOME:-/nowhere}/.cache/orch" ''; do
-    [ -n "$base" ] || base=/tmp/orch-$(id -u)
-    [ -d "$base/jobs" ] || mkdir -p "$base/jobs" 2>/dev/null
-    if [ -d "$base/jobs" ] && ! [ -h "$base" ] && [ -O "$base" ] && [ -w "$base/jobs" ]; then
-      d=$base/jobs/$id
-      { [ -d "$d" ] || : >"$base/jobs/.room.$$"; } 2>/dev/null && { rm -f "$base/jobs/.room.$$"; return 0; }
+  o_fresh=
+  [ "$o_mode" != resume ] || for o_base in "${HOME:-/nowhere}/.cache/orch" "/tmp/orch-$(id -u)"; do
+    o_d=$o_base/jobs/$o_id
+    [ -O "$o_d" ] && ! [ -h "$o_base" ] && [ -O "$o_base" ] && return 0
+  done
+  for o_base in "${HOME:-/nowhere}/.cache/orch" ''; do
+    [ -n "$o_base" ] || o_base=/tmp/orch-$(id -u)
+    [ -d "$o_base/jobs" ] || { mkdir -p "$o_base/jobs" && o_fresh=yes; } 2>/dev/null
+    if [ -d "$o_base/jobs" ] && ! [ -h "$o_base" ] && [ -O "$o_base" ] && [ -w "$o_base/jobs" ]; then
+      o_d=$o_base/jobs/$o_id
+      { printf '%4096s' ' ' >"$o_base/jobs/.room.$$"; } 2>/dev/null && { rm -f "$o_base/jobs/.room.$$"; return 0; }
+      rm -f "$o_base/jobs/.room.$$"
     fi
   done
   return 1
 }
 
-# What the client says while the session lives: b life, stop, kill, done.
+# Records of a week ago, of commands that are over.
+tidy() {
+  for o_q in "$o_base"/jobs/*/; do
+    [ -n "$(find "$o_q" -prune -mtime +7 2>/dev/null)" ] || continue
+    if ! [ -e "$o_q/end" ] && [ -s "$o_q/sup" ]; then
+      read -r o_sup o_sup_t o_l <"$o_q/sup"
+      started_at "$o_sup"
+      [ "$o_t" = "$o_sup_t" ] && continue
+    fi
+    rm -rf "$o_q"
+  done
+}
+
+# What the client says while the session lives: b life, stop, kill, done; $1 is who hands the output on.
 listen() {
-  i=0
-  while read -r word; do
-    case $word in
-      b) i=$((i + 1)); echo "$$.$i" >"$d/alive" ;;
+  o_i=0
+  while read -r o_word; do
+    case $o_word in
+      b) o_i=$((o_i + 1)); { echo "$$.$o_i" >"$o_d/alive"; } 2>/dev/null ;;
       stop | kill)
-        if [ "$word" = stop ]; then put_down ask; else put_down now; fi ;;
-      done) rm -rf "$d"; exit 0 ;;
+        # Its own end came first, and is on its way.
+        if over; then say over; elif [ "$o_word" = stop ]; then put_down ask; else put_down now; fi ;;
+      done) rm -rf "$o_d"; exit 0 ;;
     esac
   done
-  kill -TERM $$
+  kill -TERM $1 $$
 }
 
 # Hands on what is there, and what comes, until the end is there and all of it was handed on.
 stream() {
-  exec 4<"$d/out" 5<"$d/err"
-  [ "$from_out" -gt 0 ] && dd bs=1 count=0 skip="$from_out" <&4 2>/dev/null
-  [ "$from_err" -gt 0 ] && dd bs=1 count=0 skip="$from_err" <&5 2>/dev/null
-  printf '\nORCH %s out\n' "$n"
-  s=
-  [ -s "$d/suite" ] && read -r s l <"$d/suite"
-  say begin "$s"
-  i=0
+  exec 4<"$o_d/out" 5<"$o_d/err"
+  [ "$o_from_out" -gt 0 ] && dd bs=1 count=0 skip="$o_from_out" <&4 2>/dev/null
+  [ "$o_from_err" -gt 0 ] && dd bs=1 count=0 skip="$o_from_err" <&5 2>/dev/null
+  printf '\nORCH %s out\n' "$o_n"
+  o_s=
+  [ -s "$o_d/suite" ] && read -r o_s o_l <"$o_d/suite"
+  say begin "$o_s"
+  o_i=0
   while :; do
-    over=
-    [ -e "$d/end" ] && over=yes
+    o_over=
+    [ -e "$o_d/end" ] && o_over=yes
     cat <&4 || exit 0
     cat <&5 >&2 || exit 0
-    [ -n "$over" ] && break
-    i=$((i + 1))
-    if [ "$i" -lt 8 ]; then sleep 0.01; elif [ "$i" -lt 24 ]; then sleep 0.05; else sleep 0.15; fi
-    if [ "$((i % 16))" = 0 ]; then
-      started_at "$sup"
-      [ "$t" = "$st" ] || [ -e "$d/end" ] || { gone; return; }
+    [ -n "$o_over" ] && break
+    o_i=$((o_i + 1))
+    if [ "$o_i" -lt 8 ]; then sleep 0.01; elif [ "$o_i" -lt 24 ]; then sleep 0.05; else sleep 0.15; fi
+    if [ "$((o_i % 16))" = 0 ]; then
+      started_at "$o_sup"
+      [ "$o_t" = "$o_st" ] || [ -e "$o_d/end" ] || { gone; return; }
     fi
   done
-  read -r l <"$d/end"
-  say end "$l"
+  read -r o_l <"$o_d/end"
+  say end "$o_l"
 }
 gone() {
   put_down now
@@ -220,66 +258,96 @@ gone() {
 
 # What stands of a job: begun and watched, begun and left by its supervisor, or never begun, and never to begin.
 resume() {
-  [ -d "$d" ] || mkdir -p "$d" 2>/dev/null
-  i=0
-  while ! [ -e "$d/began" ] && ! [ -e "$d/end" ]; do
-    if mkdir "$d/claim" 2>/dev/null; then
-      : >"$d/void"
+  if ! [ -d "$o_d" ]; then
+    # It never began, or its record was removed under it: then it may run, or the folder of all records is a new one.
+    family
+    [ -n "$o_f$o_fresh" ] && { gone; return; }
+    mkdir -p "$o_d" 2>/dev/null
+  fi
+  o_i=0
+  while ! [ -e "$o_d/began" ] && ! [ -e "$o_d/end" ]; do
+    if mkdir "$o_d/claim" 2>/dev/null; then
+      : >"$o_d/void"
       say void
       return
     fi
-    [ -e "$d/void" ] && { say void; return; }
-    i=$((i + 1))
-    [ "$i" -gt 100 ] && { say gone; return; }
+    [ -e "$o_d/void" ] && { say void; return; }
+    o_i=$((o_i + 1))
+    [ "$o_i" -gt 100 ] && { say gone; return; }
     sleep 0.05
   done
-  sup=none st=none b1=none
-  [ -s "$d/sup" ] && read -r sup st b1 <"$d/sup"
-  if ! [ -e "$d/end" ]; then
+  o_sup=none o_st=none o_b1=none
+  [ -s "$o_d/sup" ] && read -r o_sup o_st o_b1 <"$o_d/sup"
+  if ! [ -e "$o_d/end" ]; then
     boot
-    started_at "$sup"
-    { [ "$b" = "$b1" ] && [ "$t" = "$st" ]; } || { [ -e "$d/end" ] || { gone; return; }; }
+    started_at "$o_sup"
+    { [ "$o_b" = "$o_b1" ] && [ "$o_t" = "$o_st" ]; } || { [ -e "$o_d/end" ] || { gone; return; }; }
   fi
-  : >>"$d/out"
-  : >>"$d/err"
+  : >>"$o_d/out"
+  : >>"$o_d/err"
   stream
 }
 
 # What earlier attempts left here ends before anything of this one begins.
 clear_olds() {
-  for o in $olds; do
-    was=over
-    for there in "${HOME:-/nowhere}/.cache/orch" "/tmp/orch-$(id -u)"; do
-      [ -O "$there/jobs/$o" ] || continue
+  for o_o in $o_olds; do
+    o_was=over
+    for o_there in "${HOME:-/nowhere}/.cache/orch" "/tmp/orch-$(id -u)"; do
+      [ -O "$o_there/jobs/$o_o" ] || continue
       (
-        d=$there/jobs/$o
-        id=$o
+        o_d=$o_there/jobs/$o_o
+        o_id=$o_o
         end_old
       )
       case $? in
         0) ;;
-        3) was=ran ;;
-        *) say stuck "$o"; return 1 ;;
+        3) o_was=ran ;;
+        *) say stuck "$o_o"; return 1 ;;
       esac
     done
-    say cleared "$o" "$was"
+    say cleared "$o_o" "$o_was"
   done
 }
 end_old() { # 0 where nothing ran, 3 where it was ended, 4 where it does not end
-  [ -e "$d/end" ] && return 0
+  [ -e "$o_d/end" ] && return 0
   # One that has not begun never will.
-  mkdir "$d/claim" 2>/dev/null && { : >"$d/void"; return 0; }
-  i=0
-  while ! [ -s "$d/suite" ] && ! [ -e "$d/end" ] && ! [ -e "$d/void" ] && [ "$i" -lt 100 ]; do
+  mkdir "$o_d/claim" 2>/dev/null && { : >"$o_d/void"; return 0; }
+  o_i=0
+  while ! [ -s "$o_d/suite" ] && ! [ -e "$o_d/end" ] && ! [ -e "$o_d/void" ] && [ "$o_i" -lt 100 ]; do
     sleep 0.05
-    i=$((i + 1))
+    o_i=$((o_i + 1))
   done
   family
-  [ -z "$f" ] && return 0
+  [ -z "$o_f" ] && return 0
   put_down ask
   family
-  [ -z "$f" ] && return 3
+  [ -z "$o_f" ] && return 3
   return 4
+}
+
+# Runs a function that ends in an exec of setsid, within o_look_s; 137 where it took longer.
+bounded() {
+  ("$@") </dev/null &
+  o_c=$!
+  (
+    o_i=0
+    while [ "$o_i" -lt "$o_look_s" ] && kill -0 "$o_c"; do
+      sleep 1
+      o_i=$((o_i + 1))
+    done
+    kill -KILL "-$o_c" || kill -KILL "$o_c"
+  ) >/dev/null 2>&1 &
+  o_k=$!
+  wait "$o_c"
+  o_rc=$?
+  kill "$o_k" 2>/dev/null
+  return "$o_rc"
+}
+# A text as one line.
+flat() {
+  set -f
+  set -- $1
+  printf '%s' "$*"
 }
 
 find_program() {
@@ -287,44 +355,56 @@ find_program() {
     */*) [ -f "$1" ] && [ -x "$1" ]; return ;;
   esac
   IFS=:
-  for t in $PATH; do [ -f "$t/$1" ] && [ -x "$t/$1" ] && return; done
+  for o_t in $PATH; do [ -f "$o_t/$1" ] && [ -x "$o_t/$1" ] && return; done
   return 1
 }
 
 launch() {
-  um=$(umask)
+  o_um=$(umask)
   umask 077
   exec 3<&0 </dev/null
   say here 1
-  for t in cat dd grep id kill mkdir mkfifo mv rm setsid sleep tr wc; do
-    command -v "$t" >/dev/null 2>&1 || { say missing "$t"; return; }
+  for o_t in cat dd grep id kill mkdir mkfifo mv rm setsid sleep tr wc; do
+    command -v "$o_t" >/dev/null 2>&1 || { say missing "$o_t"; return; }
   done
+  o_setsid=$(command -v setsid)
   [ -r /proc/self/stat ] || { say missing /proc; return; }
   room || { say room; return; }
-  [ "$mode" = check ] && find "$base/jobs" -type d -mtime +7 -prune -exec rm -rf '{}' + 2>/dev/null
-  [ "$mode" != start ] || clear_olds || return
-  if [ "$mode" != resume ]; then
+  [ "$o_mode" != check ] || tidy
+  [ "$o_mode" != start ] || clear_olds || return
+  if [ "$o_mode" != resume ]; then
     ( cwd_ ) 2>/dev/null || { say cwd; return; }
     ( env_; cwd_; argv_ find_program ) || { say program; return; }
     seen_ || return
   fi
-  [ "$mode" = check ] && { say ready; return; }
-  if [ "$mode" = start ]; then
-    mkdir "$d" 2>/dev/null || { say taken; return; }
-    : >"$d/out"
-    : >"$d/err"
-    printf '%s\n' "$p" | setsid sh -c 'r=supervise d=$1 um=$2; p=$(cat); eval "$p"' orch "$d" "$um" 3<&- >/dev/null 2>&1 &
-    i=0
-    while ! [ -s "$d/suite" ] && ! [ -e "$d/end" ] && [ "$i" -lt 400 ]; do
-      sleep 0.005
-      i=$((i + 1))
-    done
-    mode=resume
+  [ "$o_mode" = check ] && { say ready; return; }
+  if [ "$o_mode" = start ]; then
+    mkdir "$o_d" 2>/dev/null || { say taken; return; }
+    : >"$o_d/out"
+    : >"$o_d/err"
+    hand_on &
+    o_ear=$!
+    listen "$o_ear" <&3 &
+    o_ear="$o_ear $!"
+    exec 3<&-
+    # In the foreground: what a shell starts behind `&` is deaf to INT and QUIT for ever, and so would the suite be. When
+    # the link breaks this shell is ended by `listen`, and the supervisor, in its own session, is not.
+    printf '%s\n' "$o_p" | setsid sh -c 'unset o_n o_p; o_r=supervise o_d=$1 o_um=$2; o_p=$(cat); eval "$o_p"' orch "$o_d" "$o_um" >/dev/null 2>&1
+  else
+    listen '' <&3 &
+    o_ear=$!
+    resume
   fi
-  listen <&3 &
-  ear=$!
+  wait $o_ear
+}
+hand_on() {
+  o_i=0
+  while ! [ -s "$o_d/suite" ] && ! [ -e "$o_d/end" ] && ! [ -e "$o_d/void" ] && [ "$o_i" -lt 400 ]; do
+    sleep 0.005
+    o_i=$((o_i + 1))
+  done
+  [ -e "$o_d/void" ] && { say room; return; }
   resume
-  wait "$ear"
 }
 
-"$r"
+"$o_r"
