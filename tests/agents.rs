@@ -3,8 +3,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+#[path = "agents/beside.rs"]
+mod beside;
 #[path = "agents/cage.rs"]
 mod cage;
+#[path = "agents/damage.rs"]
+mod damage;
 #[path = "agents/delivery.rs"]
 mod delivery;
 #[path = "agents/lies.rs"]

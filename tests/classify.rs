@@ -92,6 +92,7 @@ impl Case {
             smoke: Vec::new(),
             agent: None,
             channel: None,
+            damage: None,
         }
     }
 

@@ -11,7 +11,11 @@ use crate::domain::id::{Nonce, TaskName};
 use crate::domain::task::{Task, TaskState};
 use crate::runner::{Clock as _, Desk, SystemClock};
 use crate::store::{Holder, Store};
-use crate::workspace::checkout::{How, Wish, list, make, open as open_checkout, remove as remove_checkout, unsaved};
+use crate::workspace::checkout::{
+    Broken, CheckoutError, How, Made, Wish, is_usable, list, make, open as open_checkout, remove as remove_checkout,
+    set_aside, unsaved,
+};
+use crate::workspace::damage::is_damage;
 use crate::workspace::git::Git;
 use crate::workspace::heartbeat::Heartbeat;
 use crate::workspace::holder;
@@ -95,7 +99,7 @@ pub(super) fn add(options: &TaskAddArgs) -> Result<ExitCode, Problem> {
     if known.as_ref().is_some_and(|known| known.state.live_run().is_some()) {
         let place = known.as_ref().map_or(path.as_path(), |known| &known.worktree);
         output::talk(&format!(
-            "orch: {} is not the worktree any more that a run was left in: what ran there can no longer be judged",
+            "orch: {} is not the worktree any more that a run was left in, or is broken: what ran there can no longer be judged",
             place.display()
         ));
         counter.desk(&SystemClock).abandon().map_err(|error| trouble::of_run(&error))?;
@@ -107,8 +111,16 @@ pub(super) fn add(options: &TaskAddArgs) -> Result<ExitCode, Problem> {
         path: &path,
         reason: &reason,
         outside: &[counter.place.state.path()],
+        broken: if known.is_some() { Broken::Mended } else { Broken::Refused },
     };
-    let (made, how) = make(&git, &counter.place.worktree, &wish).map_err(|error| of_checkout(&error))?;
+    let Made { worktree: made, how, aside } =
+        make(&git, &counter.place.worktree, &wish).map_err(|error| of_checkout(&error))?;
+    if let Some(aside) = &aside {
+        output::talk(&format!(
+            "orch: the folder that stood there could not be mended; it is {} now, with every file that was in it",
+            aside.display()
+        ));
+    }
     free_of_others(&counter, &made)?;
     let recorded =
         known.as_ref().and_then(|known| known.checkout.as_ref()).map(|checkout| checkout.base_commit.clone());
@@ -131,6 +143,7 @@ pub(super) fn add(options: &TaskAddArgs) -> Result<ExitCode, Problem> {
     if options.state.json {
         let mut document = counter.document()?;
         document["made"] = json!(how.as_str());
+        document["set_aside"] = json!(aside.map(|aside| aside.display().to_string()));
         output::document(&document);
         return Ok(ExitCode::Success);
     }
@@ -171,8 +184,9 @@ fn known_path(
         return Err(taken(format!("it started at {}", checkout.base_commit)));
     }
     let stands = checkout.identity.is_some_and(|identity| {
-        let found = store::git(&known.worktree).ok().and_then(|git| Worktree::open(&git, &known.worktree).ok());
-        found.is_some_and(|found| found.identity().digest() == identity)
+        let git = store::git(&known.worktree).ok();
+        let found = git.and_then(|git| Worktree::open(&git, &known.worktree).ok().map(|found| (git, found)));
+        found.is_some_and(|(git, found)| found.identity().digest() == identity && is_usable(&git, &found))
     });
     if stands {
         // Under its lock: nobody drives it, whatever is left of a run.
@@ -239,9 +253,17 @@ struct Removed {
 
 /// Removes a task's worktree under its lock and that of the checkout, where nothing is lost or a person said so.
 fn remove_one(counter: &mut Counter, git: &Git<'_>, force: bool) -> Result<Removed, Problem> {
-    let Removable { path, branch, lost, _lock } = removable(counter, force)?;
+    let Removable { path, branch, lost, broken, _lock } = removable(counter, force)?;
     // What was given up is on record before it is gone.
     counter.desk(&SystemClock).worktree_removed(lost.clone()).map_err(|error| trouble::of_run(&error))?;
+    if broken {
+        let source = |source| of_checkout(&CheckoutError::Io { path: path.clone(), source });
+        let aside = set_aside(&path).map_err(source)?;
+        output::talk(&format!(
+            "orch: what is in it was not compared, so nothing of it is deleted: it is {} now",
+            aside.display()
+        ));
+    }
     let listed = list(git, &counter.place.worktree).map_err(|error| store::of_git(&error))?;
     if listed.iter().any(|known| known.path == path) {
         remove_checkout(git, &counter.place.worktree, &path).map_err(|error| store::of_git(&error))?;
@@ -254,6 +276,8 @@ struct Removable {
     path: PathBuf,
     branch: BranchName,
     lost: Vec<String>,
+    /// Whether its git is broken, so that nobody can say what is in it.
+    broken: bool,
     /// Nobody may begin to work there meanwhile; `None` where the folder is gone.
     _lock: Option<Lock>,
 }
@@ -276,10 +300,28 @@ fn removable(counter: &Counter, force: bool) -> Result<Removable, Problem> {
     }
     let (path, branch) = (task.worktree.clone(), checkout.branch.clone());
     if !path.is_dir() {
-        return Ok(Removable { path, branch, lost: Vec::new(), _lock: None });
+        return Ok(Removable { path, branch, lost: Vec::new(), broken: false, _lock: None });
     }
     let own = store::git(&path)?;
-    let worktree = open_checkout(&own, &counter.place.worktree, &path).map_err(|error| of_checkout(&error))?;
+    let opened = open_checkout(&own, &counter.place.worktree, &path);
+    let usable = opened.as_ref().is_ok_and(|worktree| is_usable(&own, worktree));
+    let worktree = match opened {
+        Ok(worktree) if usable => worktree,
+        // git itself could not be asked.
+        Err(CheckoutError::Git(error)) if !is_damage(&error) => return Err(store::of_git(&error)),
+        Ok(_) | Err(_) if force => {
+            let lost = vec!["what is in it cannot be told: its git is broken".to_owned()];
+            return Ok(Removable { path, branch, lost, broken: true, _lock: None });
+        }
+        Ok(_) | Err(_) => {
+            let text = format!("{} is broken, so what would be lost with it cannot be told", path.display());
+            let help = format!(
+                "`orch task add {name}` mends it and keeps every file; or take it off the list with `orch task remove {name} --force`, \
+                 which sets the folder aside"
+            );
+            return Err(usage(text, help));
+        }
+    };
     super::site::proven(&task, &worktree)?;
     let asking = Asking::at_most(Duration::ZERO, None, false);
     let lock = driver::take(&counter.place.state, Subject::Worktree(&worktree), &counter.card, asking)?;
@@ -287,7 +329,7 @@ fn removable(counter: &Counter, force: bool) -> Result<Removable, Problem> {
     let lost = unsaved(&own, &worktree, &|path, digest| kept.get(path) == Some(digest))
         .map_err(|error| of_checkout(&error))?;
     if lost.is_empty() || force {
-        return Ok(Removable { path, branch, lost, _lock: Some(lock) });
+        return Ok(Removable { path, branch, lost, broken: false, _lock: Some(lock) });
     }
     let shown = lost.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
     let more = lost.len().saturating_sub(5);

@@ -1,7 +1,7 @@
 //! `orch pipeline run`.
 
 use std::cell::Cell;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::json;
@@ -11,8 +11,8 @@ use crate::doctor;
 use crate::domain::id::{Nonce, RunId, TaskName};
 use crate::domain::pipeline::Pipeline;
 use crate::domain::task::{RunEnd, TaskState};
-use crate::runner::{Clock as _, Driven, Machine, Notice, PipelineFile, Runner, SystemClock, Wanted};
-use crate::store::{Holder, Store};
+use crate::runner::{Clock as _, Driven, Machine, Notice, PipelineFile, RunError, Runner, SystemClock, Wanted};
+use crate::store::{Holder, RunFilter, Store};
 use crate::workspace::holder;
 use crate::workspace::state_dir::StateDir;
 use crate::workspace::worktree::Worktree;
@@ -32,7 +32,8 @@ pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
     let emits = Emits::plan(&options.emit, if options.state.json { Stdout::Taken } else { Stdout::Answer })?;
     emits.clear()?;
     let site = Site::find(&options.state, options.task.as_deref())?;
-    let Read { path, pipeline, text, settings } = read(options, &site.worktree)?;
+    let Read { path, pipeline, text, settings } =
+        read(options, &site.worktree).map_err(|problem| edited(options, &site, problem))?;
     let wanted = Wanted {
         from: goal::stage(options.from.as_deref())?,
         until: goal::stage(options.until.as_deref())?,
@@ -108,6 +109,12 @@ pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
         Ok(driven) => driven,
         Err(error) => {
             let problem = driving.stopped_by(&error, options.state.json);
+            let edited = matches!(error, RunError::PipelineChanged { .. } | RunError::PipelineEdited { .. });
+            let problem = if edited {
+                told_of_edit(store.as_ref(), &task, &pipeline_name(options, &place.worktree), problem)
+            } else {
+                problem
+            };
             let told = told((store.as_ref(), &place.state), begun.get(), &pipeline, "", None);
             let mut told = told.unwrap_or_else(|_| nothing(&pipeline, "", None)).broken(&problem.message);
             told.set("exit_code", json!(problem.code.code()));
@@ -124,6 +131,40 @@ pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
     let code = report(options, (store.as_ref(), &place.state), &pipeline, &task, &driven, code, &emits)?;
     driving.release();
     Ok(code)
+}
+
+/// Says of a pipeline that cannot be read whether an agent of the task took it away or spoiled it.
+fn edited(options: &RunArgs, site: &Site, problem: Problem) -> Problem {
+    match (store::peek(&options.state, &site.worktree), site.task(options.task.as_deref())) {
+        (Some(store), Ok(task)) => {
+            told_of_edit(store.as_ref(), &task, &pipeline_name(options, &site.worktree), problem)
+        }
+        (None, _) | (_, Err(_)) => problem,
+    }
+}
+
+/// The pipeline file, below the worktree, or the folder where the only one is looked for.
+fn pipeline_name(options: &RunArgs, worktree: &Worktree) -> String {
+    let given = options.pipeline.as_deref().unwrap_or(Path::new("pipelines/"));
+    given.strip_prefix(worktree.toplevel()).unwrap_or(given).to_string_lossy().into_owned()
+}
+
+/// Adds to a problem which agent changed the pipeline, where the task's last run says that one did.
+fn told_of_edit(store: &dyn Store, task: &TaskName, pipeline: &str, problem: Problem) -> Problem {
+    let last = store.runs(&RunFilter { task: Some(task.clone()), limit: Some(1) }).unwrap_or_default();
+    let attempts = last.first().and_then(|run| store.attempts(run.start.run).ok()).unwrap_or_default();
+    let found = attempts.into_iter().rev().find_map(|attempt| {
+        let facts = attempt.decided?.evidence.agent?;
+        let path = facts.scope.outside.into_iter().find(|path| path.starts_with(pipeline))?;
+        Some((attempt.intent.stage, path))
+    });
+    match found {
+        Some((stage, path)) => problem.help(format!(
+            "the agent of stage `{stage}` changed {path} outside its `writes`: `git checkout HEAD -- {path}` puts back what HEAD \
+             has; look at it before you accept anything else"
+        )),
+        None => problem,
+    }
 }
 
 /// What a run is made of before anything is.

@@ -1,8 +1,11 @@
 //! Which worktree a command works in: the task's own where it has one, from anywhere in the repository.
 
+use std::path::Path;
+
 use crate::domain::id::TaskName;
 use crate::domain::task::Task;
 use crate::workspace::checkout::{self, CheckoutError};
+use crate::workspace::damage::is_damage;
 use crate::workspace::git::Git;
 use crate::workspace::worktree::Worktree;
 
@@ -44,7 +47,7 @@ impl Site {
             return Err(gone(&task));
         }
         let git = store::git(&task.worktree)?;
-        let own = checkout::open(&git, &worktree, &task.worktree).map_err(|error| of_checkout(&error))?;
+        let own = checkout::open(&git, &worktree, &task.worktree).map_err(|error| broken(&task, &error))?;
         proven(&task, &own)?;
         output::talk(&format!("orch: task {} has its own worktree: {}", task.name, own.toplevel().display()));
         Ok(Self { git, worktree: own, owner: Some(task.name) })
@@ -77,6 +80,46 @@ pub(super) fn proven(task: &Task, worktree: &Worktree) -> Result<(), Problem> {
         Some(_) => Err(of_checkout(&CheckoutError::Replaced(worktree.toplevel().to_owned()))),
         None => Err(gone(task)),
     }
+}
+
+/// A task's worktree that cannot be opened.
+fn broken(task: &Task, error: &CheckoutError) -> Problem {
+    let problem = of_checkout(error);
+    let is_broken = match error {
+        CheckoutError::Git(error) => is_damage(error),
+        CheckoutError::OtherRepository { .. } => true,
+        CheckoutError::Tree(_)
+        | CheckoutError::BranchElsewhere { .. }
+        | CheckoutError::BranchThere { .. }
+        | CheckoutError::BaseUnknown { .. }
+        | CheckoutError::Taken(_)
+        | CheckoutError::OtherBranch { .. }
+        | CheckoutError::Main(_)
+        | CheckoutError::Inside { .. }
+        | CheckoutError::Replaced(_)
+        | CheckoutError::Io { .. } => false,
+    };
+    if is_broken {
+        problem.help(format!(
+            "the git of task {0}'s worktree is broken: `orch task add {0}` mends it and keeps every file; `orch task cancel {0}` \
+             ends the task",
+            task.name
+        ))
+    } else {
+        problem
+    }
+}
+
+/// The task whose worktree a folder is or lies in, which git does not take for one any more. Looked for where nothing else
+/// tells which repository it belonged to.
+pub(super) fn owner_of(options: &StateArgs, folder: &Path) -> Option<Task> {
+    let folder = folder.canonicalize().ok()?;
+    let states = store::states_without_worktree(options);
+    let tasks = states.iter().filter_map(|state| store::tasks_in(state)).flatten();
+    tasks
+        .into_iter()
+        .filter(|task| folder.starts_with(&task.worktree))
+        .max_by_key(|task| task.worktree.as_os_str().len())
 }
 
 fn gone(task: &Task) -> Problem {

@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 
 use crate::domain::pipeline::Argv;
 use crate::domain::plan::Environment;
+use crate::domain::task::Task;
 use crate::exec::{self, Quick, QuickEnd, QuickError};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Store, StoreError};
+use crate::workspace::damage::is_damage;
 use crate::workspace::git::{Git, GitAnswer, GitCall, GitError};
 use crate::workspace::state_dir::{StateDir, StateDirError, StateDirWish};
 use crate::workspace::worktree::Worktree;
@@ -16,9 +18,13 @@ use crate::workspace::worktree::Worktree;
 use super::ExitCode;
 use super::args::StateArgs;
 use super::output::{self, Problem};
+use super::site;
 
 /// Longest time for one question of a look.
 const BRIEFLY: std::time::Duration = std::time::Duration::from_secs(20);
+
+/// Most state folders that are looked into for a folder's task.
+const STATES_MAX: usize = 200;
 
 /// A worktree and the state folder of its repository.
 pub(super) struct Place {
@@ -80,7 +86,42 @@ pub(super) fn place(options: &StateArgs, git: &Git<'_>) -> Result<Place, Problem
 
 /// Opens the worktree alone; makes nothing.
 pub(super) fn worktree(options: &StateArgs, git: &Git<'_>) -> Result<Worktree, Problem> {
-    Worktree::open(git, &options.worktree).map_err(|error| of_git(&error))
+    Worktree::open(git, &options.worktree).map_err(|error| {
+        let problem = of_git(&error);
+        // Whoever lost a task's `.git` must not make another repository there.
+        let owner = if is_damage(&error) { site::owner_of(options, &options.worktree) } else { None };
+        match owner {
+            Some(task) if task.checkout.is_some() => problem.help(format!(
+                "this is the worktree of task {0}, and its git is broken: `orch task add {0}`, given in the main checkout, mends \
+                 it and keeps every file; `orch task cancel {0}` there ends the task",
+                task.name
+            )),
+            Some(task) => problem.help(format!(
+                "this is the checkout of task {}, and its git is broken: put its `.git` back from a copy or a clone; the files \
+                 and orch's records are untouched",
+                task.name
+            )),
+            None => problem,
+        }
+    })
+}
+
+/// State folders there are that may know a folder which git does not: the one that is named, else all of this user's.
+pub(super) fn states_without_worktree(options: &StateArgs) -> Vec<PathBuf> {
+    let Wish { flag, homes: [env, xdg_state_home, home] } = Wish::of(options);
+    let set = |value: Option<OsString>| value.filter(|text| !text.is_empty()).map(PathBuf::from);
+    if let Some(named) = flag.or_else(|| set(env)) {
+        return vec![named];
+    }
+    let base = set(xdg_state_home).or_else(|| set(home).map(|home| home.join(".local/state")));
+    let entries = base.and_then(|base| std::fs::read_dir(base.join("orch")).ok());
+    entries.into_iter().flatten().flatten().take(STATES_MAX).map(|entry| entry.path()).collect()
+}
+
+/// The tasks of a store that is there and can be read.
+pub(super) fn tasks_in(state: &Path) -> Option<Vec<Task>> {
+    let store = SqliteStore::open_existing(state).ok()?;
+    Some(store.tasks().ok()?.into_iter().map(|stored| stored.task).collect())
 }
 
 /// Where the state folder is wished to be.
@@ -113,6 +154,14 @@ pub(super) fn state(options: &StateArgs, worktree: Worktree) -> Result<Place, Pr
 pub(super) fn state_of(options: &StateArgs, worktree: &Worktree) -> Result<StateDir, Problem> {
     let wish = Wish::of(options);
     StateDir::open(wish.as_given(), worktree, &cwd()?).map_err(|error| of_state_dir(&error))
+}
+
+/// The store, where it is there and can be read; makes nothing.
+pub(super) fn peek(options: &StateArgs, worktree: &Worktree) -> Option<Box<dyn Store>> {
+    let wish = Wish::of(options);
+    let choice = StateDir::choose(wish.as_given(), worktree, &cwd().ok()?).ok()?;
+    std::fs::symlink_metadata(&choice.path).ok()?;
+    Some(Box::new(SqliteStore::open_existing(&choice.path).ok()?))
 }
 
 /// What would keep the state folder or its store from being used; makes nothing.

@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 use crate::domain::task::{Task, TaskState};
 use crate::runner::{Desk, RunError, SystemClock};
 use crate::store::RunFilter;
+use crate::workspace::damage::is_damage;
 use crate::workspace::logs;
+use crate::workspace::worktree::Worktree;
 
 use super::args::{HoldShowArgs, StateArgs, TaskArgs};
 use super::output::{self, Problem};
@@ -114,16 +116,34 @@ pub(super) fn cancel(options: &TaskArgs) -> Result<ExitCode, Problem> {
 fn at_rest(options: &TaskArgs) -> Result<Reached, Problem> {
     let mut reached = Reached::open(options.task.as_deref(), &options.state, options.lock, LiveRunner::StopIt)?;
     let task = reached.stored()?.task;
-    if task.state.live_run().is_some() && !task.worktree.exists() {
-        output::talk(&format!("orch: {} is gone: what ran there can no longer be judged", task.worktree.display()));
+    if task.state.live_run().is_none() {
+        return Ok(reached);
+    }
+    if let Some(why) = unusable(&task)? {
+        output::talk(&format!("orch: {why}: what ran there can no longer be judged"));
         reached.desk(&SystemClock).abandon().map_err(|error| trouble::of_run(&error))?;
-    } else if task.state.live_run().is_some() {
+    } else {
         reached.with_runner(true, |runner| {
             runner.bring_to_rest()?;
             Ok(())
         })?;
     }
     Ok(reached)
+}
+
+/// Why nothing can be looked at any more in a task's worktree; an error where that is not because of the worktree.
+fn unusable(task: &Task) -> Result<Option<String>, Problem> {
+    let path = task.worktree.display();
+    if !task.worktree.is_dir() {
+        return Ok(Some(format!("{path} is gone")));
+    }
+    let git = store::git(&task.worktree)?;
+    match Worktree::open(&git, &task.worktree) {
+        Ok(found) if found.toplevel() != task.worktree => Ok(Some(format!("{path} is no worktree any more"))),
+        Ok(_) => Ok(None),
+        Err(error) if is_damage(&error) => Ok(Some(format!("{path} is broken (could not {error})"))),
+        Err(error) => Err(store::of_git(&error)),
+    }
 }
 
 fn record(

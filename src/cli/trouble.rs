@@ -44,6 +44,7 @@ pub(super) fn of_run(error: &RunError) -> Problem {
                 .to_owned()
         }
         RunError::StageGone { .. } => "start at one that it has, with --from STAGE".to_owned(),
+        RunError::Damaged { .. } => "nothing more was started; mend it, then run again".to_owned(),
         RunError::Moving => {
             "find out what writes into it; files that are made while it works belong into .gitignore".to_owned()
         }
@@ -112,6 +113,7 @@ const fn code_of(error: &RunError) -> ExitCode {
         | RunError::Prepare { .. }
         | RunError::Elsewhere { .. }
         | RunError::Moving
+        | RunError::Damaged { .. }
         | RunError::Unproven { .. }
         | RunError::PipelineChanged { .. }
         | RunError::PipelineEdited { .. }

@@ -8,7 +8,7 @@ use super::finding::Finding;
 use super::privacy;
 use crate::config::{Flags, STATE_FREE_MIN, Settings, Variables, WORKTREE_FREE_MIN};
 use crate::domain::decision::size;
-use crate::domain::id::RelPath;
+use crate::domain::id::{RelPath, TaskName};
 use crate::domain::pipeline::Pipeline;
 use crate::store::StoreError;
 use crate::store::sqlite::SqliteStore;
@@ -95,12 +95,17 @@ pub(super) fn tree(
 ) {
     notes.turn_to("worktree");
     let known = state.and_then(|state| tree_cache::load(worktree, &state.tree_cache(worktree)));
-    // Artifacts do not belong to the tree, whatever their task is called.
-    let artifacts = pipeline.and_then(|pipeline| {
-        let text = pipeline.artifacts().as_str();
-        RelPath::new(text.split("{task}").next().unwrap_or(text).trim_end_matches('/')).ok()
+    // What a run of the branch's task leaves out.
+    let head = worktree.head();
+    let task = match head.branch.as_deref() {
+        Some(branch) => TaskName::from_branch(branch),
+        None => TaskName::new(format!("detached-{}", head.commit.short())).ok(),
+    };
+    let artifacts = pipeline.zip(task).map_or_else(Vec::new, |(pipeline, task)| {
+        let folder = pipeline.artifacts().as_str().replace("{task}", task.as_str());
+        let names = pipeline.stages().iter().filter_map(|stage| stage.artifact.as_ref());
+        names.filter_map(|name| RelPath::new(format!("{folder}/{name}")).ok()).collect()
     });
-    let artifacts = artifacts.unwrap_or_else(|| RelPath::new("docs/work-items").expect("a plain path"));
     match Snapshot::take(git, worktree, &Less::new(artifacts, []), known.as_ref()) {
         Ok(tree) if tree.is_dirty() => {
             let seen = format!("{} of {} files differ from the commit", tree.dirty_paths(), tree.files());

@@ -239,6 +239,9 @@ pub struct ScopeFacts {
     pub outside_count: u64,
     /// What of the repository's shared configuration changed, at most 20.
     pub repository: Vec<String>,
+    /// What of it changed meanwhile where the agent's containment kept it from writing: somebody else did that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by_others: Vec<String>,
     /// Why the change could not be compared with what was there before, where it could not.
     pub unknown: Option<String>,
     /// The commit it left the worktree at, where that is another than before.

@@ -367,6 +367,9 @@ pub struct Evidence {
     /// What was seen of the way to another host, where the command ran there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<ChannelFacts>,
+    /// What is broken of the worktree's git after it, so that no verdict can be bound to its tree.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub damage: Option<String>,
 }
 
 impl Evidence {
@@ -382,6 +385,7 @@ impl Evidence {
             smoke: Vec::new(),
             agent: None,
             channel: None,
+            damage: None,
         }
     }
 }

@@ -80,6 +80,8 @@ pub enum UnreadableReason {
     OutOfScope,
     /// The agent changed the repository's shared configuration or its hooks.
     RepositoryChanged,
+    /// The worktree's git is broken since: no verdict can be bound to its tree.
+    RepositoryDamaged,
     /// The agent stopped at a limit of its own, or gave up: what it left is not finished.
     AgentStopped,
     /// A secret stands in it.
@@ -88,7 +90,7 @@ pub enum UnreadableReason {
 
 impl UnreadableReason {
     /// Every reason.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Missing,
         Self::Stale,
         Self::NotAFile,
@@ -110,6 +112,7 @@ impl UnreadableReason {
         Self::StampMismatch,
         Self::OutOfScope,
         Self::RepositoryChanged,
+        Self::RepositoryDamaged,
         Self::AgentStopped,
         Self::HoldsSecret,
     ];
@@ -138,6 +141,7 @@ impl UnreadableReason {
             Self::StampMismatch => "stamp-mismatch",
             Self::OutOfScope => "out-of-scope",
             Self::RepositoryChanged => "repository-changed",
+            Self::RepositoryDamaged => "repository-damaged",
             Self::AgentStopped => "agent-stopped",
             Self::HoldsSecret => "holds-secret",
         }

@@ -6,6 +6,7 @@ use crate::domain::decision::{Decision, Fault, HoldReason, Settlement, Spent};
 use crate::domain::id::BudgetName;
 use crate::domain::outcome::Reason;
 use crate::domain::pipeline::{InfraPolicy, OnFail, Pipeline, Producer, Stage};
+use crate::domain::verdict::UnreadableReason;
 
 /// Attempts of a visit that an agent gets to mend an unreadable artifact; others would only repeat themselves.
 const AGENT_REWRITES_MAX: u32 = 1;
@@ -47,7 +48,11 @@ pub fn decide(
             OnFail::Hold => Decision::Hold(HoldReason::Failed),
             OnFail::Failed => Decision::Fail,
         },
-        Settlement::Unreadable(_) if may_mend(launched.producer) && spent.rewrites < AGENT_REWRITES_MAX => {
+        Settlement::Unreadable(unreadable)
+            if may_mend(launched.producer)
+                && unreadable.reason != UnreadableReason::RepositoryDamaged
+                && spent.rewrites < AGENT_REWRITES_MAX =>
+        {
             Decision::Rewrite
         }
         Settlement::Unreadable(unreadable) => Decision::Hold(HoldReason::Unreadable(unreadable.clone())),

@@ -30,6 +30,10 @@ pub fn settle(evidence: &Evidence, outcome: Option<&Outcome>, gate: GateAnswer) 
             | Exit::Lost { .. } => Canceller::Request,
         });
     };
+    if let Some(damage) = &evidence.damage {
+        let (reason, detail) = (UnreadableReason::RepositoryDamaged, damage.clone());
+        return Settlement::Unreadable(Unreadable { reason, line: None, detail });
+    }
     let fault = || Fault::of(outcome);
     match outcome.conclusion {
         Conclusion::PermanentEnv => Settlement::PermanentEnv(fault()),

@@ -9,6 +9,7 @@ use crate::domain::pipeline::{Advance, Ordinal};
 use crate::domain::task::{
     AttemptPhase, Decided, Deferral, Effect, Event, Intent, Releaser, RunEnd, RunStart, Task, TaskState,
 };
+use crate::domain::verdict::UnreadableReason;
 use crate::domain::visits::Visits;
 
 /// What follows from an event.
@@ -274,6 +275,8 @@ fn decided_on(task: &mut Task, decided: &Decided) -> Result<(), &'static str> {
 fn comes_from(outcome: Option<&Outcome>, settlement: &Settlement) -> bool {
     let Some(outcome) = outcome else { return matches!(settlement, Settlement::Cancelled(_)) };
     match settlement {
+        // A worktree whose git is broken gives no verdict, and holds, whatever the end was.
+        Settlement::Unreadable(unreadable) if unreadable.reason == UnreadableReason::RepositoryDamaged => true,
         Settlement::Passed | Settlement::Failed(_) | Settlement::Unreadable(_) => {
             matches!(outcome.conclusion, Conclusion::SuiteRan(_) | Conclusion::AgentRan)
         }

@@ -4,18 +4,23 @@
 //! and `tmp/` alone. What was there before the visit's first attempt is kept beside them, so that what an agent
 //! changed can be told in a later attempt, and by another runner after the death of this one.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use crate::classify::AgentReader;
 use crate::domain::agent::ScopeFacts;
 use crate::domain::evidence::{Evidence, ExitRecord, LogSpan, Stream, TreeFacts};
+use crate::domain::id::{Digest, RelPath};
 use crate::domain::plan::{AgentPlan, AttemptPlan};
 use crate::engine::{OUT_NAME, TMP_NAME};
 use crate::workspace::logs::{LogPart, Piece};
 use crate::workspace::scope::{Scope, outside};
 use crate::workspace::shared::Shared;
+use crate::workspace::standing::Standing;
 use crate::workspace::tree::Snapshot;
 use crate::workspace::tree_cache;
 use crate::workspace::worktree::Worktree;
@@ -28,8 +33,11 @@ const FINDINGS_NAME: &str = "findings";
 /// The tree before the visit's first attempt.
 const TREE_NAME: &str = "before.tree";
 
-/// The repository's shared files then.
-const SHARED_NAME: &str = "before.repository.json";
+/// The repository's shared files and the artifacts then.
+const BESIDE_NAME: &str = "before.beside.json";
+
+/// Most names of a kind that are told; the decision is made on all.
+const NAMED_MAX: usize = 20;
 
 /// Most of a failed attempt's log that is copied, from its end.
 const LOG_BYTES_MAX: u64 = 256 * 1024;
@@ -42,26 +50,67 @@ const LOG_BYTES_BEFORE: u64 = 32 * 1024;
 pub struct Before {
     /// The tree.
     pub tree: Snapshot,
-    /// The repository's shared files.
-    pub shared: Shared,
+    /// What does not belong to the tree.
+    beside: Beside,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Beside {
+    /// The repository's shared files before the visit; with what others changed since.
+    visit: Shared,
+    /// The same before the attempt that is under way.
+    attempt: Shared,
+    /// The artifacts before the run's first attempt of the visit: a run puts back and takes away some of them when it starts.
+    artifacts: Standing,
 }
 
 impl Before {
-    /// Looks at the repository beside a tree that was looked at.
-    pub fn now(tree: Snapshot, worktree: &Worktree) -> Self {
-        Self { tree, shared: Shared::read(worktree) }
+    /// Looks at the repository and at artifacts beside a tree that was looked at.
+    pub fn now(tree: Snapshot, worktree: &Worktree, artifacts: Standing) -> Self {
+        let visit = Shared::read(worktree);
+        Self { tree, beside: Beside { attempt: visit.clone(), visit, artifacts } }
     }
 
     /// What an attempt's folder keeps; `None` where that is gone or cannot be read.
     pub fn load(folder: &Path, worktree: &Worktree) -> Option<Self> {
-        let shared = std::fs::read(folder.join(SHARED_NAME)).ok()?;
-        let shared = serde_json::from_slice(&shared).ok()?;
-        Some(Self { tree: tree_cache::load(worktree, &folder.join(TREE_NAME))?, shared })
+        let beside = serde_json::from_slice(&std::fs::read(folder.join(BESIDE_NAME)).ok()?).ok()?;
+        Some(Self { tree: tree_cache::load(worktree, &folder.join(TREE_NAME))?, beside })
+    }
+
+    /// The same before a further attempt.
+    #[must_use]
+    pub fn again(mut self, worktree: &Worktree) -> Self {
+        self.beside.attempt = Shared::read(worktree);
+        self
+    }
+
+    /// The same before the first attempt of a further run.
+    #[must_use]
+    pub fn in_another_run(mut self, worktree: &Worktree, artifacts: Standing) -> Self {
+        self.beside.artifacts = artifacts;
+        self.again(worktree)
+    }
+
+    /// Takes what others changed of the repository's shared files as it is now.
+    ///
+    /// # Errors
+    /// What the file system says: then a further run may hold it against the agent.
+    pub fn accept(&mut self, names: &[String], folder: &Path, worktree: &Worktree) -> io::Result<()> {
+        let now = Shared::read(worktree);
+        for name in names {
+            self.beside.visit.accept(name, &now);
+        }
+        self.save_beside(folder)
     }
 
     fn save(&self, folder: &Path, worktree: &Worktree) -> io::Result<()> {
         tree_cache::save(&self.tree, worktree, &folder.join(TREE_NAME))?;
-        write_private(&folder.join(SHARED_NAME), &serde_json::to_vec(&self.shared).map_err(io::Error::other)?)
+        self.save_beside(folder)
+    }
+
+    fn save_beside(&self, folder: &Path) -> io::Result<()> {
+        write_private(&folder.join(BESIDE_NAME), &serde_json::to_vec(&self.beside).map_err(io::Error::other)?)
     }
 }
 
@@ -174,21 +223,61 @@ pub fn gather_agent(
     })
 }
 
-/// What an agent changed, held against its scope.
-pub fn scope_facts(before: Option<&Before>, after: &Snapshot, worktree: &Worktree, scope: &Scope) -> ScopeFacts {
-    let Some(before) = before else {
+/// What an agent is held to, and what is there after it.
+#[derive(Debug)]
+pub struct Bounds<'a> {
+    /// What it may change of the tree.
+    pub scope: &'a Scope,
+    /// The artifacts of other stages as they stand now.
+    pub artifacts: Standing,
+    /// What orch last published.
+    pub recorded: &'a BTreeMap<RelPath, Digest>,
+    /// Folders and files that it could write to; `None` where nothing kept it from any.
+    pub reach: Option<&'a [PathBuf]>,
+}
+
+impl Bounds<'_> {
+    fn is_out_of_reach(&self, path: &Path) -> bool {
+        let real = |granted: &PathBuf| granted.canonicalize().unwrap_or_else(|_| granted.clone());
+        self.reach.is_some_and(|reach| !reach.iter().any(|granted| path.starts_with(real(granted))))
+    }
+}
+
+/// What an agent changed, held against its bounds; and the names of the repository's shared files that others changed.
+pub fn scope_facts(
+    before: Option<&Before>,
+    after: &Snapshot,
+    worktree: &Worktree,
+    bounds: &Bounds<'_>,
+) -> (ScopeFacts, Vec<String>) {
+    let Some(Before { tree, beside }) = before else {
         let why = "what was there before it began is not on record any more".to_owned();
-        return ScopeFacts { unknown: Some(why), ..ScopeFacts::default() };
+        return (ScopeFacts { unknown: Some(why), ..ScopeFacts::default() }, Vec::new());
     };
-    let (named, count) = outside(&before.tree, after, scope);
-    let folder = scope.folder_of(&named).map(str::to_owned);
-    let commit = (before.tree.head() != after.head()).then(|| after.head().commit.to_string());
-    ScopeFacts {
+    let (mut named, mut count) = outside(tree, after, bounds.scope);
+    for path in beside.artifacts.changes(&bounds.artifacts, bounds.recorded) {
+        if !bounds.scope.names(&path) {
+            count = count.saturating_add(1);
+            // An artifact is told before whatever else it is one of.
+            named.insert(0, path);
+        }
+    }
+    named.truncate(NAMED_MAX);
+    let commit = (tree.head() != after.head()).then(|| after.head().commit.to_string());
+    let now = Shared::read(worktree);
+    let (by_others, repository): (Vec<_>, Vec<_>) = beside.visit.changes(&now).into_iter().partition(|name| {
+        beside.visit.agrees(name, &beside.attempt) && bounds.is_out_of_reach(&Shared::place(worktree, name))
+    });
+    let shown = |names: &[String]| names.iter().take(NAMED_MAX).map(|name| Shared::shown(name)).collect();
+    let folder = bounds.scope.folder_of(&named).map(str::to_owned);
+    let facts = ScopeFacts {
         outside: named,
         outside_count: count,
-        repository: before.shared.changes(&Shared::read(worktree)),
+        repository: shown(&repository),
+        by_others: shown(&by_others),
         unknown: None,
         commit,
         folder,
-    }
+    };
+    (facts, by_others)
 }

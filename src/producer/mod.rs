@@ -17,7 +17,7 @@ mod prepare;
 mod remote;
 mod smoke;
 
-pub use agent::{Before, copy_logs, gather_agent, ready, scope_facts};
+pub use agent::{Before, Bounds, copy_logs, gather_agent, ready, scope_facts};
 pub use compose::compose;
 pub use gather::{Gathered, gather, log_name};
 pub use prepare::{PrepareError, prepare};

@@ -5,18 +5,21 @@ use std::path::Path;
 
 use crate::domain::agent::{Agent, ScopeFacts, Usage};
 use crate::domain::decision::{Decision, HoldReason};
-use crate::domain::evidence::{Exit, ExitRecord};
-use crate::domain::id::{RelPath, StageName};
+use crate::domain::evidence::{Containment, Exit, ExitRecord};
+use crate::domain::id::{Digest, RelPath, StageName};
 use crate::domain::pipeline::{Pipeline, Producer, Stage};
-use crate::domain::plan::AttemptPlan;
+use crate::domain::plan::{AttemptPlan, Cage};
 use crate::domain::prompt::{PROMPT_BYTES_MAX, Prompt, Values};
 use crate::engine::{cap_reached, contract};
-use crate::producer::{Before, PrepareError, copy_logs, ready, scope_facts};
+use crate::producer::{Before, Bounds, PrepareError, copy_logs, ready, scope_facts};
 use crate::spec::{self, problem};
 use crate::store::RunFilter;
 use crate::workspace::artifact::{ARTIFACT_BYTES_MAX, read_back};
 use crate::workspace::scope::Scope;
+use crate::workspace::shared::Shared;
+use crate::workspace::standing::Standing;
 use crate::workspace::tree::Snapshot;
+use crate::workspace::worktree::Worktree;
 
 use super::drive::{Course, RUNS_LOOKED_AT, Runner};
 use super::error::RunError;
@@ -93,15 +96,22 @@ impl Runner<'_> {
     }
 
     /// What was there before the first attempt of this visit. A person who released a hold has seen what is there now.
-    fn before_visit(&self, course: &Course, plan: &AttemptPlan, now: &Snapshot) -> Result<Option<Before>, RunError> {
-        let fresh = || Some(Before::now(now.clone(), self.worktree));
+    fn before_visit(
+        &self,
+        course: &Course,
+        stage: &Stage,
+        plan: &AttemptPlan,
+        now: &Snapshot,
+    ) -> Result<Option<Before>, RunError> {
+        let standing = || self.standing_beside(self.pipeline, stage, self.worktree);
+        let fresh = || Some(Before::now(now.clone(), self.worktree, standing()));
         if plan.key.number.get() == 1 {
             return Ok(fresh());
         }
         if let Some((attempt, before)) = &course.before
             && *attempt == (plan.key.stage.clone(), plan.key.visit)
         {
-            return Ok(Some(before.clone()));
+            return Ok(Some(before.clone().again(self.worktree)));
         }
         let filter = RunFilter { task: Some(self.task.clone()), limit: Some(RUNS_LOOKED_AT) };
         for run in self.store.runs(&filter)? {
@@ -112,7 +122,12 @@ impl Runner<'_> {
             if let Some(earlier) = earlier {
                 let held = earlier.decided.is_some_and(|decided| matches!(decided.decision, Decision::Hold(_)));
                 let folder = self.state.attempt_dir(run.start.run, earlier.intent.attempt);
-                return Ok(if held { fresh() } else { Before::load(&folder, self.worktree) });
+                let kept = || Before::load(&folder, self.worktree);
+                return Ok(if held {
+                    fresh()
+                } else {
+                    kept().map(|before| before.in_another_run(self.worktree, standing()))
+                });
             }
         }
         Ok(None)
@@ -127,7 +142,7 @@ impl Runner<'_> {
         now: &Snapshot,
     ) -> Result<Option<Before>, RunError> {
         let Producer::Agent(agent) = producer else { return Ok(None) };
-        let before = self.before_visit(course, plan, now)?;
+        let before = self.before_visit(course, stage, plan, now)?;
         course.before = before.clone().map(|before| ((stage.name.clone(), plan.key.visit), before));
         self.ready_agent(course, (stage, agent), plan, before.as_ref())?;
         Ok(before)
@@ -197,47 +212,103 @@ impl Runner<'_> {
             .map_err(|error| error.to_string())?;
         let recorded = course.published.get(&path).ok_or("no stage has written it")?;
         let bytes = read_back(self.worktree.root(), &path, ARTIFACT_BYTES_MAX).map_err(|found| found.detail)?;
-        if crate::domain::id::Digest::of(&bytes) != *recorded {
+        if Digest::of(&bytes) != *recorded {
             return Err("it was changed after it was recorded".to_owned());
         }
         String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())
     }
 
-    /// What an agent changed, held against its scope. Prompts, the pipeline and other stages' artifacts are in no scope
-    /// unless `writes` names the very file.
+    /// What an agent changed, held against its scope; and the names of what others changed meanwhile of the repository's
+    /// shared files. Prompts, the pipeline and other stages' artifacts are in no scope unless `writes` names the very file.
     pub(super) fn scope(
         &self,
         pipeline: &Pipeline,
         (stage, producer): (&Stage, &Producer),
-        course: &Course,
+        (course, plan, record): (&Course, &AttemptPlan, &ExitRecord),
         before: Option<&Before>,
         after: &Snapshot,
-    ) -> Option<ScopeFacts> {
+    ) -> Option<(ScopeFacts, Vec<String>)> {
         let Producer::Agent(agent) = producer else { return None };
         let scope = match self.bounds(pipeline, agent) {
             Ok(scope) => scope,
-            Err(why) => return Some(ScopeFacts { unknown: Some(why), ..ScopeFacts::default() }),
+            Err(why) => return Some((ScopeFacts { unknown: Some(why), ..ScopeFacts::default() }, Vec::new())),
         };
-        let mut facts = scope_facts(before, after, self.worktree, &scope);
-        let own = self.artifact_path(pipeline, stage);
-        for (path, recorded) in course.published.iter().filter(|(path, _)| Some(*path) != own.as_ref()) {
-            let found = read_back(self.worktree.root(), path, ARTIFACT_BYTES_MAX);
-            // One that was taken away before the run is not there, and that is no change of this agent.
-            if found.is_ok_and(|bytes| crate::domain::id::Digest::of(&bytes) != *recorded) {
-                facts.outside.push(path.to_string());
+        let cage = match self.cage(stage, agent, plan) {
+            Ok(cage) => cage,
+            Err(error) => {
+                let why = format!("what it could write is not known: {error}");
+                return Some((ScopeFacts { unknown: Some(why), ..ScopeFacts::default() }, Vec::new()));
+            }
+        };
+        let bounds = self.bounds_of(pipeline, stage, (self.worktree, &course.published), &scope, (&cage, record));
+        let (mut facts, by_others) = scope_facts(before, after, self.worktree, &bounds);
+        // A pipeline that git ignores is no part of the tree.
+        let edited = self.pipeline_file.as_ref().filter(|file| facts.unknown.is_none() && file.differs());
+        let edited = edited.and_then(|file| file.below(self.worktree.toplevel()).into_iter().next());
+        if let Some(path) = edited.filter(|path| !scope.names(path)) {
+            if let Some(known) = facts.outside.iter().position(|known| *known == path) {
+                facts.outside.swap(0, known);
+            } else {
+                facts.outside.insert(0, path);
                 facts.outside_count = facts.outside_count.saturating_add(1);
             }
         }
-        Some(facts)
+        Some((facts, by_others))
+    }
+
+    /// What an agent in a worktree is held to, once it has ended.
+    pub(super) fn bounds_of<'b>(
+        &self,
+        pipeline: &Pipeline,
+        stage: &Stage,
+        (worktree, recorded): (&Worktree, &'b BTreeMap<RelPath, Digest>),
+        scope: &'b Scope,
+        (cage, record): (&'b Cage, &ExitRecord),
+    ) -> Bounds<'b> {
+        let contained = match record.containment {
+            Containment::InForce { .. } => true,
+            Containment::Unasked | Containment::Missing { .. } => false,
+        };
+        Bounds {
+            scope,
+            artifacts: self.standing_beside(pipeline, stage, worktree),
+            recorded,
+            reach: contained.then_some(cage.write.as_slice()),
+        }
+    }
+
+    /// The artifacts of the other stages, as they stand in a worktree now.
+    pub(super) fn standing_beside(&self, pipeline: &Pipeline, stage: &Stage, worktree: &Worktree) -> Standing {
+        let own = self.artifact_path(pipeline, stage);
+        Standing::read(worktree.root(), self.artifact_paths(pipeline), own.as_ref())
     }
 
     /// What an agent may change.
     pub(super) fn bounds(&self, pipeline: &Pipeline, agent: &Agent) -> Result<Scope, String> {
         let mut guarded: Vec<String> =
             pipeline.stages().iter().flat_map(Stage::agents).map(|agent| agent.prompt.to_string()).collect();
-        let file = self.pipeline_file.as_ref().and_then(|file| file.path().strip_prefix(self.worktree.toplevel()).ok());
-        guarded.extend(file.map(|path| path.to_string_lossy().into_owned()));
+        guarded.extend(self.pipeline_file.iter().flat_map(|file| file.below(self.worktree.toplevel())));
         Scope::new(&agent.writes, guarded).map_err(|error| format!("`writes` cannot be read: {error}"))
+    }
+
+    /// Takes what somebody else changed of the repository's shared files as it is now, and says so: a contained agent
+    /// cannot have done it.
+    pub(super) fn take_others(&mut self, course: &mut Course, stage: &Stage, plan: &AttemptPlan, names: &[String]) {
+        if names.is_empty() {
+            return;
+        }
+        let shown =
+            names.iter().take(5).map(|name| format!("`{}`", Shared::shown(name))).collect::<Vec<_>>().join(", ");
+        (self.notify)(Notice::Warning(format!(
+            "somebody changed {shown} while the agent of stage `{}` worked, which could not write there; it counts as it \
+             is now",
+            stage.name
+        )));
+        if let (Some((_, before)), Some(folder)) = (&mut course.before, &plan.attempt_dir)
+            && let Err(error) = before.accept(names, folder, self.worktree)
+        {
+            (self.notify)(Notice::Warning(format!("that could not be kept for a further run: {error}")));
+        }
     }
 
     /// What failed before, as the store has it.

@@ -12,7 +12,8 @@ use crate::domain::task::{AttemptPhase, Decided, Event, Intent, TaskState};
 use crate::engine::{Launched, Site, caps_left, decide, plan};
 use crate::exec::ExecError;
 use crate::producer::prepare;
-use crate::workspace::tree::{Snapshot, compare, head_moved};
+use crate::workspace::artifact::Taken;
+use crate::workspace::tree::Snapshot;
 
 use super::agent::used_by;
 use super::bench::Bench;
@@ -20,7 +21,7 @@ use super::channel::began;
 use super::choice::Chosen;
 use super::drive::{Course, Runner};
 use super::error::{RunError, chain};
-use super::judge::{Judged, Scene};
+use super::judge::{Judged, Scene, judge};
 use super::ledger::Ledger;
 use super::notice::Notice;
 use super::told::Told;
@@ -57,25 +58,7 @@ impl Runner<'_> {
             return Ok(None);
         }
         let before_visit = self.make_ready(course, (stage, chosen.producer), &mut plan, &before)?;
-        let intent = Intent {
-            run: course.run,
-            attempt,
-            stage: stage.name.clone(),
-            visit: plan.key.visit,
-            number: plan.key.number,
-            producer: plan.producer,
-            chosen: chosen.why,
-            fallback: chosen.fallback,
-            nonce: plan.nonce,
-            argv: plan.shown.words().to_vec(),
-            cwd: plan.cwd.clone(),
-            env_names: env_names(&plan),
-            tree: before.digest(),
-            dirty: before.is_dirty(),
-            worktree: Some(self.worktree.identity().digest()),
-            commit: Some(before.head().commit.as_str().to_owned()),
-            at: self.clock.now(),
-        };
+        let intent = self.intent(course, stage, (chosen.why, chosen.fallback), &plan, &before);
         ledger.apply(Event::AttemptIntended(Box::new(intent.clone())))?;
         self.commit(ledger, artifact.as_ref())?;
         failpoint!("attempt.intended");
@@ -104,17 +87,12 @@ impl Runner<'_> {
         // Before the artifact is written: without the lock the record stays for whoever has it now.
         self.fence()?;
         self.close_state(&plan);
-        let after = self.look_again(&before)?;
-        let mut tree = compare(&before, &after);
-        if before.head() != after.head() {
-            // A verdict is bound to the commit the suite started from; it says nothing of another one.
-            tree.changed.insert(0, head_moved(before.head(), after.head()));
-        }
-        let scope = self.scope(self.pipeline, (stage, chosen.producer), course, before_visit.as_ref(), &after);
-        course.tree = after;
+        let producer = chosen.producer;
+        let aftermath = self.aftermath(course, (stage, producer), (&plan, &record), &before, before_visit.as_ref())?;
+        let commit = course.tree.head().commit.to_string();
         let scene = Scene {
             stage,
-            producer: chosen.producer,
+            producer,
             plan: &plan,
             record: &record,
             run_dir: &course.run_dir,
@@ -122,12 +100,21 @@ impl Runner<'_> {
             artifact: artifact.as_ref(),
             moved_dir: &moved_dir,
             control: None,
-            commit: course.tree.head().commit.as_str(),
+            commit: &commit,
             masker: &course.masker,
-            scope: scope.as_ref(),
+            scope: aftermath.scope.as_ref(),
+            committed: &aftermath.committed,
+            damage: aftermath.damage.as_deref(),
         };
-        let judged = self.judge_or_control(course, bench, scene, tree)?;
+        let judged = match aftermath.tree {
+            Some(tree) => self.judge_or_control(course, bench, scene, tree)?,
+            None => judge(scene, None),
+        };
         failpoint!("attempt.judged");
+        if judged.moved != Taken::Nothing && aftermath.damage.is_none() {
+            // What was taken out of the artifact's way may have been part of the tree.
+            course.tree = self.look_again(&course.tree)?;
+        }
         course.published.extend(judged.artifact.as_ref().map(|(artifact, _)| (artifact.path.clone(), artifact.digest)));
         let (used, told) = (used_by(&judged), Told::draft(scene, &judged));
         let ruling = judged.settlement.ruling();
@@ -136,6 +123,37 @@ impl Runner<'_> {
         self.tell_uncounted(course, (stage, chosen.producer), &record, used);
         course.take_note(stage, used, told, &decision);
         Ok(Some(decision))
+    }
+
+    /// What is recorded before a start.
+    fn intent(
+        &self,
+        course: &Course,
+        stage: &Stage,
+        (chosen, fallback): (String, bool),
+        plan: &AttemptPlan,
+        before: &Snapshot,
+    ) -> Intent {
+        let env = plan.remote.as_ref().map_or(&plan.env, |remote| &remote.env);
+        Intent {
+            run: course.run,
+            attempt: plan.key.attempt,
+            stage: stage.name.clone(),
+            visit: plan.key.visit,
+            number: plan.key.number,
+            producer: plan.producer,
+            chosen,
+            fallback,
+            nonce: plan.nonce,
+            argv: plan.shown.words().to_vec(),
+            cwd: plan.cwd.clone(),
+            env_names: env.names().into_iter().map(str::to_owned).collect(),
+            tree: before.digest(),
+            dirty: before.is_dirty(),
+            worktree: Some(self.worktree.identity().digest()),
+            commit: Some(before.head().commit.as_str().to_owned()),
+            at: self.clock.now(),
+        }
     }
 
     /// Records an attempt's end and decision in the ledger.
@@ -235,13 +253,7 @@ impl Runner<'_> {
     }
 
     /// Looks at it once more, less what was left out before.
-    fn look_again(&self, known: &Snapshot) -> Result<Snapshot, RunError> {
+    pub(super) fn look_again(&self, known: &Snapshot) -> Result<Snapshot, RunError> {
         Ok(self.world.snapshot(self.worktree, known.less(), Some(known))?)
     }
-}
-
-/// The names of what a producer is given, where it runs.
-fn env_names(plan: &AttemptPlan) -> Vec<String> {
-    let env = plan.remote.as_ref().map_or(&plan.env, |remote| &remote.env);
-    env.names().into_iter().map(str::to_owned).collect()
 }

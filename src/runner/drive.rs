@@ -188,6 +188,8 @@ pub(super) struct Course {
     pub(super) uncounted: BTreeSet<(StageName, &'static str)>,
     /// What was there before the first attempt of the agent's visit that is under way.
     pub(super) before: Option<((StageName, Ordinal), Before)>,
+    /// The stage whose agent changed the pipeline file in this run.
+    pub(super) edited: Option<StageName>,
     /// The shadow that is to be run beside the last attempt.
     pub(super) shadow: Option<Due>,
     /// What the shadows of each stage have used up in this run.
@@ -206,7 +208,7 @@ impl Runner<'_> {
         let mut wanted = wanted.clone();
         let mut moves = 0;
         while moves < MOVES_MAX {
-            let once = self.drive_once(&wanted)?;
+            let once = self.drive_once(&wanted).map_err(|error| self.damaged(error))?;
             match once {
                 Once::Driven { driven, mut may_wait } => {
                     if !self.wait_for_host(&driven, &mut may_wait)? {
@@ -298,6 +300,7 @@ impl Runner<'_> {
             used: BTreeMap::new(),
             uncounted: BTreeSet::new(),
             before: None,
+            edited: None,
             shadow: None,
             shadow_used: BTreeMap::new(),
             masker,
@@ -404,7 +407,9 @@ impl Runner<'_> {
             }
             let pipeline = self.pipeline;
             let stage = find(pipeline, stage.as_str())?;
-            if self.pipeline_file.as_mut().is_some_and(PipelineFile::has_changed) {
+            // The very agent that changed it is told so, and may take it back; the run goes by what it read at its start.
+            let mends = course.edited.as_ref() == Some(&stage.name);
+            if !mends && self.pipeline_file.as_mut().is_some_and(PipelineFile::has_changed) {
                 let next = stage.name.clone();
                 self.close(ledger, course, RunEnd::Interrupted)?;
                 return Err(RunError::PipelineEdited { next });
@@ -470,11 +475,20 @@ impl Runner<'_> {
         Ok(end)
     }
 
-    /// Looks at the worktree's tree, less artifacts and declared reports.
+    /// Looks at the worktree's tree, less declared artifacts and reports.
     pub(super) fn snapshot(&self, pipeline: &Pipeline, known: Option<&Snapshot>) -> Result<Snapshot, RunError> {
-        let places = pipeline.stages().iter().flat_map(reports_below).cloned();
-        let less = Less::new(self.artifacts_folder(pipeline), places);
-        Ok(self.world.snapshot(self.worktree, &less, known)?)
+        Ok(self.world.snapshot(self.worktree, &self.less(pipeline), known)?)
+    }
+
+    /// What does not belong to the tree.
+    pub(super) fn less(&self, pipeline: &Pipeline) -> Less {
+        let reports = pipeline.stages().iter().flat_map(reports_below).cloned();
+        Less::new(self.artifact_paths(pipeline), reports)
+    }
+
+    /// Where the stages' artifacts stand.
+    pub(super) fn artifact_paths<'s>(&'s self, pipeline: &'s Pipeline) -> impl Iterator<Item = RelPath> + 's {
+        pipeline.stages().iter().filter_map(|stage| self.artifact_path(pipeline, stage))
     }
 
     pub(super) fn artifacts_folder(&self, pipeline: &Pipeline) -> RelPath {

@@ -91,6 +91,14 @@ pub enum RunError {
         /// Names that are like it.
         nearest: String,
     },
+    /// The worktree's git is broken.
+    #[error("use the worktree of task `{task}`: {damage}")]
+    Damaged {
+        /// The task.
+        task: TaskName,
+        /// What is broken, and what mends it.
+        damage: String,
+    },
     /// The tree is another each time a stage is to start.
     #[error("start a stage: the worktree keeps changing between the stages")]
     Moving,

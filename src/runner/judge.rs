@@ -19,10 +19,11 @@ use crate::domain::task::ArtifactRef;
 use crate::domain::verdict::{Unreadable, UnreadableReason};
 use crate::engine::{GateAnswer, settle};
 use crate::gate;
-use crate::producer::{compose, gather, smoke, smoke_not_made};
+use crate::producer::{compose, gather, gather_agent, smoke, smoke_not_made};
 use crate::store::ArtifactBytes;
 use crate::workspace::artifact::{ARTIFACT_BYTES_MAX, ArtifactError, Durability, Taken, publish, read_back, take_away};
 use crate::workspace::root::Root;
+use crate::workspace::tree::Committed;
 
 use super::judge_agent::judge_agent;
 
@@ -58,6 +59,10 @@ pub(super) struct Scene<'a> {
     pub(super) masker: &'a Masker,
     /// What an agent changed; `None` for every other producer.
     pub(super) scope: Option<&'a ScopeFacts>,
+    /// What commits have at the artifact's place that was not made by this attempt.
+    pub(super) committed: &'a [Committed],
+    /// What is broken of the worktree's git since, where anything is.
+    pub(super) damage: Option<&'a str>,
 }
 
 /// Judges an attempt. Never fails and never panics: what breaks on the way is an outcome with a reason (row B9).
@@ -71,6 +76,7 @@ pub(super) fn judge(scene: Scene<'_>, tree: Option<TreeFacts>) -> Judged {
     let evidence = Evidence {
         output: OutputFacts { incomplete: true, ..OutputFacts::default() },
         tree,
+        damage: scene.damage.map(str::to_owned),
         ..Evidence::of(scene.record.exit.clone(), scene.plan.declared.clone())
     };
     let outcome = match evidence.exit {
@@ -104,7 +110,30 @@ fn internal(detail: String) -> Outcome {
     }
 }
 
+/// What an attempt comes to after which nothing can be bound to the worktree's tree: no verdict, and no artifact.
+fn damaged(scene: Scene<'_>, damage: &str) -> std::io::Result<Judged> {
+    let evidence = match &scene.plan.agent {
+        Some(agent) => gather_agent(scene.plan, agent, scene.record, scene.run_dir, (None, ScopeFacts::default()))?,
+        None => gather(scene.plan, scene.record, scene.run_dir, scene.root, None)?.evidence,
+    };
+    let evidence = Evidence { damage: Some(damage.to_owned()), ..evidence };
+    let outcome = classify(&evidence);
+    // What it left answers for nothing, and nobody may take it for an answer.
+    let moved = scene.artifact.map(|path| take_away(scene.root, path, None, scene.moved_dir));
+    let settlement = settle(&evidence, outcome.as_ref(), GateAnswer::NoGate);
+    Ok(Judged {
+        evidence,
+        outcome,
+        settlement,
+        artifact: None,
+        moved: moved.and_then(Result::ok).unwrap_or(Taken::Nothing),
+    })
+}
+
 fn try_judge(scene: Scene<'_>, tree: Option<TreeFacts>) -> std::io::Result<Judged> {
+    if let Some(damage) = scene.damage {
+        return damaged(scene, damage);
+    }
     if let Some(agent) = &scene.plan.agent {
         return judge_agent(scene, agent, tree, scene.scope.cloned().unwrap_or_default());
     }

@@ -4,6 +4,7 @@
 use crate::classify::classify;
 use crate::domain::agent::{AgentEnd, ScopeFacts};
 use crate::domain::evidence::TreeFacts;
+use crate::domain::id::RelPath;
 use crate::domain::outcome::Conclusion;
 use crate::domain::plan::AgentPlan;
 use crate::domain::task::ArtifactRef;
@@ -68,7 +69,7 @@ fn read(scene: Scene<'_>) -> (GateAnswer, Option<Published>, Taken) {
         return (GateAnswer::Unreadable(unreadable), None, moved);
     }
     let answer = match gate::read(&scene.stage.gate, &bytes) {
-        Ok(reading) => match mismatch(scene, &bytes) {
+        Ok(reading) => match stale(scene, path, &bytes).or_else(|| mismatch(scene, &bytes)) {
             Some(unreadable) => GateAnswer::Unreadable(unreadable),
             None => GateAnswer::Read(reading.verdict, reading.findings),
         },
@@ -76,6 +77,18 @@ fn read(scene: Scene<'_>) -> (GateAnswer, Option<Published>, Taken) {
     };
     let kept = ArtifactBytes::of(bytes);
     (answer, Some((ArtifactRef { path: path.clone(), digest: kept.digest }, kept)), Taken::Nothing)
+}
+
+/// Whether an artifact is one that a commit had before: then this attempt did not make it.
+fn stale(scene: Scene<'_>, path: &RelPath, bytes: &[u8]) -> Option<Unreadable> {
+    scene.committed.iter().any(|committed| committed.is(bytes)).then(|| Unreadable {
+        reason: UnreadableReason::Stale,
+        line: None,
+        detail: format!(
+            "{path} is to the byte what a commit from before this attempt has there, so this attempt did not make it; it has \
+             to be written anew, with what was found this time"
+        ),
+    })
 }
 
 /// What an artifact claims to belong to, where that is not this attempt (row A14).

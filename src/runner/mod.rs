@@ -9,6 +9,7 @@
 //! only errors that leave this floor are those that keep orch itself from its work.
 
 mod abandon;
+mod aftermath;
 mod agent;
 mod answer;
 mod attempt;

@@ -11,6 +11,8 @@ use crate::spec::TEXT_BYTES_MAX;
 #[derive(Debug)]
 pub struct PipelineFile {
     path: PathBuf,
+    /// Absolute: as it is named, and with its links resolved.
+    whole: [Option<PathBuf>; 2],
     digest: Digest,
     seen: Option<Shape>,
 }
@@ -27,12 +29,24 @@ impl PipelineFile {
     /// Notes what was read.
     pub fn read(path: PathBuf, digest: Digest) -> Self {
         let seen = Shape::of(&path);
-        Self { path, digest, seen }
+        let folder = path.parent().map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
+        let named = folder.and_then(|folder| folder.canonicalize().ok()).zip(path.file_name());
+        let whole = [named.map(|(folder, name)| folder.join(name)), path.canonicalize().ok()];
+        Self { path, whole, digest, seen }
     }
 
-    /// Where it is.
-    pub(super) fn path(&self) -> &Path {
-        &self.path
+    /// What it is called below a folder, where it is there: by its own name first, then by what a link leads to.
+    pub(super) fn below(&self, folder: &Path) -> Vec<String> {
+        let below = |whole: &PathBuf| Some(whole.strip_prefix(folder).ok()?.to_string_lossy().into_owned());
+        let mut names: Vec<String> = self.whole.iter().flatten().filter_map(below).collect();
+        names.dedup();
+        names
+    }
+
+    /// Whether the file has other bytes now, or is gone; notes nothing.
+    pub(super) fn differs(&self) -> bool {
+        let now = Shape::of(&self.path);
+        (now.is_none() || now != self.seen) && read(&self.path).is_none_or(|bytes| Digest::of(&bytes) != self.digest)
     }
 
     /// Whether the file has other bytes now, or is gone.

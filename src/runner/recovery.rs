@@ -6,15 +6,17 @@ use std::time::Duration;
 
 use crate::domain::control::Control;
 use crate::domain::evidence::{Exit, ExitRecord, LostReason, TreeFacts};
-use crate::domain::id::{AttemptId, RunId, StageName};
+use crate::domain::id::{AttemptId, RelPath, RunId, StageName};
+use crate::domain::pipeline::Producer;
 use crate::domain::plan::{AttemptKey, AttemptPlan};
 use crate::domain::task::{AttemptPhase, Effect, Event, Intent, RunEnd, TaskState};
 use crate::exec::{BootId, Ending, Recovered, longest};
 use crate::producer::Before;
 use crate::spec;
 use crate::store::{AttemptRecord, Published, RunFilter};
-use crate::workspace::tree::Snapshot;
+use crate::workspace::tree::{Committed, Snapshot};
 
+use super::abandon::{Place, Unjudged, end_unjudged};
 use super::agent::Prompts;
 use super::bench::lost;
 use super::checkout::artifacts_of;
@@ -150,12 +152,20 @@ impl Runner<'_> {
         let pinned = spec::load(&text).map_err(|_| gone("this version of orch refuses its text"))?;
         let stage = find(&pinned, stored.intent.stage.as_str())?;
         let run_dir = self.state.run_dir(run);
-        let course = Course {
+        let tree = match self.snapshot(&pinned, None) {
+            Ok(tree) => tree,
+            Err(error) => {
+                let damage = self.broken(error)?;
+                let place = Place { store: self.store, state: self.state, clock: self.clock, stop: Some(self.stop) };
+                return end_unjudged(ledger, place, (run, attempt, phase), Unjudged::Damaged(damage));
+            }
+        };
+        let mut course = Course {
             run,
             run_dir: run_dir.clone(),
             base_commit: start.base_commit.clone(),
             artifacts: self.worktree.toplevel().join(self.artifacts_folder(&pinned).as_str()),
-            tree: self.snapshot(&pinned, None)?,
+            tree,
             published: artifacts_of(self.store, &self.task)?,
             may_wait: Duration::ZERO,
             prompts: Prompts::new(),
@@ -163,6 +173,7 @@ impl Runner<'_> {
             used: BTreeMap::new(),
             uncounted: BTreeSet::new(),
             before: None,
+            edited: None,
             shadow: None,
             shadow_used: BTreeMap::new(),
             masker: self.masker()?,
@@ -189,11 +200,20 @@ impl Runner<'_> {
             }
         };
         failpoint!("recovery.found");
+        // What still worked when the first look was taken has ended by now.
+        let damage = self.look_at_last(&mut course, producer)?;
         let same_worktree = stored.intent.worktree.is_none_or(|then| then == self.worktree.identity().digest());
         let tree = unseen(&stored.intent, &course.tree, same_worktree);
         let artifact = self.artifact_path(&pinned, stage);
         let before = Before::load(&self.state.attempt_dir(run, attempt), self.worktree);
-        let scope = self.scope(&pinned, (stage, producer), &course, before.as_ref(), &course.tree);
+        let seen = (&course, &plan, &record);
+        let (scope, by_others) = self.scope(&pinned, (stage, producer), seen, before.as_ref(), &course.tree).unzip();
+        course.before = before.clone().map(|before| ((stage.name.clone(), stored.intent.visit), before));
+        self.take_others(&mut course, stage, &plan, &by_others.unwrap_or_default());
+        let committed = match artifact.as_ref().filter(|_| scope.is_some()) {
+            Some(path) => self.committed_by_then(path, before.as_ref(), &stored.intent, (&course, &record)),
+            None => Vec::new(),
+        };
         let control = self.left_control(run);
         if let Some(Control::Refused { why }) = &control {
             (self.notify)(Notice::Warning(format!(
@@ -214,16 +234,42 @@ impl Runner<'_> {
             commit: course.tree.head().commit.as_str(),
             masker: &course.masker,
             scope: scope.as_ref(),
+            committed: &committed,
+            damage: damage.as_deref(),
         };
         self.fence()?;
         let judged = if record.exit == (Exit::Lost { reason: LostReason::NeverStarted }) {
             never_launched(scene, tree)
         } else {
-            judge(scene, Some(tree))
+            judge(scene, damage.is_none().then_some(tree))
         };
         failpoint!("recovery.judged");
         self.settle(ledger, &pinned, scene, &stored.intent, judged)?;
         Ok(())
+    }
+
+    /// Looks once more at what an attempt left, now that nothing of it works any more; gives what is broken there.
+    fn look_at_last(&self, course: &mut Course, producer: &Producer) -> Result<Option<String>, RunError> {
+        match self.look_again(&course.tree) {
+            Ok(tree) => course.tree = tree,
+            Err(error) => return self.broken(error).map(Some),
+        }
+        let agent = matches!(producer, Producer::Agent(_));
+        Ok(if agent { self.lost_commit(&course.tree) } else { None })
+    }
+
+    /// What commits have at an artifact's place that an agent did not make whose runner died. Of the visit's first attempt
+    /// it is known what HEAD was; else when the file was committed tells as much.
+    fn committed_by_then(
+        &self,
+        path: &RelPath,
+        before: Option<&Before>,
+        intent: &Intent,
+        (course, record): (&Course, &ExitRecord),
+    ) -> Vec<Committed> {
+        let at = |tree: &&Snapshot| Some(tree.head().commit.as_str()) == intent.commit.as_deref();
+        let first = before.map(|before| &before.tree).filter(at);
+        self.committed(self.worktree, path, (first, &course.tree), record)
     }
 
     /// How an attempt ended whose runner died; waits for a supervisor that still works on it. A request to stop is

@@ -15,7 +15,7 @@ use crate::producer::{Before, prepare, ready, scope_facts};
 use crate::store::RunFilter;
 use crate::workspace::controls::Found;
 use crate::workspace::sibling as siblings;
-use crate::workspace::tree::{Less, compare};
+use crate::workspace::tree::compare;
 use crate::workspace::{artifact, shadows};
 
 use super::bench::Bench;
@@ -24,7 +24,6 @@ use super::error::{RunError, chain};
 use super::judge::{Scene, judge};
 use super::notice::Notice;
 use super::sibling::{NoAnswer, Sibling, Side, refuse};
-use super::start::reports_below;
 use super::watch::Watch;
 
 /// A shadow that is to be run.
@@ -137,11 +136,10 @@ impl Runner<'_> {
         let mut plan = self.shadow_plan(course, due, sibling)?;
         prepare(&plan, worktree.root(), Some((&artifact, None)), &moved_dir)
             .or_else(|error| refuse(unready(&error)))?;
-        let places = self.pipeline.stages().iter().flat_map(reports_below).cloned();
-        let less = Less::new(self.artifacts_folder(self.pipeline), places);
+        let less = self.less(self.pipeline);
         let looked = |error: &dyn std::error::Error| format!("its worktree cannot be read: could not {}", chain(error));
         let tree = self.world.snapshot(worktree, &less, None).or_else(|error| refuse(looked(&error)))?;
-        let before = Before::now(tree, worktree);
+        let before = Before::now(tree, worktree, self.standing_beside(self.pipeline, stage, worktree));
         // What failed before is not told: it may be what the runner said just now.
         let prompt = self
             .fill(course, (stage, agent), &plan, None)
@@ -164,9 +162,14 @@ impl Runner<'_> {
         self.close_state(&plan);
         let after = self.world.snapshot(worktree, &less, Some(&before.tree)).or_else(|error| refuse(looked(&error)))?;
         let scope = match self.bounds(self.pipeline, agent) {
-            Ok(scope) => scope_facts(Some(&before), &after, worktree, &scope),
+            Ok(scope) => {
+                let (recorded, cage) = (&course.published, &planned.cage);
+                let bounds = self.bounds_of(self.pipeline, stage, (worktree, recorded), &scope, (cage, &record));
+                scope_facts(Some(&before), &after, worktree, &bounds).0
+            }
             Err(why) => ScopeFacts { unknown: Some(why), ..ScopeFacts::default() },
         };
+        let committed = self.committed(worktree, &artifact, (Some(&before.tree), &after), &record);
         let producer = Producer::Agent(agent.clone());
         let scene = Scene {
             stage,
@@ -181,6 +184,8 @@ impl Runner<'_> {
             commit: after.head().commit.as_str(),
             masker: &course.masker,
             scope: Some(&scope),
+            committed: &committed,
+            damage: None,
         };
         let judged = judge(scene, Some(compare(&before.tree, &after)));
         if let (Some((_, bytes)), Some(folder)) = (&judged.artifact, &plan.attempt_dir)

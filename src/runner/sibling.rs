@@ -12,13 +12,11 @@ use crate::exec::{BootId, longest};
 use crate::workspace::controls::{Found, UnderWay};
 use crate::workspace::git::Git;
 use crate::workspace::sibling::{self, Caches, Carried, Unequal};
-use crate::workspace::tree::Less;
 use crate::workspace::worktree::{CommitId, Worktree};
 
 use super::drive::{Course, Runner};
 use super::error::{RunError, chain};
 use super::notice::Notice;
-use super::start::reports_below;
 
 /// Why there is no answer.
 pub(super) enum NoAnswer {
@@ -99,9 +97,7 @@ impl Runner<'_> {
         let Some(path) = sibling::place(self.worktree) else {
             return refuse("there is no folder beside the worktree");
         };
-        let places = self.pipeline.stages().iter().flat_map(reports_below).cloned();
-        let less = Less::new(self.artifacts_folder(self.pipeline), places);
-        let carried = sibling::carried(self.git()?, self.worktree, &less, caches)?;
+        let carried = sibling::carried(self.git()?, self.worktree, &self.less(self.pipeline), caches)?;
         Ok(Conditions { path, on_branch: course.tree.head().branch.is_some(), carried, uncommitted })
     }
 

@@ -203,6 +203,7 @@ impl Runner<'_> {
             used: BTreeMap::new(),
             uncounted: BTreeSet::new(),
             before: None,
+            edited: None,
             shadow: None,
             shadow_used: BTreeMap::new(),
             masker: self.masker()?,

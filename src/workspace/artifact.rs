@@ -32,6 +32,12 @@ const KEPT_MAX: u32 = 1000;
 /// Head of the names of files that are being written; 32 hex digits follow.
 const TEMP_HEAD: &str = ".orch-tmp-";
 
+/// Head of the names of folders that were set aside; 32 hex digits, `-` and the name they had follow.
+const ASIDE_HEAD: &str = ".orch-aside-";
+
+/// Random digits in either.
+const HEX_DIGITS: usize = 32;
+
 /// Something that orch could not do with an artifact's place.
 #[derive(Debug, thiserror::Error)]
 #[error("{what} {path}")]
@@ -183,7 +189,7 @@ pub(super) fn move_out(parent: BorrowedFd<'_>, name: &OsStr, kind: FileType, to:
     }
     if kind == FileType::Directory {
         // Copying a tree that somebody else made is no work for a runner; beside it, it answers for nothing.
-        let mut aside = OsString::from(format!(".orch-aside-{}-", random_hex()?));
+        let mut aside = OsString::from(format!("{ASIDE_HEAD}{}-", random_hex()?));
         aside.push(name);
         rustix::fs::renameat_with(parent, name, parent, &aside, RenameFlags::NOREPLACE)?;
         return Ok(Taken::SetAside { name: aside });
@@ -279,9 +285,7 @@ pub fn sweep(root: &Root, path: &RelPath) -> Result<usize, ArtifactError> {
     for entry in rustix::fs::Dir::read_from(&listed).map_err(&failed)? {
         let entry = entry.map_err(&failed)?;
         let name = entry.file_name().to_bytes();
-        let ours = name.strip_prefix(TEMP_HEAD.as_bytes()).is_some_and(|rest| {
-            rest.len() == 32 && rest.iter().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(b))
-        });
+        let ours = is_temporary(name);
         let name = OsStr::from_bytes(name);
         let plain = |name| {
             let stat = stat_at(parent.as_fd(), name).ok().flatten();
@@ -292,6 +296,22 @@ pub fn sweep(root: &Root, path: &RelPath) -> Result<usize, ArtifactError> {
         }
     }
     Ok(removed)
+}
+
+/// Whether a name is that of a file that [`publish`] is writing.
+pub(super) fn is_temporary(name: &[u8]) -> bool {
+    name.strip_prefix(TEMP_HEAD.as_bytes())
+        .is_some_and(|rest| rest.len() == HEX_DIGITS && rest.iter().copied().all(is_hex))
+}
+
+/// The name that something had before it was set aside under this one.
+pub(super) fn name_before_aside(name: &[u8]) -> Option<&[u8]> {
+    let (hex, rest) = name.strip_prefix(ASIDE_HEAD.as_bytes())?.split_at_checked(HEX_DIGITS)?;
+    rest.strip_prefix(b"-").filter(|_| hex.iter().copied().all(is_hex))
+}
+
+fn is_hex(byte: u8) -> bool {
+    byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte)
 }
 
 fn fetch_own(root: &Root, path: &RelPath, cap_bytes: u64) -> Result<Fetched, Refusal> {

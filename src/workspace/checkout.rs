@@ -10,8 +10,10 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, OFlags};
+use rustix::fs::{FlockOperation, OFlags, RenameFlags};
+use rustix::io::Errno;
 
+use super::damage::is_damage;
 use super::git::{Git, GitAnswer, GitError, Place, refused};
 use super::listing;
 use super::logs::escape;
@@ -30,6 +32,9 @@ const UNDER_WAY: [(&str, &str); 7] = [
     ("BISECT_LOG", "a bisect"),
     ("sequencer", "a sequence of picks"),
 ];
+
+/// Folders that may be set aside under one name.
+const ASIDE_MAX: u32 = 100;
 
 /// A worktree that could not be made or removed.
 #[derive(Debug, thiserror::Error)]
@@ -174,6 +179,28 @@ pub struct Wish<'a> {
     pub reason: &'a str,
     /// Folders that it may not lie in, beside git's own and every checkout.
     pub outside: &'a [&'a Path],
+    /// What is to become of a folder there whose git is broken.
+    pub broken: Broken,
+}
+
+/// What becomes of a folder whose git is broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Broken {
+    /// It is refused.
+    Refused,
+    /// It is the task's own: git's part is mended where it can be, else the folder is set aside. No file of it is lost.
+    Mended,
+}
+
+/// A worktree that was made or taken.
+#[derive(Debug)]
+pub struct Made {
+    /// It, open.
+    pub worktree: Worktree,
+    /// How it came to be.
+    pub how: How,
+    /// Where the folder is now that stood there and could not be mended.
+    pub aside: Option<PathBuf>,
 }
 
 /// How a task's worktree came to be.
@@ -232,7 +259,7 @@ pub fn list(git: &Git<'_>, from: &Worktree) -> Result<Vec<Listed>, GitError> {
 ///
 /// # Errors
 /// [`CheckoutError`]; where git was stopped in the middle, the same call again finishes it.
-pub fn make(git: &Git<'_>, from: &Worktree, wish: &Wish<'_>) -> Result<(Worktree, How), CheckoutError> {
+pub fn make(git: &Git<'_>, from: &Worktree, wish: &Wish<'_>) -> Result<Made, CheckoutError> {
     from.check()?;
     // git's list has one path a line.
     if wish.path.as_os_str().as_bytes().iter().any(u8::is_ascii_control) {
@@ -242,10 +269,18 @@ pub fn make(git: &Git<'_>, from: &Worktree, wish: &Wish<'_>) -> Result<(Worktree
     let path = settled(wish.path).map_err(io)?;
     let listed = list(git, from)?;
     let there = listed.iter().find(|known| known.path == path);
+    let mut aside = None;
     if let Some(known) = there.filter(|known| known.path.is_dir()) {
-        let worktree = take(git, from, wish.branch, known)?;
-        lock(git, from, known, wish.reason)?;
-        return Ok((worktree, How::Reused));
+        let usable = wish.broken == Broken::Refused || mend(git, from, wish.branch, known)?;
+        if usable {
+            let worktree = take(git, from, wish.branch, known)?;
+            lock(git, from, known, wish.reason)?;
+            return Ok(Made { worktree, how: How::Reused, aside });
+        }
+        aside = Some(set_aside(&path).map_err(io)?);
+    } else if wish.broken == Broken::Mended && path.is_dir() && !path.is_symlink() && !is_empty(&path) {
+        // git does not know it any more, or never did: it is the task's folder all the same.
+        aside = Some(set_aside(&path).map_err(io)?);
     }
     let reference = wish.branch.reference();
     if let Some(other) = listed.iter().find(|known| known.path != path && known.on.as_ref() == Some(&reference)) {
@@ -257,8 +292,7 @@ pub fn make(git: &Git<'_>, from: &Worktree, wish: &Wish<'_>) -> Result<(Worktree
     {
         return Err(CheckoutError::Inside { inside: inside.to_owned(), path });
     }
-    let empty = |path: &Path| std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
-    if path.symlink_metadata().is_ok() && !(path.is_dir() && !path.is_symlink() && empty(&path)) {
+    if path.symlink_metadata().is_ok() && !(path.is_dir() && !path.is_symlink() && is_empty(&path)) {
         return Err(CheckoutError::Taken(path));
     }
     let start = match (commit_of(git, from, &reference)?, wish.base) {
@@ -278,7 +312,83 @@ pub fn make(git: &Git<'_>, from: &Worktree, wish: &Wish<'_>) -> Result<(Worktree
     let known = Listed { path, on: Some(reference), main: false, locked: None };
     let worktree = take(git, from, wish.branch, &known)?;
     lock(git, from, &known, wish.reason)?;
-    Ok((worktree, if matches!(start, Start::Branch(_)) { How::OnBranch } else { How::New }))
+    let how = if matches!(start, Start::Branch(_)) { How::OnBranch } else { How::New };
+    Ok(Made { worktree, how, aside })
+}
+
+fn is_empty(path: &Path) -> bool {
+    std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none())
+}
+
+/// Moves a folder away under a name that is free beside it.
+///
+/// # Errors
+/// What the file system says; then it stands where it stood.
+pub fn set_aside(path: &Path) -> io::Result<PathBuf> {
+    for number in 1..=ASIDE_MAX {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".damaged-{number}"));
+        let aside = path.with_file_name(name);
+        match rustix::fs::renameat_with(rustix::fs::CWD, path, rustix::fs::CWD, &aside, RenameFlags::NOREPLACE) {
+            Err(Errno::EXIST) => {}
+            Ok(()) => return Ok(aside),
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
+}
+
+/// Mends what git has of a worktree: the `.git` file and the index. Whether it can be worked in then. No file that is
+/// checked out is written.
+fn mend(git: &Git<'_>, from: &Worktree, branch: &BranchName, known: &Listed) -> Result<bool, CheckoutError> {
+    if known.main {
+        return Ok(true);
+    }
+    let opened = match open(git, from, &known.path) {
+        Err(CheckoutError::Git(error)) if !is_damage(&error) => return Err(error.into()),
+        Ok(worktree) => Ok(worktree),
+        Err(_) => {
+            let what = "repair the worktree";
+            let words = ["worktree", "repair", "--"].map(OsStr::new);
+            let words: Vec<&OsStr> = words.into_iter().chain([known.path.as_os_str()]).collect();
+            let _alone = alone(what, from)?;
+            // What it could not mend is seen when the worktree is opened.
+            git.ask(what, from.toplevel(), &from.place(), &words)?;
+            open(git, from, &known.path)
+        }
+    };
+    let worktree = match opened {
+        Ok(worktree) => worktree,
+        Err(CheckoutError::Git(error)) if !is_damage(&error) => return Err(error.into()),
+        Err(_) => return Ok(false),
+    };
+    if worktree.head().branch.as_deref().is_some_and(|on| on != branch.as_str()) {
+        // Somebody works on another branch there.
+        return Ok(true);
+    }
+    if worktree.check().is_err() || listing::list(git, &worktree).is_err() {
+        let index = worktree.git_dir().join("index");
+        set_aside(&index).map_err(|source| CheckoutError::Io { path: index.clone(), source })?;
+    }
+    if !worktree.git_dir().join("index").exists() {
+        let what = "make the index anew";
+        let env = no_filters(git, from)?;
+        let words = ["read-tree", "HEAD"].map(OsStr::new);
+        let answer = git.ask_with(what, worktree.toplevel(), &worktree.place(), &words, &env)?;
+        if answer.code != 0 {
+            return Ok(false);
+        }
+    }
+    // Objects that are missing are missing for every worktree: another folder would not bring them back.
+    worktree.is_whole(git, worktree.head().commit.as_str())?;
+    Ok(is_usable(git, &worktree))
+}
+
+/// Whether the files of a worktree and of its commit can be listed.
+pub fn is_usable(git: &Git<'_>, worktree: &Worktree) -> bool {
+    worktree.check().is_ok()
+        && listing::list(git, worktree).is_ok()
+        && worktree.is_whole(git, worktree.head().commit.as_str()).is_ok()
 }
 
 /// Keeps other runners of orch from changing the list of worktrees meanwhile: git reads the entry of a worktree that

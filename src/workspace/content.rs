@@ -253,6 +253,11 @@ fn hash_file(
     Ok(last)
 }
 
+/// The name of a git object that has these bytes.
+pub(super) fn blob_name(bytes: &[u8], sha256_names: bool) -> Oid {
+    Hashes::of(bytes, sha256_names).1
+}
+
 /// Both hashes of one pass over some bytes.
 struct Hashes {
     content: Sha256,

@@ -108,6 +108,14 @@ pub enum GitError {
         /// What git takes for the worktree.
         found: PathBuf,
     },
+    /// A folder whose `.git` leads to the git folder of another worktree.
+    #[error("use {}: its git folder is that of the worktree {}", path.display(), original.display())]
+    Copied {
+        /// The folder.
+        path: PathBuf,
+        /// What the git folder names as its worktree.
+        original: PathBuf,
+    },
     /// The `.git` entry or a folder behind it is not the one that was opened.
     #[error("trust {}: {what} was replaced", path.display())]
     Replaced {
@@ -175,6 +183,10 @@ impl GitError {
             Self::Unreadable { .. } => "look at the worktree's .git: its owner, its mode, and the disk it lies on",
             Self::UnusablePath(_) => "use a path without line breaks that this user may read",
             Self::Redirected { .. } => "remove core.worktree from the repository's configuration",
+            Self::Copied { original, .. } if original.exists() => {
+                "a copy is no worktree: work in the original, or make one of its own with `orch task add` or `git worktree add`"
+            }
+            Self::Copied { .. } => "where it was moved here, `git worktree repair` in it says so to git",
             Self::Replaced { .. } => "look at the worktree's .git: something put another one there during the run",
             Self::Failed { .. } | Self::Garbled { .. } => "`git fsck` and `git status` in the worktree say more",
         }

@@ -2,14 +2,15 @@
 //!
 //! `git ls-files` reads the index, folders and ignore files. It reads no file's content, so no filter runs, and
 //! with `core.fsmonitor=false` nothing else does. Nested repositories (submodules that are checked out, and
-//! repositories that lie in the worktree untracked) are listed by the same means, one level down each.
+//! repositories that lie in the worktree untracked) are listed by the same means, one level down each. What lies in the
+//! folder of a submodule that is not checked out is untracked.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use super::beside::beside;
-use super::git::{Git, GitError, Place};
+use super::git::{Git, GitError, Place, refused};
 use super::tree::TreeError;
 use super::worktree::{Head, Worktree, read_head};
 
@@ -87,11 +88,16 @@ pub(super) fn list(git: &Git<'_>, worktree: &Worktree) -> Result<Listing, TreeEr
     });
     let (head, files, ignored) = (head?, files?, ignored?);
     let mut listing = Listing { head, items: Vec::new(), ignored: folders(&ignored), nested: Vec::new() };
-    take_in(git, worktree.toplevel(), &[], &files, 0, &mut listing)?;
+    take_in(git, (worktree.toplevel(), &place), &[], &files, 0, &mut listing)?;
     listing.items.sort_unstable_by(|a, b| a.path.cmp(&b.path));
     // A path in conflict has up to three lines.
     listing.items.dedup_by(|a, b| a.path == b.path);
     Ok(listing)
+}
+
+/// Whether a commit and its trees can be read.
+pub(super) fn is_whole(git: &Git<'_>, worktree: &Worktree, commit: &str) -> Result<(), GitError> {
+    ask_tree(git, worktree.toplevel(), &worktree.place(), commit).map(drop)
 }
 
 /// The files of a commit, and those of the commits that are checked out in nested repositories.
@@ -104,8 +110,9 @@ pub(super) fn head_tree(git: &Git<'_>, worktree: &Worktree, listing: &Listing) -
         let folder = worktree.toplevel().join(OsStr::from_bytes(nested));
         let place = nested_place(&folder)?;
         // A repository without a commit adds nothing; its files then differ from HEAD, as they should.
-        if checked_out(git, &folder)?.is_some() {
-            read_tree(&ask_tree(git, &folder, &place, "HEAD")?, nested, &mut files)?;
+        if checked_out(git, &folder).map_err(within(nested))?.is_some() {
+            let answer = ask_tree(git, &folder, &place, "HEAD").map_err(TreeError::Git).map_err(within(nested))?;
+            read_tree(&answer, nested, &mut files)?;
         }
     }
     files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
@@ -114,13 +121,14 @@ pub(super) fn head_tree(git: &Git<'_>, worktree: &Worktree, listing: &Listing) -
 
 fn take_in(
     git: &Git<'_>,
-    toplevel: &Path,
+    (toplevel, place): (&Path, &Place<'_>),
     prefix: &[u8],
     answer: &[u8],
     depth: usize,
     listing: &mut Listing,
 ) -> Result<(), TreeError> {
     let garbled = || TreeError::Git(GitError::Garbled { what: LIST });
+    let mut bare = Vec::new();
     for line in answer.split(|byte| *byte == 0).filter(|line| !line.is_empty()) {
         let (tag, rest) = line.split_at_checked(2).ok_or_else(garbled)?;
         if tag == b"? " {
@@ -142,14 +150,36 @@ fn take_in(
             continue;
         }
         let folder = toplevel.join(OsStr::from_bytes(&path));
+        if folder.symlink_metadata().is_ok_and(|found| !found.is_dir()) {
+            // A link or a file in its place is what it is; nothing is followed.
+            listing.items.push(Item { path, role: Role::Untracked });
+            continue;
+        }
         let mut commit = None;
         if folder.join(".git").symlink_metadata().is_ok() {
-            commit = checked_out(git, &folder)?;
+            commit = checked_out(git, &folder).map_err(within(&path))?;
             nest(git, toplevel, &path, depth, listing)?;
+        } else if std::fs::read_dir(&folder).is_ok_and(|mut entries| entries.next().is_some()) {
+            bare.push(path.get(if prefix.is_empty() { 0 } else { prefix.len() + 1 }..).unwrap_or_default().to_vec());
         }
         listing.items.push(Item { path, role: Role::Submodule { recorded, checked_out: commit } });
     }
-    Ok(())
+    if bare.is_empty() {
+        return Ok(());
+    }
+    let cwd = if prefix.is_empty() { toplevel.to_owned() } else { toplevel.join(OsStr::from_bytes(prefix)) };
+    take_in(git, (toplevel, place), prefix, &ask_unclaimed(git, &cwd, place, &bare)?, depth, listing)
+}
+
+/// The files in folders of submodules that are not checked out: they are nobody's but this worktree's. git does not look
+/// into such a folder while the index has a submodule there, so it is asked with an empty one.
+fn ask_unclaimed(git: &Git<'_>, cwd: &Path, place: &Place<'_>, folders: &[Vec<u8>]) -> Result<Vec<u8>, GitError> {
+    let mut words = ["ls-files", "-z", "-t", "--others", "--exclude-standard", "--"].map(OsStr::new).to_vec();
+    words.extend(folders.iter().map(|folder| OsStr::from_bytes(folder)));
+    // No file can be made there.
+    let env = [("GIT_INDEX_FILE", "/proc/self/no-index"), ("GIT_LITERAL_PATHSPECS", "1")];
+    let answer = git.ask_with(LIST, cwd, place, &words, &env.map(|(name, value)| (name.into(), value.into())))?;
+    if answer.code == 0 { Ok(answer.stdout) } else { Err(refused(LIST, &answer)) }
 }
 
 fn nest(git: &Git<'_>, toplevel: &Path, path: &[u8], depth: usize, listing: &mut Listing) -> Result<(), TreeError> {
@@ -158,10 +188,20 @@ fn nest(git: &Git<'_>, toplevel: &Path, path: &[u8], depth: usize, listing: &mut
     }
     let folder = toplevel.join(OsStr::from_bytes(path));
     let place = nested_place(&folder)?;
-    let files = ask_files(git, &folder, &place)?;
-    listing.ignored.extend(folders(&ask_ignored(git, &folder, &place)?).iter().map(|inner| joined(path, inner)));
+    let files = ask_files(git, &folder, &place).map_err(TreeError::Git).map_err(within(path))?;
+    let ignored = ask_ignored(git, &folder, &place).map_err(TreeError::Git).map_err(within(path))?;
+    listing.ignored.extend(folders(&ignored).iter().map(|inner| joined(path, inner)));
     listing.nested.push(path.into());
-    take_in(git, toplevel, path, &files, depth + 1, listing)
+    take_in(git, (toplevel, &place), path, &files, depth + 1, listing)
+}
+
+/// Names the repository in the worktree that git had trouble with.
+fn within(path: &[u8]) -> impl Fn(TreeError) -> TreeError {
+    let path = super::logs::escape(path);
+    move |error| match error {
+        TreeError::Git(source) => TreeError::Nested { path: path.clone(), source },
+        other @ (TreeError::TooNested { .. } | TreeError::Nested { .. } | TreeError::Unreadable { .. }) => other,
+    }
 }
 
 fn nested_place(folder: &Path) -> Result<Place<'_>, TreeError> {

@@ -16,10 +16,10 @@ const NAME_CHARS_MAX: usize = 300;
 #[derive(Debug)]
 pub struct Scope {
     allowed: GlobSet,
+    /// The globs as they are written.
+    globs: Vec<String>,
     /// Paths that are outside even where a glob covers them.
     guarded: Vec<String>,
-    /// Globs that are a path without a pattern.
-    plain: Vec<String>,
 }
 
 impl Scope {
@@ -34,8 +34,7 @@ impl Scope {
             allowed.add(path_glob(glob)?);
         }
         let guarded = guarded.into_iter().filter(|path| !globs.contains(path)).collect();
-        let plain = globs.iter().filter(|glob| !glob.contains(['*', '?', '[', '{'])).cloned().collect();
-        Ok(Self { allowed: allowed.build()?, guarded, plain })
+        Ok(Self { allowed: allowed.build()?, globs: globs.to_vec(), guarded })
     }
 
     /// A glob that is a folder's name alone, where one of these paths lies below that folder: `src` covers nothing in it.
@@ -44,7 +43,12 @@ impl Scope {
             let below = |path: &String| path.strip_prefix(glob.as_str()).is_some_and(|rest| rest.starts_with('/'));
             paths.iter().any(below)
         };
-        self.plain.iter().find(above).map(String::as_str)
+        self.globs.iter().filter(|glob| !glob.contains(['*', '?', '[', '{'])).find(above).map(String::as_str)
+    }
+
+    /// Whether a glob is this very path.
+    pub fn names(&self, path: &str) -> bool {
+        self.globs.iter().any(|glob| glob == path)
     }
 
     fn covers(&self, path: &[u8]) -> bool {

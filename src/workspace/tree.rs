@@ -1,13 +1,13 @@
 //! The identity of a worktree's tree, and what an attempt did to it (DESIGN D19, docs/design/0005).
 //!
-//! The tree is every file that git tracks or does not ignore, less artifacts and declared reports: path, kind and
+//! The tree is every file that git tracks or does not ignore, less declared artifacts and reports: path, kind and
 //! the SHA-256 of the bytes as they lie there. No filter runs, nothing is followed, and nothing but `git ls-files`
 //! and its like is asked.
 
 use std::sync::Arc;
 
 use super::beside::{Beside, beside};
-use super::content::{Clock, Entry, Kind, Reader};
+use super::content::{Clock, Entry, Kind, Reader, blob_name};
 use super::filesystem::{Locality, locality};
 use super::git::{Git, GitError};
 use super::listing::{HeadTree, Item, Oid, Role, head_tree, list};
@@ -17,11 +17,16 @@ use super::worktree::{Head, Worktree};
 use crate::domain::evidence::TreeFacts;
 use crate::domain::id::{Digest, RelPath};
 
+pub use super::less::Less;
+
 /// Most paths that are named of each kind; the decision is made on all.
 const NAMED_MAX: usize = 20;
 
 /// Longest path that is named, in characters.
 const NAME_CHARS_MAX: usize = 300;
+
+/// Digits of a commit's name in a repository with SHA-256 names.
+const SHA256_DIGITS: usize = 64;
 
 /// Files below which one thread is enough.
 const ALONE_MAX: usize = 512;
@@ -35,6 +40,14 @@ pub enum TreeError {
     /// git did not answer.
     #[error(transparent)]
     Git(#[from] GitError),
+    /// git did not answer about a repository that lies in the worktree.
+    #[error("read the repository in {path}")]
+    Nested {
+        /// Its folder, escaped.
+        path: String,
+        /// Why.
+        source: GitError,
+    },
     /// Repositories lie in each other too deep, or too many.
     #[error("list the files of {path}: too many repositories lie in each other")]
     TooNested {
@@ -56,39 +69,27 @@ impl TreeError {
     pub fn help(&self) -> &'static str {
         match self {
             Self::Git(error) => error.help(),
+            Self::Nested { .. } => {
+                "look at the `.git` of that folder: put it back, or move the folder out of the worktree; a submodule is checked \
+                 out anew with `git submodule update --init --force`"
+            }
             Self::TooNested { .. } => "ignore the folder of nested repositories, or move it out of the worktree",
             Self::Unreadable { .. } => "look at the owner and the mode of the file: orch must be able to read it",
         }
     }
 }
 
-/// What does not belong to the tree: what orch and the suite are meant to write.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Less {
-    folders: Vec<RelPath>,
-    files: Vec<RelPath>,
+/// The bytes that a commit has at a path, by their name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Committed {
+    name: Oid,
+    sha256_names: bool,
 }
 
-impl Less {
-    /// The folder of the task's artifacts, and the reports that are declared below the worktree.
-    pub fn new(artifacts: RelPath, reports: impl IntoIterator<Item = RelPath>) -> Self {
-        Self { folders: vec![artifacts], files: reports.into_iter().collect() }
-    }
-
-    pub(super) fn parts(&self) -> (&[RelPath], &[RelPath]) {
-        (&self.folders, &self.files)
-    }
-
-    pub(super) fn from_parts(folders: Vec<RelPath>, files: Vec<RelPath>) -> Self {
-        Self { folders, files }
-    }
-
-    /// Whether a path is left out.
-    pub(super) fn covers(&self, path: &[u8]) -> bool {
-        let within = |folder: &RelPath| {
-            path.strip_prefix(folder.as_str().as_bytes()).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
-        };
-        self.folders.iter().any(within) || self.files.iter().any(|file| file.as_str().as_bytes() == path)
+impl Committed {
+    /// Whether these are the bytes.
+    pub fn is(&self, bytes: &[u8]) -> bool {
+        blob_name(bytes, self.sha256_names) == self.name
     }
 }
 
@@ -151,7 +152,7 @@ impl Snapshot {
         let now = Clock::read(local);
         let mut listing = list(git, worktree)?;
         listing.items.retain(|item| !less.covers(&item.path));
-        let sha256_names = listing.head.commit.as_str().len() == 64;
+        let sha256_names = listing.head.commit.as_str().len() == SHA256_DIGITS;
         let look = Look { worktree, now, sha256_names, known: known.map(|known| known.0.as_ref()) };
         let (entries, absent) = look.at_all(&listing.items)?;
         let unlisted = look.at_unlisted(&entries, less)?;
@@ -186,6 +187,13 @@ impl Snapshot {
     /// Whether the commit has a file at a path, also one that does not belong to the tree.
     pub fn commits(&self, path: &RelPath) -> bool {
         self.0.head_tree.files.binary_search_by(|file| (*file.path).cmp(path.as_str().as_bytes())).is_ok()
+    }
+
+    /// The file that the commit has at a path, also one that does not belong to the tree.
+    pub fn committed(&self, path: &RelPath) -> Option<Committed> {
+        let HeadTree { commit, files } = &*self.0.head_tree;
+        let found = files.binary_search_by(|file| (*file.path).cmp(path.as_str().as_bytes())).ok()?;
+        Some(Committed { name: files.get(found)?.oid, sha256_names: commit.len() == SHA256_DIGITS })
     }
 
     /// What does not belong to it.
@@ -250,7 +258,10 @@ impl Snapshot {
     }
 
     fn still_holds(&self, worktree: &Worktree) -> bool {
-        self.0.watch.as_ref().is_some_and(|watch| watch.is_quiet(worktree, &self.0.entries, &self.0.absent))
+        self.0
+            .watch
+            .as_ref()
+            .is_some_and(|watch| watch.is_quiet(worktree, &self.0.less, &self.0.entries, &self.0.absent))
     }
 
     pub(super) fn inner(&self) -> &Inner {

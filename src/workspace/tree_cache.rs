@@ -11,14 +11,15 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::content::{Entry, Kind, Stamp};
+use super::less::Less;
 use super::listing::{HeadTree, Oid, Recorded};
-use super::tree::{Inner, Less, Snapshot};
+use super::tree::{Inner, Snapshot};
 use super::watch::Watch;
 use super::worktree::{CommitId, Head, Worktree};
-use crate::domain::id::{Digest, RelPath};
+use crate::domain::id::Digest;
 
 /// First bytes of the file; another form needs another head.
-const HEAD: &[u8] = b"orch tree cache 1\0";
+const HEAD: &[u8] = b"orch tree cache 2\0";
 
 /// Longest file that is read: 1 GiB.
 const BYTES_MAX: u64 = 1024 * 1024 * 1024;
@@ -68,9 +69,8 @@ fn encode(inner: &Inner, worktree: &Worktree) -> Vec<u8> {
     out.bytes(worktree.toplevel().as_os_str().as_bytes());
     out.bytes(inner.head.commit.as_str().as_bytes());
     out.bytes(inner.head.branch.as_deref().unwrap_or_default().as_bytes());
-    let (folders, files) = inner.less.parts();
-    for paths in [folders, files] {
-        out.list(paths, |out, path| out.bytes(path.as_str().as_bytes()));
+    for paths in inner.less.parts() {
+        out.list(&paths, |out, path| out.bytes(path));
     }
     out.list(&inner.entries, |out, entry| {
         out.bytes(&entry.path);
@@ -94,6 +94,10 @@ fn encode(inner: &Inner, worktree: &Worktree) -> Vec<u8> {
             out.bytes(path);
             out.stamp(stamp);
         });
+        out.list(&watch.names, |out, (path, names)| {
+            out.bytes(path);
+            out.0.extend(names.as_bytes());
+        });
         out.list(&watch.git_files, |out, (path, stamp)| {
             out.bytes(path.as_os_str().as_bytes());
             out.0.push(u8::from(stamp.is_some()));
@@ -112,8 +116,8 @@ fn decode(body: &[u8], worktree: &Worktree) -> Option<Inner> {
     }
     let commit = CommitId::new(text.text()?).ok()?;
     let branch = Some(text.text()?.to_owned()).filter(|name| !name.is_empty());
-    let path = |text: &mut In<'_>| RelPath::new(text.text()?).ok();
-    let less = Less::from_parts(text.list(path)?, text.list(path)?);
+    let path = |text: &mut In<'_>| Some(Box::from(text.bytes()?));
+    let less = Less::from_parts(text.list(path)?.into_iter().collect(), text.list(path)?.into_iter().collect());
     let entries: Vec<Entry> = text.list(|text| {
         Some(Entry {
             path: text.bytes()?.into(),
@@ -132,12 +136,13 @@ fn decode(body: &[u8], worktree: &Worktree) -> Option<Inner> {
     })?;
     let watch = if text.byte()? == 1 {
         let folders = text.list(|text| Some((text.bytes()?.into(), text.stamp()?)))?;
+        let names = text.list(|text| Some((text.bytes()?.into(), Digest::from_bytes(text.array()?))))?;
         let git_files = text.list(|text| {
             let path = PathBuf::from(std::ffi::OsString::from_vec(text.bytes()?.to_vec()));
             let (there, stamp) = (text.byte()? == 1, text.stamp()?);
             Some((path, there.then_some(stamp)))
         })?;
-        Some(Watch { folders, git_files })
+        Some(Watch { folders, names, git_files })
     } else {
         None
     };

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::git::{Git, GitError, Place, enclosing, refused};
 use super::root::Root;
-use crate::domain::id::Digest;
+use crate::domain::id::{Digest, RelPath};
 
 /// References that may name the default branch, the best first.
 const DEFAULT_BRANCHES: [&str; 5] = [
@@ -157,6 +157,10 @@ impl Worktree {
             return Err(GitError::NotAFolder(cwd));
         }
         let expected = enclosing(&cwd);
+        // Before git is asked: after a day git makes a copy the original of its own accord.
+        if let Some(toplevel) = &expected {
+            not_a_copy(toplevel)?;
+        }
         let args =
             ["rev-parse", "--is-bare-repository", "--is-inside-work-tree", "--path-format=absolute", "--git-dir"];
         let more = ["--git-common-dir", "--show-toplevel", "HEAD", "--symbolic-full-name", "HEAD"];
@@ -234,7 +238,15 @@ impl Worktree {
     /// # Errors
     /// [`GitError::Replaced`] with the part.
     pub fn check(&self) -> Result<(), GitError> {
-        self.check_is(&self.identity)
+        self.check_is(&self.identity)?;
+        // git would wait for a FIFO for ever.
+        for (name, what) in [("index", "its index"), ("HEAD", "its HEAD")] {
+            let found = self.git_dir.join(name).symlink_metadata();
+            if found.is_ok_and(|found| !found.is_file() && !found.is_symlink()) {
+                return Err(GitError::Replaced { path: self.toplevel.clone(), what });
+            }
+        }
+        Ok(())
     }
 
     /// Checks that this is the worktree of an identity recorded earlier.
@@ -304,6 +316,32 @@ impl Worktree {
         Ok(answer.code == 0)
     }
 
+    /// When the newest commit that HEAD has and that changed a file was made, in seconds of Unix time; `None` where none
+    /// did.
+    ///
+    /// # Errors
+    /// [`GitError`] when git cannot answer.
+    pub fn last_change(&self, git: &Git<'_>, path: &RelPath) -> Result<Option<i64>, GitError> {
+        let what = "find the commit that made a file";
+        self.check()?;
+        let path = format!(":(top,literal){path}");
+        let args = ["rev-list", "--timestamp", "--max-count=1", "HEAD", "--", &path].map(OsStr::new);
+        let answer = git.must(what, &self.toplevel, &self.place(), &args)?;
+        let Some(word) = answer.split(|byte| *byte == b' ').next().filter(|word| !word.is_empty()) else {
+            return Ok(None);
+        };
+        let seconds = std::str::from_utf8(word).ok().and_then(|text| text.parse().ok());
+        seconds.map(Some).ok_or(GitError::Garbled { what })
+    }
+
+    /// Whether a commit and its trees can be read.
+    ///
+    /// # Errors
+    /// [`GitError`] where they cannot.
+    pub fn is_whole(&self, git: &Git<'_>, commit: &str) -> Result<(), GitError> {
+        super::listing::is_whole(git, self, commit)
+    }
+
     /// The name of the folder the repository lies in: that of its common git dir, or the one above `.git`.
     pub fn folder_name(&self) -> String {
         let folder = match self.common_dir.file_name() {
@@ -313,6 +351,13 @@ impl Worktree {
         let name = folder.file_name().map(OsStr::to_string_lossy).unwrap_or_default();
         let name = name.strip_suffix(".git").unwrap_or(&name);
         if name.is_empty() { "repository".to_owned() } else { name.to_owned() }
+    }
+
+    /// Whether the worktree's own git folder still leads to the shared one.
+    pub(super) fn leads_to_common_dir(&self) -> bool {
+        let read = pointer(&self.git_dir.join("commondir")).ok();
+        let led = read.and_then(|text| self.git_dir.join(OsStr::from_bytes(text.trim_ascii_end())).canonicalize().ok());
+        led.as_ref() == Some(&self.common_dir)
     }
 
     pub(super) fn place(&self) -> Place<'_> {
@@ -382,8 +427,26 @@ impl Identity {
     }
 }
 
+/// Refuses a folder whose `.git` file leads to a linked worktree's git folder that names another folder as its worktree.
+fn not_a_copy(toplevel: &Path) -> Result<(), GitError> {
+    let named = |text: Vec<u8>, from: &Path| from.join(OsStr::from_bytes(text.trim_ascii_end()));
+    let Ok(text) = pointer(&toplevel.join(".git")) else { return Ok(()) };
+    let Some(text) = text.strip_prefix(b"gitdir: ") else { return Ok(()) };
+    let git_dir = named(text.to_vec(), toplevel);
+    // Only linked worktrees have it; what is broken there is told by git.
+    let (Ok(back), Ok(_)) = (pointer(&git_dir.join("gitdir")), pointer(&git_dir.join("commondir"))) else {
+        return Ok(());
+    };
+    let entry = named(back, &git_dir);
+    let original = entry.parent().unwrap_or(&entry);
+    if original.canonicalize().is_ok_and(|real| real == toplevel) {
+        return Ok(());
+    }
+    Err(GitError::Copied { path: toplevel.to_owned(), original: original.to_owned() })
+}
+
 /// Reads a file that holds one path: a regular file, bounded.
-fn pointer(path: &Path) -> std::io::Result<Vec<u8>> {
+pub(super) fn pointer(path: &Path) -> std::io::Result<Vec<u8>> {
     use std::io::Read as _;
     use std::os::unix::fs::OpenOptionsExt as _;
     let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;

@@ -282,8 +282,8 @@ fn a_pass_in_a_worktree_that_was_replaced_is_held() {
     let led_away = "mv .git SCRATCH/away\necho gitdir: SCRATCH/away > .git\n";
     for replace in [copied, led_away] {
         let shop = Shop::running(&format!("{NOTES}{replace}{PASSES}"));
-        shop.run().refused(70, "was replaced");
-        shop.run().held(78, "tree-changed").says("`.git`");
+        shop.run().held(10, "repository-damaged").says("was replaced in");
+        shop.run().exits(10).says("repository-damaged");
         assert!(!shop.has(REPORT));
         assert_eq!(shop.ledger().len(), 1);
     }

@@ -43,10 +43,10 @@ fn a_place_that_is_fit() {
     assert!(found(&ended, "programs", "ok")[0].starts_with("testing: sh is /"), "{ended}");
     assert!(found(&ended, "worktree", "ok").iter().any(|seen| seen.ends_with("as committed")), "{ended}");
     assert_eq!(shop.ledger().len(), 1);
-    // A change that is not committed and a detached HEAD are no faults.
+    // A change that is not committed and a detached HEAD are no faults. The artifact of another task is a file like any.
     shop.write("new", "1\n");
     shop.git(&["checkout", "-q", "--detach"]);
-    doctor(&shop).exits(0).says("1 of ").says("differ from the commit").says("its task is called detached-");
+    doctor(&shop).exits(0).says("2 of ").says("differ from the commit").says("its task is called detached-");
 }
 
 #[test]

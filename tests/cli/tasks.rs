@@ -208,11 +208,11 @@ fn a_worktree_that_goes_away_under_a_run_is_made_again() {
     // Its runner lives: it is not disturbed.
     shop.orch("task add t1").run().refused(4, &going.pid().to_string());
     go.say("go");
-    assert_ne!(going.end().code(), Some(0), "nothing can be judged there");
-    shop.orch("status").run().exits(0).says("t1: running at testing; nobody drives it");
+    going.end().held(10, "repository-damaged").says("is gone");
+    shop.orch("status").run().exits(0).says("t1: held at testing");
     shop.orch("pipeline run --task t1").run().refused(3, "is gone").talks("`orch task add t1` makes it again");
-    let added = shop.orch("task add t1").run().exits(0).says("which was there already");
-    added.talks("what ran there can no longer be judged");
+    shop.orch("task add t1").run().exits(0).says("which was there already");
+    shop.orch("hold release t1").run().exits(0);
     let again = shop.orch("pipeline run --task t1").start();
     said.next();
     go.say("go");
@@ -328,4 +328,28 @@ fn many_tasks_of_one_repository_run_at_once() {
     }
     shop.orch("verify").run().exits(0);
     println!("{tasks} tasks at once: every run closed, every state right");
+}
+
+#[test]
+fn a_copy_of_a_worktree_is_not_the_task() {
+    let shop = shop();
+    shop.orch("task add login").run().exits(0);
+    let (tree, copy) = (tree_of(&shop, "login"), tree_of(&shop, "copy"));
+    let copied = crate::support::command("cp").arg("-a").args([&tree, &copy]).status().unwrap();
+    assert!(copied.success());
+    let words = ["pipeline run", "pipeline run --task login", "task list", "task cancel login"];
+    for words in words {
+        let refused = shop.orch(words).cwd(&copy).run().refused(3, "its git folder is that of the worktree");
+        refused.talks(tree.to_str().unwrap());
+    }
+    assert!(shop.ledger().is_empty());
+    shop.orch("pipeline run").cwd(&tree).run().exits(0).says("task login: done");
+    // One that was moved has to be made known to git, and then to orch.
+    let moved = tree_of(&shop, "moved");
+    fs::remove_dir_all(&copy).unwrap();
+    fs::rename(&tree, &moved).unwrap();
+    shop.orch("pipeline run").cwd(&moved).run().refused(3, "its git folder is that of").talks("git worktree repair");
+    git_in(&moved, &["worktree", "repair"]);
+    shop.orch(&format!("task add login --path {}", moved.display())).run().exits(0);
+    shop.orch("pipeline run").cwd(&moved).run().exits(0);
 }

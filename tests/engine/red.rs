@@ -217,7 +217,7 @@ prop_compose! {
         tree in tree(),
         smoke in prop_oneof![Just(Vec::new()), smoke()],
     ) -> Evidence {
-        Evidence { exit, declared, output, reports, control, tree, smoke, agent: None, channel: None }
+        Evidence { exit, declared, output, reports, control, tree, smoke, agent: None, channel: None, damage: None }
     }
 }
 

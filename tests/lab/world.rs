@@ -197,7 +197,7 @@ impl Ground {
         };
         let git = Git::find(&run_git, &env, &shop.tree).unwrap();
         let worktree = Worktree::open(&git, &shop.tree).unwrap();
-        let less = Less::new(RelPath::new("docs/work-items/t").unwrap(), []);
+        let less = Less::new([RelPath::new("docs/work-items/t/13-test-report.md").unwrap()], []);
         let tree = Snapshot::take(&git, &worktree, &less, None).unwrap();
         let base = worktree.base(&git, worktree.head()).unwrap();
         let pipeline = orch::spec::load(text.as_bytes()).unwrap();

@@ -68,6 +68,7 @@ fn told(exit: &Exit, said: &str, channel: Option<ChannelFacts>, gate: &Gate) -> 
         smoke: Vec::new(),
         agent: None,
         channel,
+        damage: None,
     };
     let outcome = classify(&evidence).expect("not cancelled");
     match outcome.conclusion {

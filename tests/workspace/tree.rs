@@ -14,7 +14,7 @@ use orch::workspace::tree_cache::{load, save};
 use crate::support::{Repo, below, env, git, git_in, run_git};
 
 fn less() -> Less {
-    Less::new(below("docs/work-items/t"), [below("report.xml")])
+    Less::new([below("docs/work-items/t/13-test-report.md")], [below("report.xml")])
 }
 
 fn take(repo: &Repo, known: Option<&Snapshot>) -> Snapshot {
@@ -47,6 +47,7 @@ fn what_an_attempt_did_is_seen() {
     check(|repo| repo.write("x.log", "ignored"), &[], &[]);
     check(|repo| repo.write("target/x", "ignored"), &[], &[]);
     check(|repo| repo.write("docs/work-items/t/13-test-report.md", "ours"), &[], &[]);
+    check(|repo| repo.write("docs/work-items/t/conftest.py", ""), &[], &["docs/work-items/t/conftest.py"]);
     check(|repo| repo.write("docs/work-items/t2/x", ""), &[], &["docs/work-items/t2/x"]);
     check(|repo| repo.write("report.xml", "declared"), &[], &[]);
     let mode = || std::fs::Permissions::from_mode(0o755);
@@ -162,7 +163,8 @@ fn dirty_is_anything_but_head() {
     check(&|_| (), false);
     check(&|repo| repo.write("x.log", ""), false);
     check(&|repo| repo.write("report.xml", ""), false);
-    check(&|repo| repo.write("docs/work-items/t/x.md", ""), false);
+    check(&|repo| repo.write("docs/work-items/t/13-test-report.md", ""), false);
+    check(&|repo| repo.write("docs/work-items/t/x.md", ""), true);
     check(&|repo| repo.write("a", "a\n"), false);
     check(&|repo| repo.write("a", "b\n"), true);
     check(&|repo| repo.write("new", ""), true);
@@ -320,13 +322,23 @@ fn a_nested_repository_does_not_lead_out() {
     let commit = other.git("rev-parse HEAD");
     repo.git(&format!("update-index --add --cacheinfo 160000,{commit},sub"));
     symlink(&other.path, repo.path.join("sub")).unwrap();
-    let error = Snapshot::take(&git(&repo.path), &repo.open(), &less(), None).expect_err("it leads out");
-    assert!(matches!(error, TreeError::Git(GitError::UnusablePath(_))), "{error}");
+    let before = take(&repo, None);
+    assert_eq!(before.dirty_names(), ["sub"]);
+    other.write("secret", "y");
+    assert_eq!(before.digest(), take(&repo, None).digest(), "what the link leads to is not looked at");
     // A nested `.git` that is no repository does not make git look further up.
     std::fs::remove_file(repo.path.join("sub")).unwrap();
     repo.write("sub/.git/x", "");
     let error = Snapshot::take(&git(&repo.path), &repo.open(), &less(), None).expect_err("it is broken");
-    assert!(matches!(error, TreeError::Git(GitError::Failed { .. })), "{error}");
+    assert!(matches!(&error, TreeError::Nested { path, source: GitError::Failed { .. } } if path == "sub"), "{error}");
+    // Without a `.git` its files are untracked files of this tree, and those that are ignored are not.
+    std::fs::remove_dir_all(repo.path.join("sub/.git")).unwrap();
+    repo.write("sub/deep/x", "x");
+    repo.write("sub/x.log", "ignored");
+    let before = take(&repo, None);
+    assert_eq!(before.dirty_names(), ["sub", "sub/deep/x"], "HEAD has no such submodule");
+    repo.write("sub/deep/x", "changed");
+    assert_eq!(compare(&before, &take(&repo, Some(&before))).changed, ["sub/deep/x"]);
 }
 
 #[test]
@@ -350,7 +362,8 @@ fn settle(repo: &Repo) {
 #[test]
 fn an_unchanged_tree_costs_no_process() {
     let repo = Repo::new();
-    repo.write("docs/work-items/t/x.md", "");
+    repo.write("docs/work-items/t/00-request.md", "please\n");
+    repo.write("docs/work-items/t/13-test-report.md", "");
     let asked = AtomicUsize::new(0);
     let run = |call: &GitCall<'_>| -> std::io::Result<GitAnswer> {
         asked.fetch_add(1, Ordering::Relaxed);
@@ -370,11 +383,19 @@ fn an_unchanged_tree_costs_no_process() {
         let (taken, questions) = asked_for(&known);
         assert_eq!((taken.digest(), questions), (first, 0));
     }
-    repo.write("docs/work-items/t/x.md", "artifacts come and go");
-    repo.write("docs/work-items/t/y.md", "");
+    // Artifacts and reports come and go, and with them the times of their folders.
+    repo.write("docs/work-items/t/13-test-report.md", "another");
+    assert_eq!(asked_for(&known).1, 0);
+    std::fs::remove_file(repo.path.join("docs/work-items/t/13-test-report.md")).unwrap();
+    repo.write("docs/work-items/t/.orch-tmp-0123456789abcdef0123456789abcdef", "half");
+    repo.write("report.xml", "");
     assert_eq!(asked_for(&known).1, 0);
 
-    let acts: [(&str, &dyn Fn()); 8] = [
+    let acts: [(&str, &dyn Fn()); 12] = [
+        ("beside an artifact", &|| repo.write("docs/work-items/t/conftest.py", "")),
+        ("an ignored file beside a report", &|| repo.write("x.log", "")),
+        ("a request", &|| repo.write("docs/work-items/t/00-request.md", "nothing to do\n")),
+        ("a folder beside an artifact", &|| repo.write("docs/work-items/t/deep/x", "")),
         ("content", &|| repo.write("a", "b\n")),
         ("new file", &|| repo.write("dir/new", "")),
         ("new file in an empty folder", &|| repo.write("empty/new", "")),
