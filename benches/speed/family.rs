@@ -5,7 +5,7 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode, Stdio};
 
 /// In the environment of every member.
-pub(crate) const MARK: &str = "ORCH_BENCH_FAMILY";
+pub(crate) const MARK: &str = "BENCH_FAMILY";
 
 /// Longest life of a member, in seconds, should nobody end it.
 const LIFE_S: &str = "60";

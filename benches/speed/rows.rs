@@ -282,9 +282,10 @@ fn cancel(given: &Given, grace: Duration, against_limit: &[(&str, f64)]) {
         let place = place.pipeline(&stage.replace("    gate: none", &env));
         let mut line = place.run(&[]);
         line.codes = vec![130, 143];
-        let child = line.command().spawn().unwrap();
+        let mut child = line.command().spawn().unwrap();
         let pid = rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
         while !Path::new(&said).exists() {
+            assert!(child.try_wait().unwrap().is_none(), "orch ended before the family was grown");
             rustix::thread::sched_yield();
         }
         let begin = Instant::now();
