@@ -206,6 +206,29 @@ fn what_ran_on_an_older_commit_is_ended_before_the_newer_one_is_tested() {
     runs_alone(&host, &sleeper, &host.run());
 }
 
+/// The other host is the same machine by another name, so that what happens there can be seen.
+#[test]
+fn what_ran_on_another_host_is_left_to_its_ttl() {
+    let sleeper = format!("sleep 67{:05}", std::process::id());
+    let script = format!(
+        "if [ -e SCRATCH/again ]; then {GREEN}; else touch SCRATCH/again; echo $$ > SCRATCH/said; {sleeper}; fi"
+    );
+    let host = Host::new(&Stage::sh(&script));
+    let known = fs::read_to_string(host.sshd.path("known")).unwrap();
+    fs::write(host.sshd.path("known"), format!("{known}{}", known.replace("[127.0.0.1]", "[localhost]"))).unwrap();
+    let keys = ["host: \"${STAGE_HOST}\"", "idempotent: true", "ttl: 5s"];
+    host.declare(&keys.iter().fold(Stage::sh(&script), |stage, key| stage.key(key)));
+    let run = |name: &str| host.orch("pipeline run --no-wait").env("STAGE_HOST", name);
+    let mut said = host.shop.fifo("said");
+    let going = run("127.0.0.1").start();
+    said.next();
+    kill_process(Pid::from_raw(helper_of(&host)).unwrap(), Signal::KILL).unwrap();
+    going.end().exits(75);
+    let ended = run("localhost").run().exits(0);
+    assert!(!ended.stderr().contains("was ended first"), "{ended}");
+    until_none(&sleeper);
+}
+
 /// A record there may be older than the last start of that host: the numbers in it are other processes' then.
 #[test]
 fn a_session_of_an_older_boot_is_nobody_s() {
