@@ -51,13 +51,16 @@ impl Network {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
+        // `git` only starts it: both end with their group.
+        std::os::unix::process::CommandExt::process_group(&mut daemon, 0);
         Self(daemon.spawn().unwrap())
     }
 }
 
 impl Drop for Network {
     fn drop(&mut self) {
-        self.0.kill().ok();
+        rustix::process::kill_process_group(rustix::process::Pid::from_child(&self.0), rustix::process::Signal::KILL)
+            .ok();
         self.0.wait().ok();
     }
 }
