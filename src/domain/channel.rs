@@ -116,8 +116,8 @@ pub fn split_jump(text: &str) -> Option<(Option<&str>, &str, Option<u16>)> {
     Some((user, host, port))
 }
 
-/// Whether a text is the path of a key, of known hosts or of kept connections: absolute, and of characters that ssh's configuration reads
-/// as themselves. A relative one could stand in the worktree.
+/// Whether a text is the path of a key, of known hosts or of kept connections: absolute, and of characters that ssh's
+/// configuration reads as themselves. A relative one could stand in the worktree.
 pub fn is_key_path(text: &str) -> bool {
     text.len() > 1
         && text.len() <= 1024
@@ -135,45 +135,50 @@ pub struct Container {
     pub name: String,
 }
 
-/// Letters of `docker exec` that take a value: what follows in the word, else the next word.
-const LETTERS_WITH_VALUE: [char; 3] = ['e', 'u', 'w'];
-
 impl Container {
-    /// Whether these words start a command in a container and do not wait for it.
-    pub fn is_detached(words: &[String]) -> bool {
-        let Some(container) = Self::of(words) else { return false };
-        let options = words.iter().skip(2).take_while(|word| **word != container.name);
-        options.clone().any(|word| word == "--detach" || word == "--detach=true")
-            || options
-                .filter(|word| word.starts_with('-') && !word.starts_with("--"))
-                .any(|word| word.chars().take_while(|letter| !LETTERS_WITH_VALUE.contains(letter)).any(|c| c == 'd'))
-    }
-
     /// The container of a `docker exec` or `podman exec`.
     pub fn of(words: &[String]) -> Option<Self> {
+        Self::read(words).map(|(container, _)| container)
+    }
+
+    /// Whether these words start a command in a container and do not wait for it.
+    pub fn is_detached(words: &[String]) -> bool {
+        Self::read(words).is_some_and(|(_, detached)| detached)
+    }
+
+    /// The container, and whether an option before it says that nobody waits.
+    fn read(words: &[String]) -> Option<(Self, bool)> {
         const WITH_VALUE: [&str; 5] = ["--env", "--env-file", "--user", "--workdir", "--detach-keys"];
+        /// Letters that take a value: what follows in the word, else the next word.
+        const LETTERS_WITH_VALUE: [char; 3] = ['e', 'u', 'w'];
         let [engine, verb, rest @ ..] = words else { return None };
         let program = engine.rsplit('/').next()?;
         if !matches!(program, "docker" | "podman") || verb != "exec" {
             return None;
         }
+        let mut detached = false;
         let mut rest = rest.iter();
         while let Some(word) = rest.next() {
-            match word.strip_prefix('-') {
-                None => return Some(Self { engine: engine.clone(), name: word.clone() }),
-                Some("-") => return rest.next().map(|name| Self { engine: engine.clone(), name: name.clone() }),
+            let name = match word.strip_prefix('-') {
+                None => word,
+                Some("-") => rest.next()?,
                 Some(long) if long.starts_with('-') => {
+                    detached |= matches!(word.as_str(), "--detach" | "--detach=true");
                     if WITH_VALUE.contains(&word.as_str()) {
                         rest.next();
                     }
+                    continue;
                 }
                 Some(letters) => {
                     let taker = letters.find(LETTERS_WITH_VALUE);
+                    detached |= letters.get(..taker.unwrap_or(letters.len())).is_some_and(|flags| flags.contains('d'));
                     if taker.is_some_and(|at| at + 1 == letters.len()) {
                         rest.next();
                     }
+                    continue;
                 }
-            }
+            };
+            return Some((Self { engine: engine.clone(), name: name.clone() }, detached));
         }
         None
     }
@@ -472,6 +477,7 @@ mod tests {
             ("docker exec -d app x", true),
             ("podman exec -itd app x", true),
             ("docker exec --detach app x", true),
+            ("docker exec -u app -d app x", true),
             ("docker exec -u d app -d", false),
             ("docker exec -ud app x", false),
             ("docker exec app d -d", false),
