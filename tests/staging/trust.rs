@@ -102,9 +102,16 @@ fn a_limit_over_a_frozen_link_blames_nobody() {
 fn a_suite_that_removes_its_record_does_not_run_twice() {
     let (_home, extra) = at_home("");
     let sleeper = format!("sleep 65{:05}", std::process::id());
-    let script = format!("echo ran >> SCRATCH/ledger; rm -rf $HOME/.cache; {sleeper}");
+    let script = format!(
+        "echo ran >> SCRATCH/ledger; echo $$ > SCRATCH/said; read word < SCRATCH/go; rm -rf $HOME/.cache; {sleeper}"
+    );
     let host = Host::with(&Stage::sh(&script).retries(2).stage("grace: 1s").stage("timeout: 5s"), &extra);
-    let ended = host.run();
+    let (mut said, mut go) = host.shop.said_and_go();
+    let going = host.orch("pipeline run --no-wait").start();
+    said.next();
+    host.until_begun();
+    go.say("go");
+    let ended = going.end();
     assert_ne!(ended.code(), Some(0), "{ended}");
     assert_eq!(host.shop.ledger(), ["ran"], "{ended}");
     until_none(&sleeper);

@@ -267,13 +267,16 @@ resume() {
   o_i=0
   while ! [ -e "$o_d/began" ] && ! [ -e "$o_d/end" ]; do
     if mkdir "$o_d/claim" 2>/dev/null; then
+      # A claim that was removed with its record: what it was for still carries the mark.
+      family
+      [ -n "$o_f" ] && { gone; return; }
       : >"$o_d/void"
       say void
       return
     fi
     [ -e "$o_d/void" ] && { say void; return; }
     o_i=$((o_i + 1))
-    [ "$o_i" -gt 100 ] && { say gone; return; }
+    [ "$o_i" -gt 100 ] && { gone; return; }
     sleep 0.05
   done
   o_sup=none o_st=none o_b1=none
