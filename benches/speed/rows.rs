@@ -14,6 +14,8 @@ use super::place::{ORCH, Place, chain, folder, installed, justfile, makefile, ni
 const ROUNDS: usize = 7;
 /// One GiB, for `head`.
 const GIB: &str = "1073741824";
+/// One MiB.
+const MIB: &str = "1048576";
 /// Bytes of a log that is classified.
 const LOG_BYTES: usize = 100_000_000;
 
@@ -27,7 +29,7 @@ const ROWS: [Row; 14] = [
     ("b1", "1,000 stages of nothing in a chain, each on the disk before the next", chain_of_1000),
     ("b3", "slope: 10,000 stages against 1,000", slope),
     ("d1", "one stage with 1 GiB of output, kept", output),
-    ("d3", "memory for 1 GiB of output more", memory),
+    ("d3", "memory for a GiB of output over that for a MiB", memory),
     ("e1", "read and check 10,000 stages", validate_large),
     ("f1", "1,000 stages done, nothing to do", nothing_to_do),
     ("f2", "999 of 1,000 stages done", resume),
@@ -173,13 +175,13 @@ fn slope(given: &Given) {
     println!("    10,000 : 1,000  {middle:.3} ({least:.3} to {most:.3}), {}", told(middle, 1.05));
 }
 
-/// A place whose one stage writes a GiB.
-fn flood() -> Place {
-    Place::new().pipeline(&chain(1, &|_| format!("[head, -c, '{GIB}', /dev/zero]")))
+/// A place whose one stage writes so many bytes.
+fn flood(bytes: &str) -> Place {
+    Place::new().pipeline(&chain(1, &|_| format!("[head, -c, '{bytes}', /dev/zero]")))
 }
 
 fn output(given: &Given) {
-    let place = flood();
+    let place = flood(GIB);
     let file = place.text("kept");
     let gone = || {
         std::fs::remove_file(&file).ok();
@@ -195,7 +197,8 @@ fn output(given: &Given) {
 
 fn memory(given: &Given) {
     println!("\n{}  {}", given.row, given.what);
-    let (little, much) = (Place::new().pipeline(&chain(1, &nothings)), flood());
+    // A MiB and not nothing: what reads output is made once, with the first byte.
+    let (little, much) = (flood(MIB), flood(GIB));
     let mut growth = Vec::new();
     for _ in 0..given.rounds {
         little.forget();

@@ -13,6 +13,8 @@ use crate::domain::pipeline::Pipeline;
 use crate::domain::task::{RunEnd, TaskState};
 use crate::runner::{Clock as _, Driven, Machine, Notice, PipelineFile, RunError, Runner, SystemClock, Wanted};
 use crate::store::{Holder, RunFilter, Store};
+use crate::workspace::beside::beside;
+use crate::workspace::git::Git;
 use crate::workspace::holder;
 use crate::workspace::state_dir::StateDir;
 use crate::workspace::worktree::Worktree;
@@ -58,8 +60,7 @@ pub(super) fn run(options: &RunArgs) -> Result<ExitCode, Problem> {
     let asking = Asking::at_most(options.lock.wait, Some(&signals), options.state.json);
     let driving = Driving::take(&place, &task, &card, asking)?;
     // Not before the lock: whoever is refused asks git as little as can be.
-    let repository = goal::repository(&git, &place.worktree, &pipeline)?;
-    let mut store = store::open(&place.state, settings.state_reserve_bytes())?;
+    let (repository, mut store) = open(&git, &place, &pipeline, &settings)?;
     let host_env = store::host_env();
     warn(&pipeline, (&settings, &repository), &place.worktree, &host_env);
     if !options.dry_run {
@@ -187,6 +188,22 @@ fn read(options: &RunArgs, worktree: &Worktree) -> Result<Read, Problem> {
         (Ok(_), Err(problem)) => problem,
     };
     Err(problem.and(store::trouble(&options.state, worktree)))
+}
+
+/// Opens the store, and asks git meanwhile what the repository is called.
+fn open(
+    git: &Git<'_>,
+    place: &store::Place,
+    pipeline: &Pipeline,
+    settings: &Settings,
+) -> Result<(String, Box<dyn Store>), Problem> {
+    let named = || goal::repository(git, &place.worktree, pipeline);
+    let (repository, store) = std::thread::scope(|threads| {
+        let named = beside(threads, &named);
+        let store = store::open(&place.state, settings.state_reserve_bytes());
+        (named.join(), store)
+    });
+    Ok((repository?, store?))
 }
 
 /// Says what is odd and stops no start.

@@ -1,5 +1,6 @@
 //! One attempt under the supervisor: from the launch to its record, with nothing of it alive at the end.
 
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -13,7 +14,7 @@ use crate::domain::id::AttemptId;
 use super::bench::{Bench, Heard};
 use super::capture::{Capture, Pumped};
 use super::clock;
-use super::group::{Broken, Children, End, Reaped};
+use super::group::{Broken, Children, End, Image, Reaped};
 use super::protocol::{Launch, Say};
 use super::record::{Began, EXITS_FILE, Fact, Starting};
 use super::spawn::{self, Born};
@@ -128,6 +129,13 @@ enum Source {
     Runner,
 }
 
+/// A child that has not yet become its program.
+struct Becoming {
+    pipe: OwnedFd,
+    /// Freed only when it has: see [`Image`].
+    _image: Image,
+}
+
 /// An attempt with a process.
 struct Live<'run> {
     bench: &'run mut Bench,
@@ -136,7 +144,7 @@ struct Live<'run> {
     main: Target,
     tier: KillTier,
     /// Until the child has become the program, or has said why not.
-    status: Option<std::os::fd::OwnedFd>,
+    status: Option<Becoming>,
     broken: Option<Broken>,
     began: bool,
     /// The main process's end, once reaped.
@@ -153,12 +161,12 @@ struct Live<'run> {
 
 impl<'run> Live<'run> {
     fn new(bench: &'run mut Bench, launch: &'run Launch, born: Born, since: Duration) -> Self {
-        let Born { main, status, stdout, stderr, tier, containment } = born;
+        let Born { main, status, stdout, stderr, tier, containment, image } = born;
         Self {
             watch: Watch::new(launch.limits, launch.begins, since),
             main,
             tier,
-            status: Some(status),
+            status: Some(Becoming { pipe: status, _image: image }),
             broken: None,
             began: false,
             end: None,
@@ -204,26 +212,25 @@ impl<'run> Live<'run> {
 
     /// Waits for something to happen, at most until the next limit.
     fn wait(&self, now: Duration) -> Vec<Source> {
-        let mut sources = Vec::with_capacity(6);
-        let mut fds = Vec::with_capacity(6);
+        let child = self.bench.signals.child();
         let known = [
-            (Source::Status, self.status.as_ref().map(std::os::fd::AsFd::as_fd)),
+            (Source::Status, self.status.as_ref().map(|becoming| becoming.pipe.as_fd())),
             (Source::Stdout, self.stdout.pipe()),
             (Source::Stderr, self.stderr.pipe()),
-            (Source::Child, Some(self.bench.signals.child())),
+            (Source::Child, Some(child)),
             (Source::Term, Some(self.bench.signals.term())),
             (Source::Runner, self.bench.runner()),
         ];
-        for (source, fd) in known {
-            if let Some(fd) = fd {
-                sources.push(source);
-                fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
-            }
-        }
+        // On the stack: the heap is shared with a child that has not yet become its program. What is closed waits for nothing.
+        let mut fds = known.map(|(_, fd)| match fd {
+            Some(fd) => PollFd::from_borrowed_fd(fd, PollFlags::IN),
+            None => PollFd::from_borrowed_fd(child, PollFlags::empty()),
+        });
         match poll(&mut fds, Some(&clock::wait_until(self.watch.deadline(), now))) {
             Ok(_count) => {
-                let ready = fds.iter().map(|fd| !fd.revents().is_empty());
-                sources.into_iter().zip(ready).filter_map(|(source, ready)| ready.then_some(source)).collect()
+                let ready =
+                    known.into_iter().zip(&fds).filter(|((_, fd), seen)| fd.is_some() && !seen.revents().is_empty());
+                ready.map(|((source, _), _)| source).collect()
             }
             // A signal came; its byte lies in one of the pipes.
             Err(_interrupted) => Vec::new(),
@@ -281,13 +288,13 @@ impl<'run> Live<'run> {
 
     /// The child has become the program, or says why it could not, or was killed before it came to either.
     fn read_status(&mut self, now: Duration) {
-        let Some(status) = self.status.take() else { return };
+        let Some(becoming) = self.status.take() else { return };
         let mut word = [0; Broken::BYTES];
-        match rustix::io::read(&status, &mut word) {
+        match rustix::io::read(&becoming.pipe, &mut word) {
             Ok(Broken::BYTES) => self.broken = Some(Broken::from_bytes(word)),
             Ok(_closed) if self.watch.cause().is_none() => self.begin(now),
             Ok(_killed_before) => {}
-            Err(_interrupted) => self.status = Some(status),
+            Err(_interrupted) => self.status = Some(becoming),
         }
     }
 

@@ -1,8 +1,9 @@
-//! One output stream: from the child's pipe into the run's log file, without passing through memory.
+//! One output stream: from the child's pipe into the run's log file.
 //!
 //! Producers get pipes and never the files (docs/design/0003-supervisor.md): through `/dev/stderr` a script can open
-//! what it is given once more, and cut a file it was given to nothing. The supervisor drains with `splice`, bounds
-//! what is kept, and goes on draining when the disk does not take any more, so that a child never waits for it.
+//! what it is given once more, and cut a file it was given to nothing. The supervisor drains with `splice`, and by reading and
+//! writing once output flows: a `splice` holds the pipe for as long as the file takes, and the child waits. It bounds
+//! what is kept, and goes on draining when the disk does not take any more, so that a child never waits for the disk.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -28,8 +29,8 @@ const BLOCK_BYTES: u64 = 4096;
 const PIPE_BYTES: usize = 1024 * 1024;
 /// A single gulp of this size shows that output flows, in bytes.
 const FLOWING_BYTES: u64 = 16 * 1024;
-/// Buffer where the file system does not take a `splice`, in bytes.
-const BUFFER_BYTES: usize = 64 * 1024;
+/// Buffer where output flows, or where the file system does not take a `splice`, in bytes.
+const BUFFER_BYTES: usize = 256 * 1024;
 /// How long a file that refused bytes is left alone.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -41,6 +42,8 @@ pub(super) struct Log {
     end: u64,
     takes_splice: bool,
     takes_holes: bool,
+    /// Made when it is needed first, and kept.
+    buffer: Vec<u8>,
 }
 
 impl Log {
@@ -55,7 +58,7 @@ impl Log {
             .custom_flags(no_follow)
             .open(path)?;
         let end = file.metadata()?.len();
-        Ok(Self { file, end, takes_splice: true, takes_holes: true })
+        Ok(Self { file, end, takes_splice: true, takes_holes: true, buffer: Vec::new() })
     }
 
     /// Its end, in bytes.
@@ -114,10 +117,11 @@ impl Capture {
     pub(super) fn pump(&mut self, log: &mut Log, null: BorrowedFd<'_>, now: Duration) -> Pumped {
         let Some(pipe) = self.pipe.take() else { return Pumped::End };
         let may_keep = !self.full && self.refused.is_none_or(|until| now >= until);
-        let moved = if may_keep { keep(&pipe, log) } else { discard(&pipe, null).map(Moved::Dropped) };
+        let moved = if may_keep { keep(&pipe, log, self.wide) } else { discard(&pipe, null).map(Moved::Dropped) };
+        let retry_at = now.saturating_add(RETRY_AFTER);
         let moved = match moved {
             Err(Refusal::File) => {
-                self.refused = Some(now.saturating_add(RETRY_AFTER));
+                self.refused = Some(retry_at);
                 discard(&pipe, null).map(Moved::Dropped)
             }
             other => other,
@@ -125,6 +129,10 @@ impl Capture {
         let (count, kept) = match moved {
             Ok(Moved::Kept(count)) => (count, true),
             Ok(Moved::Dropped(count)) => (count, false),
+            Ok(Moved::Refused(count)) => {
+                self.refused = Some(retry_at);
+                (count, false)
+            }
             Err(Refusal::Empty) => {
                 self.pipe = Some(pipe);
                 return Pumped::Nothing;
@@ -201,6 +209,8 @@ impl Capture {
 enum Moved {
     Kept(u64),
     Dropped(u64),
+    /// They were read, and the file did not take them.
+    Refused(u64),
 }
 
 enum Refusal {
@@ -210,8 +220,8 @@ enum Refusal {
     File,
 }
 
-fn keep(pipe: &OwnedFd, log: &mut Log) -> Result<Moved, Refusal> {
-    while log.takes_splice {
+fn keep(pipe: &OwnedFd, log: &mut Log, flows: bool) -> Result<Moved, Refusal> {
+    while log.takes_splice && !flows {
         let mut at = log.end;
         match splice(pipe, None, &log.file, Some(&mut at), PIPE_BYTES, SpliceFlags::NONBLOCK | SpliceFlags::MOVE) {
             Ok(count) => return Ok(Moved::Kept(widen(count))),
@@ -224,18 +234,18 @@ fn keep(pipe: &OwnedFd, log: &mut Log) -> Result<Moved, Refusal> {
     copy(pipe, log)
 }
 
-/// For file systems that take no `splice`.
-fn copy(pipe: &OwnedFd, log: &Log) -> Result<Moved, Refusal> {
-    let mut buffer = vec![0; BUFFER_BYTES];
+/// Reads and writes: the pipe is free again, for the child to fill, while the file is written.
+fn copy(pipe: &OwnedFd, log: &mut Log) -> Result<Moved, Refusal> {
+    log.buffer.resize(BUFFER_BYTES, 0);
     let ready = rustix::io::ioctl_fionread(pipe).map_err(|_| Refusal::File)?;
     let count = match ready {
         // Empty, or at its end; a reading of an empty pipe would wait.
         0 if !is_at_end(pipe) => return Err(Refusal::Empty),
-        _ => rustix::io::read(pipe, &mut buffer[..]).map_err(|_| Refusal::Empty)?,
+        _ => rustix::io::read(pipe, &mut log.buffer[..]).map_err(|_| Refusal::Empty)?,
     };
-    match log.file.write_all_at(&buffer[..count], log.end) {
+    match log.file.write_all_at(&log.buffer[..count], log.end) {
         Ok(()) => Ok(Moved::Kept(widen(count))),
-        Err(_full_or_broken) => Ok(Moved::Dropped(widen(count))),
+        Err(_full_or_broken) => Ok(Moved::Refused(widen(count))),
     }
 }
 

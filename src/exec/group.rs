@@ -29,14 +29,39 @@ const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 const LAST_SIGNAL: c_int = 64;
 
 /// Everything `execve` is given.
+///
+/// To be kept until the child has become it, or has ended: until then both share every page, and the first write to one,
+/// such as to free what lies there, copies it (20 µs each here).
 #[derive(Debug)]
 pub(super) struct Image {
     /// The file, absolute or relative to the working folder.
-    pub(super) path: CString,
+    path: CString,
     /// Words, the program's name first.
-    pub(super) argv: Vec<CString>,
+    argv: Words,
     /// `NAME=value` pairs.
-    pub(super) env: Vec<CString>,
+    env: Words,
+}
+
+impl Image {
+    /// Takes a file, words (the program's name first) and `NAME=value` pairs.
+    pub(super) fn new(path: CString, argv: Vec<CString>, env: Vec<CString>) -> Self {
+        Self { path, argv: Words::new(argv), env: Words::new(env) }
+    }
+}
+
+/// A list as `execve` takes it.
+#[derive(Debug)]
+struct Words {
+    /// Into `_texts`, which are on the heap and do not move; a null pointer ends them.
+    pointers: Vec<*const c_char>,
+    _texts: Vec<CString>,
+}
+
+impl Words {
+    fn new(texts: Vec<CString>) -> Self {
+        let pointers = texts.iter().map(|text| text.as_ptr()).chain([ptr::null()]).collect();
+        Self { pointers, _texts: texts }
+    }
 }
 
 /// Descriptors of a child. All are at least 3 and closed by `execve`.
@@ -132,14 +157,12 @@ impl Broken {
 /// # Errors
 /// The error number of `clone3` or `fork`. With [`Cradle::Leaf`] also those of a cgroup that takes no process.
 pub(super) fn start(image: &Image, wiring: Wiring<'_>, cradle: Cradle<'_>) -> Result<Pid, Errno> {
-    let argv = pointers(&image.argv);
-    let env = pointers(&image.env);
     let mut oom_score = [0; 12];
     let oom_score = decimal(wiring.oom_score, &mut oom_score);
     let parent = getpid();
     match give_birth(cradle)? {
         Some(child) => Ok(child),
-        None => become_image(image, &argv, &env, wiring, oom_score, parent),
+        None => become_image(image, wiring, oom_score, parent),
     }
 }
 
@@ -193,14 +216,7 @@ fn plain_fork() -> Result<Option<Pid>, Errno> {
 }
 
 /// The child's side, from birth to `execve`: system calls only.
-fn become_image(
-    image: &Image,
-    argv: &[*const c_char],
-    env: &[*const c_char],
-    wiring: Wiring<'_>,
-    oom_score: &[u8],
-    parent: Pid,
-) -> ! {
+fn become_image(image: &Image, wiring: Wiring<'_>, oom_score: &[u8], parent: Pid) -> ! {
     let broken = |step, errno: Errno| -> ! {
         let word = Broken { step, errno: errno.raw_os_error() }.to_bytes();
         // The write cannot fail in a way that anyone could act on; the exit code 127 is never looked at.
@@ -236,7 +252,7 @@ fn become_image(
     }
     // SAFETY: path, words and pairs are NUL-terminated, both lists end with a null pointer, and `image` outlives
     // the call.
-    unsafe { libc::execve(image.path.as_ptr(), argv.as_ptr(), env.as_ptr()) };
+    unsafe { libc::execve(image.path.as_ptr(), image.argv.pointers.as_ptr(), image.env.pointers.as_ptr()) };
     broken(ChildStep::Exec, last_errno())
 }
 
@@ -272,10 +288,6 @@ fn decimal(number: i32, buffer: &mut [u8; 12]) -> &[u8] {
     write!(rest, "{number}").expect("twelve bytes hold every i32");
     let left = rest.len();
     &buffer[..room - left]
-}
-
-fn pointers(words: &[CString]) -> Vec<*const c_char> {
-    words.iter().map(|word| word.as_ptr()).chain([ptr::null()]).collect()
 }
 
 fn last_errno() -> Errno {

@@ -36,6 +36,8 @@ pub(super) struct Born {
     pub(super) tier: KillTier,
     /// What keeps it from the rest of the machine.
     pub(super) containment: Containment,
+    /// What it becomes; to be kept until it has.
+    pub(super) image: Image,
 }
 
 /// What children get from their supervisor.
@@ -73,8 +75,7 @@ pub(super) fn broken(launch: &Launch, broken: Broken) -> SpawnFailure {
 pub(super) fn spawn(launch: &Launch, gifts: Gifts<'_>, leaf: &mut Option<Leaf>) -> Result<Born, SpawnFailure> {
     let cwd = open_cwd(&launch.cwd)?;
     let program = launch.argv.program();
-    let path = find(program, launch.env.get("PATH"), &launch.cwd)?;
-    let image = image(launch, &path)?;
+    let image = image(launch, find(program, launch.env.get("PATH"), &launch.cwd)?)?;
 
     let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(|errno| failure(SpawnStep::Output, errno, "pipe"));
     let (stdout, stdout_end) = pipe()?;
@@ -112,7 +113,7 @@ pub(super) fn spawn(launch: &Launch, gifts: Gifts<'_>, leaf: &mut Option<Leaf>) 
     };
     let pid = made.map_err(|errno| failure(SpawnStep::Fork, errno, program))?;
     let main = Target::new(pid.as_raw_nonzero().get()).expect("a child is neither process 1 nor its parent");
-    Ok(Born { main, status, stdout, stderr, tier, containment })
+    Ok(Born { main, status, stdout, stderr, tier, containment, image })
 }
 
 /// The capabilities that a launch keeps; `None` for one that is not contained, or where that is switched off.
@@ -179,24 +180,23 @@ pub fn find(program: &str, search: Option<&str>, cwd: &Path) -> Result<PathBuf, 
     }
 }
 
-fn image(launch: &Launch, path: &Path) -> Result<Image, SpawnFailure> {
-    use std::os::unix::ffi::OsStrExt as _;
+fn image(launch: &Launch, path: PathBuf) -> Result<Image, SpawnFailure> {
+    use std::os::unix::ffi::OsStringExt as _;
     let invalid = |subject: &str| failure(SpawnStep::Exec, Errno::INVAL, subject);
-    let word = |bytes: &[u8], subject: &str| CString::new(bytes).map_err(|_holds_nul| invalid(subject));
+    let word = |bytes: Vec<u8>, subject: &str| CString::new(bytes).map_err(|_holds_nul| invalid(subject));
     let program = launch.argv.program();
     let mut env = Vec::new();
     for (name, value) in launch.env.pairs().filter(|(name, _)| *name != MARK) {
         if name.is_empty() || name.contains('=') {
             return Err(invalid(name));
         }
-        env.push(word(format!("{name}={value}").as_bytes(), name)?);
+        env.push(word(format!("{name}={value}").into_bytes(), name)?);
     }
-    env.push(word(format!("{MARK}={}", launch.attempt).as_bytes(), MARK)?);
-    Ok(Image {
-        path: word(path.as_os_str().as_bytes(), program)?,
-        argv: launch.argv.words().iter().map(|text| word(text.as_bytes(), program)).collect::<Result<_, _>>()?,
-        env,
-    })
+    env.push(word(format!("{MARK}={}", launch.attempt).into_bytes(), MARK)?);
+    let path = word(path.into_os_string().into_vec(), program)?;
+    let argv =
+        launch.argv.words().iter().map(|text| word(text.clone().into_bytes(), program)).collect::<Result<_, _>>()?;
+    Ok(Image::new(path, argv, env))
 }
 
 #[cfg(test)]

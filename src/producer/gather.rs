@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::path::Path;
 
+use memchr::memchr_iter;
+
 use super::remote;
 use crate::classify::{Reader, junit};
 use crate::domain::artifact::{EXCERPT_LINES_MAX, Excerpt};
@@ -122,22 +124,27 @@ struct Tail {
 
 impl Tail {
     fn feed(&mut self, bytes: &[u8]) {
-        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
-            let (text, ended) = part.strip_suffix(b"\n").map_or((part, false), |text| (text, true));
-            let room = EXCERPT_LINE_BYTES.saturating_sub(self.current.len());
-            self.current.extend_from_slice(text.get(..room.min(text.len())).unwrap_or_default());
-            if ended {
-                self.push();
-                self.complete += 1;
-            }
+        let mut from = 0;
+        for end in memchr_iter(b'\n', bytes) {
+            self.keep(bytes.get(from..end).unwrap_or_default());
+            self.push();
+            self.complete += 1;
+            from = end + 1;
         }
+        self.keep(bytes.get(from..).unwrap_or_default());
+    }
+
+    fn keep(&mut self, text: &[u8]) {
+        let room = EXCERPT_LINE_BYTES.saturating_sub(self.current.len());
+        self.current.extend_from_slice(text.get(..room.min(text.len())).unwrap_or_default());
     }
 
     fn push(&mut self) {
-        if self.lines.len() == EXCERPT_LINES_MAX {
-            self.lines.pop_front();
-        }
-        self.lines.push_back(std::mem::take(&mut self.current));
+        // The oldest line's memory is used again for the next.
+        let mut next =
+            if self.lines.len() == EXCERPT_LINES_MAX { self.lines.pop_front() } else { None }.unwrap_or_default();
+        next.clear();
+        self.lines.push_back(std::mem::replace(&mut self.current, next));
     }
 
     fn excerpt(mut self, stream: Stream) -> Option<Excerpt> {

@@ -284,7 +284,7 @@ impl Runner<'_> {
         ledger.apply(Event::RunStarted(started))?;
         (self.notify)(Notice::RunStarted { task: &self.task, run, stage: &stage.name });
         let artifacts = self.worktree.toplevel().join(self.artifacts_folder(self.pipeline).as_str());
-        let published = artifacts_of(self.store, &self.task)?;
+        let published = if self.has_artifacts() { artifacts_of(self.store, &self.task)? } else { BTreeMap::new() };
         let may_wait = wanted.max_wait;
         let told = self.told_before()?;
         let mut course = Course {

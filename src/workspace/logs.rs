@@ -11,6 +11,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 
 use crate::domain::evidence::LogSpan;
 
@@ -128,16 +129,15 @@ impl Iterator for Pieces<'_> {
             Some(_) | None => part.end,
         };
         let room = usize::try_from(stop - self.at).unwrap_or(PIECE_BYTES_MAX).min(PIECE_BYTES_MAX);
-        let mut bytes = vec![0; room];
-        match read_at(&part.file, &mut bytes, self.at) {
-            Ok(0) => {
+        let mut bytes = Vec::with_capacity(room);
+        match fill(&part.file, &mut bytes, self.at) {
+            Ok(()) if bytes.is_empty() => {
                 let bytes = part.end - self.at;
                 self.at = part.end;
                 Some(Ok(Piece::Gap { bytes, cause: GapCause::Cut }))
             }
-            Ok(got) => {
-                bytes.truncate(got);
-                self.at += got as u64;
+            Ok(()) => {
+                self.at += bytes.len() as u64;
                 Some(Ok(Piece::Bytes(bytes)))
             }
             Err(error) => {
@@ -183,6 +183,19 @@ pub fn last_line(path: &Path, from: u64) -> io::Result<Vec<u8>> {
     bytes.truncate(got);
     let mut lines = bytes.rsplit(|byte| matches!(byte, b'\n' | b'\r'));
     Ok(lines.find(|line| !line.trim_ascii().is_empty()).unwrap_or_default().to_vec())
+}
+
+/// Reads until the buffer's capacity is full or the file ends.
+fn fill(file: &File, buffer: &mut Vec<u8>, from: u64) -> io::Result<()> {
+    while buffer.len() < buffer.capacity() {
+        let at = from.saturating_add(buffer.len() as u64);
+        match rustix::io::pread(file, rustix::buffer::spare_capacity(buffer), at) {
+            Ok(0) => break,
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(())
 }
 
 /// Reads until the buffer is full or the file ends.

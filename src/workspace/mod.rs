@@ -9,7 +9,7 @@
 //! anything, or reads orch's environment by itself.
 
 pub mod artifact;
-mod beside;
+pub mod beside;
 pub mod checkout;
 mod content;
 pub mod controls;

@@ -17,7 +17,9 @@ use crate::store::form;
 use crate::store::record::{
     AttemptRecord, Finished, PendingEffect, Published, RunClosing, RunFilter, RunRecord, StoredTask,
 };
-use crate::store::rows::{self, AttemptRow, ClosingColumns, DecidedColumns, FinishedColumns, RunRow, StateColumns};
+use crate::store::rows::{
+    self, AttemptRow, ClosingColumns, DecidedColumns, FinishedColumns, Position, RunRow, StateColumns,
+};
 
 /// Columns of `run`, in the order [`run_row`] takes them.
 pub(super) const RUN_COLUMNS: &str = "r.id, r.task, r.pipeline, r.pipeline_digest, r.commit_id, r.base_commit, r.stage, r.started, r.started_at, \
@@ -26,6 +28,8 @@ pub(super) const RUN_COLUMNS: &str = "r.id, r.task, r.pipeline, r.pipeline_diges
 pub(super) const ATTEMPT_COLUMNS: &str = "a.id, a.run_id, a.task, a.stage, a.visit, a.number, a.producer, a.intended, a.intended_at, \
      a.finished, a.finished_at, a.exit, \
      a.decided, a.decided_at, a.outcome, a.reason, a.settlement, a.decision, a.artifact";
+/// Place of `a.intended` among them.
+const INTENDED: usize = 7;
 /// Columns of `task`, in the order [`task_of`] takes them.
 pub(super) const TASK_COLUMNS: &str = "name, version, head, status, stage, run_id, attempt_id, owner, pid, body, body_hash, stages, entries, \
      (SELECT group_concat(v.stage || ' ' || v.count) FROM visit v WHERE v.task = task.name)";
@@ -60,13 +64,21 @@ pub(super) fn runs(conn: &Connection, path: &Path, filter: &RunFilter) -> Result
 }
 
 pub(super) fn attempt(conn: &Connection, path: &Path, id: AttemptId) -> Result<Option<AttemptRecord>, StoreError> {
-    let sql = attempt_query("WHERE a.id = ?1");
+    let sql = attempt_query("attempt a", "WHERE a.id = ?1");
     Ok(gather(conn, path, &sql, [id.to_string()], |row| attempt_of(row, path))?.pop())
 }
 
 pub(super) fn attempts(conn: &Connection, path: &Path, run: RunId) -> Result<Vec<AttemptRecord>, StoreError> {
-    let sql = attempt_query("WHERE a.run_id = ?1 ORDER BY a.intended");
-    gather(conn, path, &sql, [run.to_string()], |row| attempt_of(row, path))
+    // Their order is found first: a sorter would carry the texts of all events through a file.
+    let sql = attempt_query(
+        "(SELECT id FROM attempt WHERE run_id = ?1 ORDER BY intended LIMIT -1) this CROSS JOIN attempt a ON a.id = this.id",
+        "",
+    );
+    let read = |row: &Row<'_>| Ok((row.get(INTENDED).map_err(fault(path, "read an attempt"))?, attempt_of(row, path)?));
+    let mut found: Vec<(Position, AttemptRecord)> = gather(conn, path, &sql, [run.to_string()], read)?;
+    // Nearly always so already; the engine promises no order here.
+    found.sort_by_key(|(intended, _)| *intended);
+    Ok(found.into_iter().map(|(_, attempt)| attempt).collect())
 }
 
 pub(super) fn last_attempt(
@@ -75,23 +87,16 @@ pub(super) fn last_attempt(
     run: RunId,
     stage: Option<&StageName>,
 ) -> Result<Option<AttemptRecord>, StoreError> {
-    let last = "ORDER BY a.intended DESC LIMIT 1";
-    let run = run.to_string();
-    let found = if let Some(stage) = stage {
-        let sql = attempt_query(&format!("WHERE a.run_id = ?1 AND a.stage = ?2 {last}"));
-        gather(conn, path, &sql, (run, stage.as_str()), |row| attempt_of(row, path))
-    } else {
-        let sql = attempt_query(&format!("WHERE a.run_id = ?1 {last}"));
-        gather(conn, path, &sql, [run], |row| attempt_of(row, path))
-    };
-    found.map(|mut found| found.pop())
+    let last = "SELECT id FROM attempt WHERE run_id = ?1 AND (?2 IS NULL OR stage = ?2) ORDER BY intended DESC LIMIT 1";
+    let sql = attempt_query("attempt a", &format!("WHERE a.id = ({last})"));
+    let values = (run.to_string(), stage.map(StageName::as_str));
+    Ok(gather(conn, path, &sql, values, |row| attempt_of(row, path))?.pop())
 }
 
 pub(super) fn published(conn: &Connection, path: &Path, run: RunId) -> Result<Vec<Published>, StoreError> {
-    let sql = "SELECT a.id, a.stage, a.artifact, e.task, e.body FROM attempt a \
-               LEFT JOIN event e ON e.position = a.decided AND a.artifact IS NOT NULL \
-               WHERE a.run_id = ?1 ORDER BY a.intended";
-    gather(conn, path, sql, [run.to_string()], |row| {
+    let sql = "SELECT a.id, a.stage, a.artifact, e.task, e.body, a.intended FROM attempt a \
+               LEFT JOIN event e ON e.position = a.decided AND a.artifact IS NOT NULL WHERE a.run_id = ?1";
+    let mut found: Vec<(Position, Published)> = gather(conn, path, sql, [run.to_string()], |row| {
         let fault = fault(path, "read an attempt");
         let (id, stage): (String, String) = (row.get(0).map_err(&fault)?, row.get(1).map_err(&fault)?);
         let name = format!("attempt {id}");
@@ -108,8 +113,12 @@ pub(super) fn published(conn: &Connection, path: &Path, run: RunId) -> Result<Ve
                 Some(decided.artifact.clone().filter(same).ok_or_else(|| lost(&name, "attempt-decided"))?)
             }
         };
-        Ok(Published { attempt: named(&name, "id", &id)?, stage: named(&name, "stage", &stage)?, artifact })
-    })
+        let one = Published { attempt: named(&name, "id", &id)?, stage: named(&name, "stage", &stage)?, artifact };
+        Ok((row.get(5).map_err(&fault)?, one))
+    })?;
+    // A sorter would carry the texts of the events through a file.
+    found.sort_by_key(|(intended, _)| *intended);
+    Ok(found.into_iter().map(|(_, one)| one).collect())
 }
 
 pub(super) fn pending_effects(
@@ -140,9 +149,9 @@ fn run_query(rest: &str) -> String {
     )
 }
 
-fn attempt_query(rest: &str) -> String {
+fn attempt_query(from: &str, rest: &str) -> String {
     format!(
-        "SELECT {ATTEMPT_COLUMNS}, ei.task, ei.body, ef.task, ef.body, ed.task, ed.body FROM attempt a \
+        "SELECT {ATTEMPT_COLUMNS}, ei.task, ei.body, ef.task, ef.body, ed.task, ed.body FROM {from} \
          LEFT JOIN event ei ON ei.position = a.intended LEFT JOIN event ef ON ef.position = a.finished \
          LEFT JOIN event ed ON ed.position = a.decided {rest}"
     )
