@@ -14,6 +14,7 @@ use crate::exec::{BootId, Ending, Recovered, longest};
 use crate::producer::Before;
 use crate::spec;
 use crate::store::{AttemptRecord, Published, RunFilter};
+use crate::workspace::artifact::sweep;
 use crate::workspace::tree::{Committed, Snapshot};
 
 use super::abandon::{Place, Unjudged, end_unjudged};
@@ -121,6 +122,7 @@ impl Runner<'_> {
         if !self.has_artifacts() {
             return Ok(());
         }
+        self.sweep_half_written();
         let filter = RunFilter { task: Some(self.task.clone()), limit: Some(RUNS_LOOKED_AT) };
         let mut standing: BTreeMap<StageName, Effect> = BTreeMap::new();
         for run in self.store.runs(&filter)?.into_iter().rev() {
@@ -136,6 +138,20 @@ impl Runner<'_> {
             }
         }
         standing.into_values().try_for_each(|effect| self.carry_out(&effect))
+    }
+
+    /// Removes what a runner was writing beside an artifact when it died.
+    fn sweep_half_written(&mut self) {
+        let paths: Vec<RelPath> = self.artifact_paths(self.pipeline).collect();
+        let mut folders = BTreeSet::new();
+        for path in &paths {
+            // One look at a folder, however many artifacts stand in it.
+            if folders.insert(Path::new(path.as_str()).parent())
+                && let Err(error) = sweep(self.worktree.root(), path)
+            {
+                (self.notify)(Notice::Warning(format!("could not {}", chain(&error))));
+            }
+        }
     }
 
     fn recover_attempt(

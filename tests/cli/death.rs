@@ -108,6 +108,21 @@ fn a_runner_that_is_killed_loses_no_result() {
 }
 
 #[test]
+fn what_a_killed_runner_was_writing_beside_an_artifact_is_swept() {
+    let shop = Shop::running(PASSES);
+    shop.run().exits(0);
+    let folder = Path::new(REPORT).parent().unwrap().to_str().unwrap();
+    let half = format!("{folder}/.orch-tmp-{}", "0a".repeat(16));
+    let notes = format!("{folder}/.orch-tmp-notes");
+    for path in [&half, &notes] {
+        shop.write(path, "half");
+    }
+    shop.run().exits(0);
+    assert!(!shop.has(&half), "orch's own is gone");
+    assert!(shop.has(&notes), "what only looks like it is somebody's");
+}
+
+#[test]
 fn a_run_that_waits_for_an_orphan_can_be_stopped() {
     let shop = waiting(PASSES);
     let (mut said, mut go) = shop.said_and_go();
