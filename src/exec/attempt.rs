@@ -384,9 +384,10 @@ impl<'run> Live<'run> {
     }
 
     fn kill(&mut self) {
-        let family = self.family();
-        if self.end.is_some() && self.leaked.is_empty() {
-            self.leaked = sweep::named(&family);
+        // What its main process left behind is named first.
+        let left = (self.end.is_some() && self.leaked.is_empty()).then(|| self.family());
+        if let Some(family) = &left {
+            self.leaked = sweep::named(family);
         }
         if let (KillTier::Cgroup, Some(leaf)) = (self.tier, &self.bench.leaf) {
             // The walk below does it alone when this fails.
@@ -395,7 +396,7 @@ impl<'run> Live<'run> {
         if self.end.is_none() {
             self.main.signal_unreaped_child(Signal::KILL);
         }
-        for process in &family {
+        for process in left.unwrap_or_else(|| self.family()) {
             process.signal(Signal::KILL);
         }
     }

@@ -2,6 +2,9 @@
 
 use std::fs;
 
+use rustix::fs::{Mode, OFlags, open};
+use rustix::io::Errno;
+
 /// What is needed of `/proc/PID/stat`, as in proc(5).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Stat {
@@ -20,7 +23,7 @@ pub(super) struct Stat {
 impl Stat {
     /// Reads one; `None` when there is no such process any more.
     pub(super) fn read(pid: i32) -> Option<Self> {
-        Self::parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)
+        Self::parse(&read(&format!("/proc/{pid}/stat")).ok()?)
     }
 
     /// The command name may hold blanks and brackets: fields are counted from the last closing one.
@@ -38,6 +41,21 @@ impl Stat {
     }
 }
 
+/// Reads one of a process's files, which do not tell their size: `std` asks for it and then reads in five steps, for
+/// each of hundreds of processes.
+fn read(path: &str) -> Result<Vec<u8>, Errno> {
+    let file = open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let mut bytes = Vec::with_capacity(4096);
+    loop {
+        bytes.reserve(1);
+        match rustix::io::read(&file, rustix::buffer::spare_capacity(&mut bytes)) {
+            Ok(0) => return Ok(bytes),
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
 /// Every pid there is.
 pub(super) fn pids() -> Vec<i32> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
@@ -46,7 +64,7 @@ pub(super) fn pids() -> Vec<i32> {
 
 /// The value that a process was given for a name at its start. `None` where it may not be read.
 pub(super) fn given(pid: i32, name: &str) -> Option<String> {
-    let block = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let block = read(&format!("/proc/{pid}/environ")).ok()?;
     let value =
         block.split(|byte| *byte == 0).find_map(|pair| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"="))?;
     String::from_utf8(value.to_vec()).ok()
@@ -54,7 +72,7 @@ pub(super) fn given(pid: i32, name: &str) -> Option<String> {
 
 /// Whether a process was given exactly `NAME=value` at its start. `false` where it may not be read.
 pub(super) fn was_given(pid: i32, pair: &str) -> bool {
-    fs::read(format!("/proc/{pid}/environ"))
+    read(&format!("/proc/{pid}/environ"))
         .is_ok_and(|block| block.split(|byte| *byte == 0).any(|given| given == pair.as_bytes()))
 }
 

@@ -95,8 +95,7 @@ impl Watch {
         match self.phase {
             Phase::Silent { .. } | Phase::Running { .. } => {
                 self.cause = Some(Cause::Cancel(by));
-                self.phase = Phase::Asked { since: now };
-                Some(Order::Ask)
+                Some(self.ask(now))
             }
             // Before `execve` there is nobody to ask.
             Phase::Starting { .. } => {
@@ -135,16 +134,14 @@ impl Watch {
                     (Limit::Start, self.limits.start)
                 };
                 self.cause = Some(Cause::Limit(limit, after));
-                self.phase = Phase::Asked { since: now };
-                Some(Order::Ask)
+                Some(self.ask(now))
             }
             Phase::Running { began, output } => {
                 let (total, idle) = (began.saturating_add(self.limits.total), output.saturating_add(self.limits.idle));
                 let (limit, after) =
                     if total <= idle { (Limit::Total, self.limits.total) } else { (Limit::Idle, self.limits.idle) };
                 self.cause = Some(Cause::Limit(limit, after));
-                self.phase = Phase::Asked { since: now };
-                Some(Order::Ask)
+                Some(self.ask(now))
             }
             Phase::Killing { since, .. } if now >= since.saturating_add(GONE_WITHIN) => {
                 self.phase = Phase::Over;
@@ -187,6 +184,15 @@ impl Watch {
     /// Whether anything was killed.
     pub(super) const fn has_killed(&self) -> bool {
         self.killed
+    }
+
+    /// Without a grace nobody has the time to act on a request: it is killed at once.
+    const fn ask(&mut self, now: Duration) -> Order {
+        if self.limits.grace.is_zero() {
+            return self.kill(now);
+        }
+        self.phase = Phase::Asked { since: now };
+        Order::Ask
     }
 
     const fn kill(&mut self, now: Duration) -> Order {
@@ -271,6 +277,16 @@ mod tests {
         assert_eq!(watch.due(s(1012) + GONE_WITHIN), Some(Order::GiveUp));
         assert_eq!((watch.deadline(), watch.due(s(2000))), (None, None));
         assert_eq!(watch.stop(), Stop::Killed);
+    }
+
+    #[test]
+    fn without_a_grace_it_kills_at_once() {
+        let limits = Limits { grace: Duration::ZERO, ..LIMITS };
+        let mut watch = Watch::new(limits, Begins::WithExec, s(1000));
+        watch.begin(s(1001));
+        assert_eq!(watch.cancel(Canceller::Request, s(1002)), Some(Order::Kill));
+        assert_eq!(watch.stop(), Stop::Killed);
+        assert_eq!(watch.due(s(1002) + GONE_WITHIN), Some(Order::GiveUp));
     }
 
     #[test]

@@ -129,8 +129,8 @@ impl Iterator for Pieces<'_> {
             Some(_) | None => part.end,
         };
         let room = usize::try_from(stop - self.at).unwrap_or(PIECE_BYTES_MAX).min(PIECE_BYTES_MAX);
-        let mut bytes = Vec::with_capacity(room);
-        match fill(&part.file, &mut bytes, self.at) {
+        let mut bytes = Vec::new();
+        match fill(&part.file, &mut bytes, room, self.at) {
             Ok(()) if bytes.is_empty() => {
                 let bytes = part.end - self.at;
                 self.at = part.end;
@@ -185,9 +185,10 @@ pub fn last_line(path: &Path, from: u64) -> io::Result<Vec<u8>> {
     Ok(lines.find(|line| !line.trim_ascii().is_empty()).unwrap_or_default().to_vec())
 }
 
-/// Reads until the buffer's capacity is full or the file ends.
-fn fill(file: &File, buffer: &mut Vec<u8>, from: u64) -> io::Result<()> {
-    while buffer.len() < buffer.capacity() {
+/// Reads until an empty buffer has so many bytes or the file ends.
+fn fill(file: &File, buffer: &mut Vec<u8>, room: usize, from: u64) -> io::Result<()> {
+    buffer.reserve_exact(room);
+    while buffer.len() < room {
         let at = from.saturating_add(buffer.len() as u64);
         match rustix::io::pread(file, rustix::buffer::spare_capacity(buffer), at) {
             Ok(0) => break,
@@ -195,6 +196,8 @@ fn fill(file: &File, buffer: &mut Vec<u8>, from: u64) -> io::Result<()> {
             Err(errno) => return Err(errno.into()),
         }
     }
+    // The allocator may have given more, and what lies behind belongs to another attempt.
+    buffer.truncate(room);
     Ok(())
 }
 
