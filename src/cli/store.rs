@@ -23,6 +23,9 @@ use super::site;
 /// Longest time for one question of a look.
 const BRIEFLY: std::time::Duration = std::time::Duration::from_secs(20);
 
+/// When it is said that git does not answer.
+const GIT_IS_SLOW_AFTER: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// Most state folders that are looked into for a folder's task.
 const STATES_MAX: usize = 200;
 
@@ -72,7 +75,13 @@ fn run_git(call: &GitCall<'_>) -> io::Result<GitAnswer> {
         limit: call.deadline,
         output_max_bytes: usize::try_from(call.stdout_max).unwrap_or(usize::MAX),
     };
-    let output = exec::quick(quick).map_err(of_quick)?;
+    let tell = || {
+        let (what, after, limit) = (call.what, GIT_IS_SLOW_AFTER.as_secs(), call.deadline.as_secs());
+        output::talk(&format!(
+            "orch: git has not answered for {after} s: it was asked to {what}, and is given up after {limit} s"
+        ));
+    };
+    let output = exec::quick_or_tell(quick, GIT_IS_SLOW_AFTER, &tell).map_err(of_quick)?;
     match output.end {
         QuickEnd::Code(code) => Ok(GitAnswer { code, stdout: output.stdout, stderr: output.stderr }),
         QuickEnd::Signal(signal) => Err(io::Error::other(format!("git was ended by signal {signal}"))),

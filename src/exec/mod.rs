@@ -45,7 +45,7 @@ pub use identity::{BootId, LOCK_FILE as SUPERVISOR_LOCK_FILE};
 pub use kernel::{Kernel, kernel};
 pub use pidfd::{is_another, own_pidfd};
 pub use protocol::{Begins, ChannelError, Launch, OUTPUT_MAX_BYTES};
-pub use quick::{Quick, QuickEnd, QuickError, QuickOutput, quick};
+pub use quick::{Quick, QuickEnd, QuickError, QuickOutput, quick, quick_or_tell};
 pub use record::{EXITS_FILE, RecordError};
 pub use recover::{Begun, Ending, Loss, Recovered, living_supervisor, recover, stop_orphan};
 pub use remote::{CHANNEL_FILE, JOB_FILE, Looked, REMOTE, hand_over, look, remote};

@@ -105,6 +105,14 @@ fn cause(failure: &SpawnFailure) -> String {
 /// # Errors
 /// See [`QuickError`]. A code other than 0 is no error.
 pub fn quick(call: Quick<'_>) -> Result<QuickOutput, QuickError> {
+    quick_or_tell(call, Duration::MAX, &|| {})
+}
+
+/// The same, and tells once where it has not ended after some time.
+///
+/// # Errors
+/// As [`quick`].
+pub fn quick_or_tell(call: Quick<'_>, after: Duration, tell: &dyn Fn()) -> Result<QuickOutput, QuickError> {
     let program = call.argv.program();
     let _checked = open_cwd(call.cwd).map_err(QuickError::Start)?;
     let path = find(program, call.env.get("PATH"), call.cwd).map_err(QuickError::Start)?;
@@ -134,7 +142,7 @@ pub fn quick(call: Quick<'_>) -> Result<QuickOutput, QuickError> {
             stdout: Sink::new(stdout, Stream::Stdout, call.output_max_bytes),
             stderr: Sink::new(stderr, Stream::Stderr, call.output_max_bytes),
         }
-        .gather(&alive, call.limit)
+        .gather(&alive, call.limit, (after, tell))
     });
     if outcome.is_err() {
         // Not reaped yet: nobody else can have its number.
@@ -170,12 +178,23 @@ struct Gathering<'call> {
 
 impl Gathering<'_> {
     /// Reads both streams until the program has ended and they have, or the drain is over.
-    fn gather(mut self, alive: &OwnedFd, limit: Duration) -> Result<(Vec<u8>, Vec<u8>), QuickError> {
-        let deadline = clock::boot().saturating_add(limit);
+    fn gather(
+        mut self,
+        alive: &OwnedFd,
+        limit: Duration,
+        (after, tell): (Duration, &dyn Fn()),
+    ) -> Result<(Vec<u8>, Vec<u8>), QuickError> {
+        let begun = clock::boot();
+        let deadline = begun.saturating_add(limit);
+        let mut tell_at = Some(begun.saturating_add(after));
         let mut drained = None;
         loop {
             let now = clock::boot();
-            let until = drained.map_or(deadline, |at: Duration| at.min(deadline));
+            if tell_at.is_some_and(|at| now >= at) && drained.is_none() {
+                tell_at = None;
+                tell();
+            }
+            let until = drained.or(tell_at).map_or(deadline, |at: Duration| at.min(deadline));
             match drained {
                 Some(at) if now >= at => break,
                 Some(_) if !self.stdout.is_open() && !self.stderr.is_open() => break,

@@ -36,6 +36,8 @@ const OPTIONS: [&str; 11] = [
 /// One question to git.
 #[derive(Debug)]
 pub struct GitCall<'a> {
+    /// What it is asked for, such as `list the files`.
+    pub what: &'static str,
     /// Absolute program and arguments.
     pub argv: &'a [OsString],
     /// Absolute working folder.
@@ -291,7 +293,7 @@ impl<'r> Git<'r> {
             Place::Nested { ceiling } => env.push(("GIT_CEILING_DIRECTORIES".into(), ceiling.as_os_str().to_owned())),
         }
         words.extend(args.iter().map(|arg| (*arg).to_owned()));
-        let call = GitCall { argv: &words, cwd, env: &env, stdout_max: ANSWER_BYTES_MAX, deadline: DEADLINE };
+        let call = GitCall { what, argv: &words, cwd, env: &env, stdout_max: ANSWER_BYTES_MAX, deadline: DEADLINE };
         (self.run)(&call).map_err(|source| match (source.kind() == io::ErrorKind::NotFound, cwd.is_dir()) {
             (true, true) => GitError::Missing,
             (true, false) => GitError::NotAWorktree(cwd.to_owned()),

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Read as _;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::Path;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
@@ -131,4 +132,24 @@ fn quiet_shows_none() {
     };
     check("pipeline run --quiet", terminal(120));
     check("pipeline run --progress-s 0", pipe());
+}
+
+#[test]
+fn a_git_that_does_not_answer_is_told() {
+    let shop = Shop::running(PASSES);
+    // git reads this file for each list, and waits for somebody to write into the FIFO.
+    let exclude = Path::new(&shop.git(&["rev-parse", "--absolute-git-dir"])).join("info/exclude");
+    std::fs::create_dir_all(exclude.parent().unwrap()).unwrap();
+    std::fs::remove_file(&exclude).ok();
+    rustix::fs::mkfifoat(rustix::fs::CWD, &exclude, Mode::from_raw_mode(0o600)).unwrap();
+    let mut said = shop.fifo("said");
+    let going =
+        shop.orch("pipeline run").start_talking_to(File::options().write(true).open(shop.scratch("said")).unwrap());
+    while !said.next().contains("git has not answered for 5 s: it was asked to list the files of the worktree") {}
+    // Both lists wait; whoever comes later finds a file.
+    let writer = rustix::fs::open(&exclude, OFlags::WRONLY | OFlags::NONBLOCK, Mode::empty()).unwrap();
+    std::fs::write(exclude.with_extension("new"), "").unwrap();
+    std::fs::rename(exclude.with_extension("new"), &exclude).unwrap();
+    drop(writer);
+    going.end().exits(0);
 }
