@@ -440,8 +440,8 @@ impl<'run> Live<'run> {
     /// A net for what left the tree: it was started by somebody outside and carries the mark.
     fn sweep_marked(&mut self, attempt: AttemptId, survivors: &mut Vec<Leaked>) {
         let swept = sweep::kill_marked(attempt);
-        self.leaked.extend(swept.killed);
-        survivors.extend(swept.survivors.into_iter().filter(|leaked| !survivors.contains(leaked)).collect::<Vec<_>>());
+        sweep::add(&mut self.leaked, swept.killed);
+        sweep::add(survivors, swept.survivors);
     }
 
     fn exit(&self) -> Exit {

@@ -90,7 +90,8 @@ pub(super) struct Capture {
     full: bool,
     /// The file refused bytes and is left alone until then.
     refused: Option<Duration>,
-    wide: bool,
+    /// Output flows: the pipe was widened, and is read and written.
+    flows: bool,
 }
 
 impl Capture {
@@ -104,7 +105,7 @@ impl Capture {
             max: output_max_bytes,
             full: false,
             refused: None,
-            wide: false,
+            flows: false,
         }
     }
 
@@ -117,7 +118,7 @@ impl Capture {
     pub(super) fn pump(&mut self, log: &mut Log, null: BorrowedFd<'_>, now: Duration) -> Pumped {
         let Some(pipe) = self.pipe.take() else { return Pumped::End };
         let may_keep = !self.full && self.refused.is_none_or(|until| now >= until);
-        let moved = if may_keep { keep(&pipe, log, self.wide) } else { discard(&pipe, null).map(Moved::Dropped) };
+        let moved = if may_keep { keep(&pipe, log, self.flows) } else { discard(&pipe, null).map(Moved::Dropped) };
         let retry_at = now.saturating_add(RETRY_AFTER);
         let moved = match moved {
             Err(Refusal::File) => {
@@ -143,10 +144,10 @@ impl Capture {
         if count == 0 {
             return Pumped::End;
         }
-        if !self.wide && count >= FLOWING_BYTES {
+        if !self.flows && count >= FLOWING_BYTES {
             // Refused when the user's pipes take too much memory together; the small pipe works as well.
             fcntl_setpipe_size(&pipe, PIPE_BYTES).ok();
-            self.wide = true;
+            self.flows = true;
         }
         self.pipe = Some(pipe);
         let from = log.end;

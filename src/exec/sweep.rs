@@ -176,6 +176,19 @@ pub struct Swept {
     pub survivors: Vec<Leaked>,
 }
 
+/// Adds those that are not known by number yet: one that becomes another program between two looks has two names.
+pub(super) fn add(known: &mut Vec<Leaked>, more: impl IntoIterator<Item = Leaked>) {
+    for process in more {
+        if known.len() < NAMED_MAX && !is_among(known, &process) {
+            known.push(process);
+        }
+    }
+}
+
+fn is_among(known: &[Leaked], process: &Leaked) -> bool {
+    known.iter().any(|known| known.pid == process.pid)
+}
+
 /// Kills what carries the attempt's mark, until two looks find nothing.
 pub(super) fn kill_marked(attempt: AttemptId) -> Swept {
     let deadline = clock::boot() + GONE_WITHIN;
@@ -186,15 +199,11 @@ pub(super) fn kill_marked(attempt: AttemptId) -> Swept {
         for process in &found {
             process.signal(Signal::KILL);
         }
-        for leaked in named(&found) {
-            if !killed.contains(&leaked) && killed.len() < NAMED_MAX {
-                killed.push(leaked);
-            }
-        }
+        add(&mut killed, named(&found));
         empty = if found.is_empty() { empty + 1 } else { 0 };
         if empty == 2 || clock::boot() >= deadline {
             let survivors = named(&found);
-            killed.retain(|process| !survivors.contains(process));
+            killed.retain(|process| !is_among(&survivors, process));
             return Swept { killed, survivors };
         }
         await_one_gone(&found);
@@ -219,11 +228,8 @@ pub(super) fn leftovers(attempt: AttemptId, leaf: Option<&std::path::Path>) -> S
         cgroup::kill(leaf).ok();
     }
     let mut swept = kill_marked(attempt);
-    for leaked in seen {
-        if !swept.killed.contains(&leaked) && !swept.survivors.contains(&leaked) {
-            swept.killed.push(leaked);
-        }
-    }
+    let survivors = &swept.survivors;
+    add(&mut swept.killed, seen.into_iter().filter(|process| !is_among(survivors, process)));
     if let Some(leaf) = leaf {
         let deadline = clock::boot() + GONE_WITHIN;
         while cgroup::is_populated(leaf) && clock::boot() < deadline {

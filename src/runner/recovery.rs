@@ -55,6 +55,8 @@ impl Runner<'_> {
         self.repair()?;
         self.stop_left_sibling();
         let driven = self.recover_run(ledger)?;
+        // Not before: what an agent put under such a name counts against it.
+        self.sweep_half_written();
         self.clear_left_sibling()?;
         self.mark_left_shadow()?;
         Ok(driven)
@@ -122,7 +124,6 @@ impl Runner<'_> {
         if !self.has_artifacts() {
             return Ok(());
         }
-        self.sweep_half_written();
         let filter = RunFilter { task: Some(self.task.clone()), limit: Some(RUNS_LOOKED_AT) };
         let mut standing: BTreeMap<StageName, Effect> = BTreeMap::new();
         for run in self.store.runs(&filter)?.into_iter().rev() {

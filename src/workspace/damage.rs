@@ -5,9 +5,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use rustix::io::Errno;
-
-use super::git::GitError;
+use super::git::{GitError, is_short};
 use super::tree::TreeError;
 use super::worktree::{Worktree, pointer};
 
@@ -138,9 +136,4 @@ pub fn is_damage(error: &GitError) -> bool {
         | GitError::Failed { .. }
         | GitError::Garbled { .. } => !error.is_of_the_machine(),
     }
-}
-
-fn is_short(error: &std::io::Error) -> bool {
-    let short = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::AGAIN, Errno::NOSPC, Errno::DQUOT];
-    Errno::from_io_error(error).is_some_and(|errno| short.contains(&errno))
 }

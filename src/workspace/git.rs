@@ -158,8 +158,7 @@ impl GitError {
     /// Whether the machine had no descriptor, process, memory or space for it: nothing is said about the repository then.
     pub fn is_of_the_machine(&self) -> bool {
         let (Self::Run { source, .. } | Self::Unreadable { source, .. }) = self else { return false };
-        let short = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::AGAIN, Errno::NOSPC, Errno::DQUOT];
-        Errno::from_io_error(source).is_some_and(|errno| short.contains(&errno))
+        is_short(source)
     }
 
     /// What to do next.
@@ -331,6 +330,12 @@ pub(super) enum Place<'a> {
         /// The folder above.
         ceiling: &'a Path,
     },
+}
+
+/// Whether the machine had no descriptor, process, memory or space.
+pub(super) fn is_short(error: &io::Error) -> bool {
+    let short = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::AGAIN, Errno::NOSPC, Errno::DQUOT];
+    Errno::from_io_error(error).is_some_and(|errno| short.contains(&errno))
 }
 
 /// The error of an answer with another exit code than 0.

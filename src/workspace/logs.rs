@@ -6,7 +6,6 @@
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -85,9 +84,7 @@ impl LogPart {
         let end = self.end.min(self.file.metadata()?.len()).max(self.start);
         let hole_end = self.hole.map_or(self.start, |(_, to)| to);
         let from = hole_end.max(end.saturating_sub(TAIL_BYTES_MAX)).min(end);
-        let mut bytes = vec![0; usize::try_from(end - from).unwrap_or_default()];
-        let got = read_at(&self.file, &mut bytes, from)?;
-        bytes.truncate(got);
+        let mut bytes = read_at(&self.file, from, usize::try_from(end - from).unwrap_or_default())?;
         if lines == 0 {
             return Ok(Vec::new());
         }
@@ -129,14 +126,13 @@ impl Iterator for Pieces<'_> {
             Some(_) | None => part.end,
         };
         let room = usize::try_from(stop - self.at).unwrap_or(PIECE_BYTES_MAX).min(PIECE_BYTES_MAX);
-        let mut bytes = Vec::new();
-        match fill(&part.file, &mut bytes, room, self.at) {
-            Ok(()) if bytes.is_empty() => {
+        match read_at(&part.file, self.at, room) {
+            Ok(bytes) if bytes.is_empty() => {
                 let bytes = part.end - self.at;
                 self.at = part.end;
                 Some(Ok(Piece::Gap { bytes, cause: GapCause::Cut }))
             }
-            Ok(()) => {
+            Ok(bytes) => {
                 self.at += bytes.len() as u64;
                 Some(Ok(Piece::Bytes(bytes)))
             }
@@ -178,41 +174,25 @@ pub fn last_line(path: &Path, from: u64) -> io::Result<Vec<u8>> {
     let part = LogPart::open(path, &LogSpan { start: from, bytes: u64::MAX - from, dropped: None })?;
     let end = part.file.metadata()?.len();
     let start = from.max(end.saturating_sub(LAST_LINE_BYTES_MAX)).min(end);
-    let mut bytes = vec![0; usize::try_from(end - start).unwrap_or_default()];
-    let got = read_at(&part.file, &mut bytes, start)?;
-    bytes.truncate(got);
+    let bytes = read_at(&part.file, start, usize::try_from(end - start).unwrap_or_default())?;
     let mut lines = bytes.rsplit(|byte| matches!(byte, b'\n' | b'\r'));
     Ok(lines.find(|line| !line.trim_ascii().is_empty()).unwrap_or_default().to_vec())
 }
 
-/// Reads until an empty buffer has so many bytes or the file ends.
-fn fill(file: &File, buffer: &mut Vec<u8>, room: usize, from: u64) -> io::Result<()> {
-    buffer.reserve_exact(room);
-    while buffer.len() < room {
-        let at = from.saturating_add(buffer.len() as u64);
-        match rustix::io::pread(file, rustix::buffer::spare_capacity(buffer), at) {
+/// Reads so many bytes from an offset on, or fewer where the file ends.
+fn read_at(file: &File, from: u64, most: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(most);
+    while bytes.len() < most {
+        let at = from.saturating_add(bytes.len() as u64);
+        match rustix::io::pread(file, rustix::buffer::spare_capacity(&mut bytes), at) {
             Ok(0) => break,
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
         }
     }
     // The allocator may have given more, and what lies behind belongs to another attempt.
-    buffer.truncate(room);
-    Ok(())
-}
-
-/// Reads until the buffer is full or the file ends.
-fn read_at(file: &File, buffer: &mut [u8], from: u64) -> io::Result<usize> {
-    let mut got = 0;
-    while let Some(rest) = buffer.get_mut(got..).filter(|rest| !rest.is_empty()) {
-        match file.read_at(rest, from.saturating_add(got as u64)) {
-            Ok(0) => break,
-            Ok(count) => got += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(got)
+    bytes.truncate(most);
+    Ok(bytes)
 }
 
 /// Makes output fit for a terminal or a page: line ends and tabs stay, everything that could move a cursor, set a

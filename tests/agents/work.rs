@@ -109,6 +109,25 @@ fn an_agent_whose_runner_was_killed_is_judged_by_the_next_one() {
 }
 
 #[test]
+fn a_name_of_orchs_own_hides_nothing_from_the_next_runner() {
+    let hidden = format!("docs/work-items/main/.orch-tmp-{}", "0a".repeat(16));
+    let text = pipeline("claude-code", ", writes: [\"src/**\"], may-write: [SCRATCH/said]", "", false);
+    let script = format!(
+        "begins\necho $$ > SCRATCH/said\nread word < SCRATCH/go\nmkdir -p docs/work-items/main\necho x > {hidden}\n\
+         artifact docs/work-items/main/11-development.md READY\nends\n"
+    );
+    let office = Office::new(&text, &[]).at("development.1.1", &script).does(WORKS);
+    let (mut said, mut go) = office.shop.said_and_go();
+    let going = office.orch("pipeline run").start();
+    said.next();
+    going.kill();
+    go.say("go");
+    // It counts against the agent first, and is swept then.
+    office.run().talks("out-of-scope").talks(".orch-tmp-");
+    assert!(!office.shop.has(&hidden));
+}
+
+#[test]
 fn a_tool_that_is_not_there_holds_until_it_is() {
     let office = Office::of("claude-code", ", writes: [\"**\"]").does(WORKS);
     let program = office.shop.scratch("bin/claude");
